@@ -1,0 +1,153 @@
+"""compare: everything measured so far → docs/results.md, metrics/summary.json, and every figure.
+
+    python src/compare.py
+
+Reads the recipes and the small tables of the other stages, all of them in Git: it needs no data, no weights and no
+GPU, and takes seconds. Experiments that have not run at the scale in params.yaml are named as such, and nothing waits
+for them.
+"""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lineage import figures
+from lineage.errors import Mistake, run
+
+FIGURES = Path("plots/figures")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One experiment as it was measured. Top-1 and errors are fractions."""
+
+    name: str
+    recipe: dict  # the effective one
+    metrics: dict[str, float]
+    scores: pd.DataFrame
+    history: pd.DataFrame
+    confusion: pd.DataFrame
+    provenance: dict[str, str]
+
+
+def read(name: str) -> Result | None:
+    """The experiment's results, or None where it has not run by its present recipe's scale."""
+    tables = {kind: Path("plots", kind, f"{name}.csv") for kind in ("scores", "history", "confusion", "provenance")}
+    metrics = Path("metrics/experiments", f"{name}.json")
+    recipe = json.loads(Path("recipes/experiments", f"{name}.json").read_text())
+    if not all(path.is_file() for path in [metrics, *tables.values()]):
+        return None
+    provenance = pd.read_csv(tables["provenance"], dtype=str, keep_default_na=False)
+    provenance = dict(zip(provenance.key, provenance.value, strict=True))
+    if provenance["scale"] != recipe["scale"]:
+        return None
+    frames = {kind: pd.read_csv(tables[kind]) for kind in ("scores", "history", "confusion")}
+    return Result(name, recipe, json.loads(metrics.read_text()), provenance=provenance, **frames)
+
+
+def summary(results: list[Result]) -> dict[str, float]:
+    """The headline numbers: test top-1, and for plain and residual twins the training error without augmentation."""
+    numbers = {f"{r.name}_top1": r.metrics["test_top1"] for r in results if not twin(r.name)}
+    return numbers | {f"{r.name}_train_error": round(1 - r.metrics["train_top1"], 6) for r in results if twin(r.name)}
+
+
+def twin(name: str) -> tuple[str, int, str] | None:
+    """Family, depth and group of a network in the plain-beside-residual comparison: plain-20-signs32 → plain, 20,
+    signs32.
+    """
+    found = re.fullmatch(r"(plain|resnet)-(\d+)-(.+)", name)
+    return (found[1], int(found[2]), found[3]) if found else None
+
+
+def percent(values: pd.Series) -> str:
+    """Mean and deviation over the seeds in per cent."""
+    spread = f" ± {values.std() * 100:.2f}" if len(values) > 1 else ""
+    return f"{values.mean() * 100:.2f}{spread}"
+
+
+def table(results: list[Result]) -> list[str]:
+    """All experiments that have run, as lines of Markdown."""
+    lines = [
+        "| experiment | test top-1 % | validation % | training % | n | budget | input | parameters | device |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for r in results:
+        parts = [percent(r.scores[r.scores.part == part].top1) for part in ("test", "val", "train")]
+        recipe = r.recipe["recipe"]
+        budget = f"{recipe['epochs']} epochs" if recipe["epochs"] else f"{recipe['iterations']} steps"
+        rest = [budget, f"{recipe['input_size']} px", f"{int(r.provenance['parameters']):,}", r.provenance["device"]]
+        lines.append(f"| {' | '.join([r.name, *parts, str(recipe['seeds']), *rest])} |")
+    return lines
+
+
+def group_lines(group: str, members: dict[tuple[str, int], Result], scale: str) -> list[str]:
+    """Draw one plain-beside-residual comparison and describe it."""
+    picture = FIGURES / f"degradation-{group}.svg"
+    histories = {key: result.history for key, result in members.items()}
+    figures.save(figures.degradation(histories, f"Plain beside residual networks: {group}"), picture, scale)
+    lines = [f"## Plain beside residual: {group}", "", f"![plain beside residual](../{picture.as_posix()})", ""]
+    lines += [
+        "| network | training error % | test error % | n |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for (family, depth), result in sorted(members.items()):
+        errors = [percent(1 - result.scores[result.scores.part == part].top1) for part in ("train", "test")]
+        lines.append(f"| {family}-{depth} | {' | '.join(errors)} | {result.scores.seed.nunique()} |")
+    return [*lines, "", "Final errors, training images without augmentation; mean ± deviation over n seeds.", ""]
+
+
+def main() -> None:
+    if not Path("recipes/experiments").is_dir():
+        raise Mistake("recipes/ is missing: run `dvc repro recipes` first")
+    experiments = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
+    read_all = {name: read(name) for name in experiments}
+    results = [result for result in read_all.values() if result]
+    scale = json.loads(Path("recipes/experiments", f"{experiments[0]}.json").read_text())["scale"]
+    shutil.rmtree(FIGURES, ignore_errors=True)
+    FIGURES.mkdir(parents=True)
+
+    lines = ["# Results", "", "Written by `src/compare.py`; `dvc repro -s compare` writes it again.", ""]
+    if scale != "full":
+        lines += [
+            f"> **scale: {scale}. This is a run in miniature, to see that everything works: these are not results.**",
+            "",
+        ]
+    lines += [*table(results), ""]
+    lines += [
+        "Means ± deviations over n seeds; the weights of the last epoch; the test part was read once, by `evaluate`.",
+        "",
+    ]
+    missing = [name for name, result in read_all.items() if result is None]
+    if missing:
+        lines += [f"Not run yet at scale {scale}: {', '.join(missing)}.", ""]
+    groups: dict[str, dict[tuple[str, int], Result]] = {}
+    for result in results:
+        if key := twin(result.name):
+            groups.setdefault(key[2], {})[key[:2]] = result
+    for group, members in sorted(groups.items()):
+        lines += group_lines(group, members, scale)
+    lines += ["## Confusion", "", "The first seed's predictions for the test part.", ""]
+    for result in results:
+        classes = json.loads(Path("recipes/datasets", f"{result.recipe['dataset']}.json").read_text())["classes"]
+        counts = np.zeros((len(classes), len(classes)), int)
+        counts[result.confusion.actual, result.confusion.predicted] = result.confusion["count"]
+        picture = FIGURES / f"confusion-{result.name}.png"
+        figures.save(figures.confusion(counts, classes, result.name), picture, scale)
+        lines += [f"![confusion of {result.name}](../{picture.as_posix()})", ""]
+    Path("docs/results.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    Path("metrics/summary.json").write_text(json.dumps(summary(results), indent=1) + "\n")
+
+    tidy = [r.history.assign(group=twin(r.name)[2]) for r in results if twin(r.name)]
+    columns = ["group", "series", "seed", "epoch", "train_error", "val_error"]
+    history = pd.concat(tidy)[columns] if tidy else pd.DataFrame(columns=columns)
+    history.to_csv("plots/degradation.csv", index=False, float_format="%.6g", lineterminator="\n")
+    print(f"{len(results)} of {len(experiments)} experiments at scale {scale} → docs/results.md, {FIGURES}")
+
+
+if __name__ == "__main__":
+    run(main)

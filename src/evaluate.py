@@ -1,0 +1,108 @@
+"""evaluate: measure one experiment's trained networks, once, on images that training never saw.
+
+    python src/evaluate.py resnet34-signs
+
+The only reader of the test part. Reads the weights of every seed; writes metrics/experiments/<experiment>.json (means
+over the seeds) and small tables: plots/scores (every seed and part), plots/predictions and plots/confusion (the first
+seed's, on the test part) and plots/provenance (scale, device, versions). Training images are measured without
+augmentation.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lineage import checkpoint, measures, models, tensors, training
+from lineage.augment import Images
+from lineage.errors import Mistake, run
+from lineage.recipe import Recipe
+
+PARTS = ("train", "val", "test")
+
+
+def logits_of(weights: dict[str, torch.Tensor], experiment: dict, recipe: Recipe, images: dict[str, Images]) -> dict:
+    """The logits (N×classes) of one seed's network for every part."""
+    network = models.build(experiment["model"], experiment["classes"], recipe.input_size, experiment["network"])
+    network.load_state_dict(weights)
+    network = network.to(images["test"].pixels.device, memory_format=torch.channels_last)
+    return {part: training.predict(network, images[part], recipe.precision) for part in PARTS}
+
+
+def write(folder: str, name: str, table: pd.DataFrame) -> None:
+    path = Path("plots", folder, f"{name}.csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", help="a key of `experiments` in params.yaml")
+    name = parser.parse_args().experiment
+    path = Path("recipes/experiments", f"{name}.json")
+    if not path.is_file():
+        raise Mistake(
+            f"{path} is missing: {name!r} is no experiment in params.yaml, or `dvc repro recipes` has not run"
+        )
+    experiment = json.loads(path.read_text())
+    recipe = Recipe(**experiment["recipe"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    training.prepare(device, recipe.threads)
+    parts = {part: tensors.load(experiment["dataset"], part, experiment["max_images"]) for part in PARTS}
+    mean, std = (torch.from_numpy(parts["train"][key]) for key in ("mean", "std"))
+    images = {
+        part: Images(torch.from_numpy(arrays["images"]), mean, std, recipe.input_size, device)
+        for part, arrays in parts.items()
+    }
+    rows = []
+    for seed in range(recipe.seeds):
+        weights, about = checkpoint.load(Path("models", name, f"seed-{seed}.safetensors"))
+        if about["recipe"] != experiment["recipe"] or about["scale"] != experiment["scale"]:
+            raise Mistake(f"models/{name} was trained by another recipe: run `dvc repro train@{name}` first")
+        logits = logits_of(weights, experiment, recipe, images)
+        for part in PARTS:
+            labels = torch.from_numpy(parts[part]["labels"]).to(device)
+            rows.append({"seed": seed, "part": part} | measures.scores(logits[part], labels))
+        if seed == 0:
+            predicted, confidence = measures.predictions(logits["test"])
+            provenance = {key: about[key] for key in ("scale", "device", "threads", "torch", "cuda")}
+    table = pd.DataFrame(rows)
+    write("scores", name, table)
+
+    test = parts["test"]
+    names = test["names"].view(f"S{test['names'].shape[1]}").ravel()
+    columns = {
+        "image": [n.decode().rsplit(".", 1)[0] for n in names],
+        "actual": test["labels"],
+        "predicted": predicted,
+        "percent": (100 * confidence).round().astype(int),
+    }
+    write("predictions", name, pd.DataFrame(columns))
+    counts = measures.confusion(test["labels"], predicted, experiment["classes"])
+    actual, said = np.nonzero(counts)
+    write("confusion", name, pd.DataFrame({"actual": actual, "predicted": said, "count": counts[actual, said]}))
+    provenance |= {key: getattr(recipe, key) for key in ("seeds", "epochs", "iterations", "input_size")}
+    provenance |= {"parameters": sum(w.numel() for key, w in weights.items() if "running" not in key and w.ndim)}
+    write("provenance", name, pd.DataFrame({"key": list(provenance), "value": list(provenance.values())}))
+
+    mean, std = (table.groupby("part")[["top1", "loss"]].agg(how) for how in ("mean", "std"))
+    metrics = {
+        "test_top1": round(mean.top1["test"], 6),
+        "test_top1_std": round(std.top1["test"], 6) if recipe.seeds > 1 else None,
+        "test_loss": round(mean.loss["test"], 6),
+        "val_top1": round(mean.top1["val"], 6),
+        "train_top1": round(mean.top1["train"], 6),
+    }
+    if "top5" in table:
+        metrics["test_top5"] = round(table[table.part == "test"].top5.mean(), 6)
+    path = Path("metrics/experiments", f"{name}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(metrics, indent=1) + "\n")
+    print(f"{name}: test top-1 {metrics['test_top1']:.2%} over {recipe.seeds} seeds at scale {experiment['scale']}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,119 @@
+"""Residual networks and their plain twins (He et al. 2015, "Deep residual learning for image recognition").
+
+One definition for all: a plain network is a residual one without its shortcuts. Depth 18, 34 and 50 are the networks
+of Table 1 (four stages, 64 to 512 channels; 50 with bottlenecks), every other depth 6n+2 those of section 4.2 (three
+stages, 16 to 64 channels).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Table 1: blocks per stage
+FOUR_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+
+
+def conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution that keeps height and width at stride 1, without a bias: batch norm follows and has one."""
+    return nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
+
+
+class ZeroPad(nn.Module):
+    """Shortcut A: every `stride`-th pixel, and channels of zeros where the block has more of them. No parameters."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.stride, self.missing = stride, channels_out - channels_in
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, self.missing // 2, self.missing - self.missing // 2))
+
+
+class Block(nn.Module):
+    """Figure 2: relu(F(x) + shortcut(x)), F two 3×3 convolutions (or a bottleneck); without a shortcut relu(F(x))."""
+
+    expansion = 1
+
+    def __init__(self, channels_in: int, channels: int, stride: int, shortcut: str) -> None:
+        super().__init__()
+        self.main = self.residual_function(channels_in, channels, stride)
+        out = channels * self.expansion
+        if shortcut == "none":
+            self.shortcut = None
+        elif stride == 1 and channels_in == out:
+            self.shortcut = nn.Identity()
+        elif shortcut == "identity":
+            self.shortcut = ZeroPad(channels_in, out, stride)
+        else:  # shortcut B: a projection where the shape changes
+            self.shortcut = nn.Sequential(conv(channels_in, out, 1, stride), nn.BatchNorm2d(out))
+
+    def residual_function(self, channels_in: int, channels: int, stride: int) -> nn.Sequential:
+        return nn.Sequential(
+            conv(channels_in, channels, 3, stride),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            conv(channels, channels, 3),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.main(x)  # N × channels·expansion × H/stride × W/stride
+        return torch.relu(y if self.shortcut is None else y + self.shortcut(x))
+
+
+class Bottleneck(Block):
+    """Figure 5, right: 1×1 down, 3×3 (with the stride), 1×1 up to four times the channels."""
+
+    expansion = 4
+
+    def residual_function(self, channels_in: int, channels: int, stride: int) -> nn.Sequential:
+        return nn.Sequential(
+            conv(channels_in, channels, 1),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            conv(channels, channels, 3, stride),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            conv(channels, channels * self.expansion, 1),
+            nn.BatchNorm2d(channels * self.expansion),
+        )
+
+
+class ResNet(nn.Module):
+    """Stem, stages of blocks, global average, one linear layer."""
+
+    def __init__(
+        self, block: type[Block], blocks: tuple[int, ...], width: int, stem: str, shortcut: str, classes: int
+    ) -> None:
+        super().__init__()
+        first = conv(3, width, 7, 2) if stem == "imagenet" else conv(3, width, 3)
+        pool = nn.MaxPool2d(3, 2, padding=1) if stem == "imagenet" else nn.Identity()
+        self.stem = nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU(inplace=True), pool)
+        stages, channels_in = [], width
+        for stage, count in enumerate(blocks):
+            channels, members = width * 2**stage, []
+            for i in range(count):
+                members.append(block(channels_in, channels, 2 if stage and i == 0 else 1, shortcut))
+                channels_in = channels * block.expansion
+            stages.append(nn.Sequential(*members))
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Linear(channels_in, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)  # N×3×H×W → N×width×H×W, or H/4×W/4 behind the ImageNet stem
+        x = self.stages(x)  # half the height and width, twice the channels, in each stage after the first
+        return self.head(x.mean((2, 3)))  # N×classes
+
+
+def build(classes: int, input_size: int, depth: int, shortcut: str, stem: str) -> ResNet:
+    """A residual network, or with `shortcut="none"` its plain twin; shortcuts `identity` are the paper's A,
+    `projection` B.
+
+    Any input size will do. Raises ValueError for a depth that does not exist.
+    """
+    if depth in FOUR_STAGES:
+        return ResNet(Bottleneck if depth >= 50 else Block, FOUR_STAGES[depth], 64, stem, shortcut, classes)
+    if depth < 8 or (depth - 2) % 6:
+        raise ValueError(f"depth {depth} is neither {', '.join(map(str, FOUR_STAGES))} nor of the form 6n+2")
+    return ResNet(Block, ((depth - 2) // 6,) * 3, 16, stem, shortcut, classes)

@@ -1,0 +1,59 @@
+"""A recipe: everything that decides how a network is trained, apart from the network and the data."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _no_bool(value: object) -> object:
+    """YAML's `yes` must not pass for the number 1."""
+    if isinstance(value, bool):
+        raise ValueError("should be a number")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
+Number = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, lt=1)]
+
+
+class Recipe(BaseModel):
+    """The hyper-parameters of a training run, complete and checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # the budget: one of the two
+    epochs: Count | None = None
+    iterations: Count | None = None
+    seeds: Count = 1  # 3 means the seeds 0, 1 and 2
+    batch_size: Count
+    # SGD with momentum; weight decay acts on weight matrices and kernels, not on biases and batch norm
+    lr: Annotated[Number, Field(gt=0)]  # the highest of the schedule
+    momentum: Fraction = 0.9
+    nesterov: bool = True
+    weight_decay: Number = 0.0
+    label_smoothing: Fraction = 0.0
+    # onecycle: linear up to lr over the first `warm_up` of all steps, then linear down to 0
+    # steps: a tenth of lr from 1/2 of all steps on, a hundredth from 3/4 on
+    schedule: Literal["onecycle", "steps"]
+    warm_up: Fraction = 0.25
+    # augmentation, in pixels of the stored image, degrees and fractions
+    shift: Annotated[int, BeforeValidator(_no_bool), Field(ge=0)] = 0
+    flip: bool = False
+    rotate: Number = 0.0
+    zoom: Fraction = 0.0
+    input_size: Count  # pixels a side that the network sees
+    # these change sums, and with them the last bits of a result
+    precision: Literal["bf16", "fp32"] = "bf16"
+    threads: Count = 2
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Recipe":
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError("give either epochs or iterations")
+        return self
+
+    def steps(self, images: int) -> tuple[int, int]:
+        """Steps in all and steps per epoch; the last, incomplete batch of an epoch is left out."""
+        per_epoch = max(1, images // self.batch_size)
+        return (self.iterations or self.epochs * per_epoch), per_epoch

@@ -1,0 +1,44 @@
+"""preprocess: split a data set into train, validation and test, and turn it into tensors.
+
+    python src/preprocess.py cifar100
+
+Reads data/raw/<data set>.h5; writes data/tensors/<data set>/{train,val,test}.safetensors and metrics/data/<data
+set>.json. Training images whose pixels also stand in the test part are dropped. Expect seconds; CIFAR-100 takes 185
+MB.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from lineage import tensors
+from lineage.errors import run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", help="a key of `datasets` in params.yaml")
+    name = parser.parse_args().dataset
+    raw, classes = tensors.read_raw(Path("data/raw", f"{name}.h5"))
+    positions, dropped = tensors.split(**raw)
+    for part, chosen in positions.items():
+        arrays = {
+            "images": np.ascontiguousarray(raw["images"][chosen].transpose(0, 3, 1, 2)),
+            "labels": raw["labels"][chosen],
+        }
+        if part == "train":
+            arrays["mean"], arrays["std"] = tensors.channel_statistics(arrays["images"])
+        if part == "test":
+            arrays["names"] = np.frombuffer(raw["names"][chosen].tobytes(), np.uint8).reshape(len(chosen), -1)
+        tensors.save(Path("data/tensors", name, f"{part}.safetensors"), arrays, classes)
+    counts = {f"{part}_images": len(chosen) for part, chosen in positions.items()}
+    metrics = Path("metrics/data", f"{name}.json")
+    metrics.parent.mkdir(parents=True, exist_ok=True)
+    metrics.write_text(json.dumps(counts | {"twins_dropped": dropped}, indent=1) + "\n")
+    print(f"{name}: {counts}, {dropped} twins of test images dropped")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,43 @@
+"""recipes: check params.yaml and resolve it into one effective recipe per experiment and one per data set.
+
+    python src/recipes.py
+
+Writes recipes/experiments/<experiment>.json, recipes/datasets/<data set>.json and recipes/addresses.json. The other
+stages depend on these files instead of on parameters, so that a change re-runs only what it changes, and a wrong key
+ends the run before any work starts. Expect half a second.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from lineage import params
+from lineage.errors import run
+
+
+def main() -> None:
+    everything = params.read(Path("params.yaml"))
+    texts = {f"experiments/{name}.json": params.resolve(everything, name) for name in everything.experiments}
+    addresses = {}
+    for name, dataset in everything.datasets.items():
+        whole = everything.scale == "full" and dataset.archives
+        archives = dataset.archives if whole else (dataset.sample.archive(),)
+        texts[f"datasets/{name}.json"] = dataset.model_dump(include={"classes", "image_size", "unreadable"}) | {
+            "archives": [archive.model_dump(exclude={"files": {"__all__": {"urls"}}}) for archive in archives]
+        }
+        addresses |= {file.sha256: file.urls for archive in archives for file in archive.files if file.urls}
+    texts["addresses.json"] = addresses
+    # Only now, with everything known to be right, the old recipes go.
+    folder = Path("recipes")
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, content in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(
+        f"{len(everything.experiments)} experiments, {len(everything.datasets)} data sets at scale {everything.scale}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)
