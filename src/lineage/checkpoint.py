@@ -34,7 +34,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
         raise Mistake(f"{path} is missing: run `dvc repro train@{path.parent.name}` first")
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file}, json.loads(file.metadata()["about"])
+            return {name: file.get_tensor(name) for name in sorted(file.keys())}, json.loads(file.metadata()["about"])
     except SafetensorError as error:
         raise Failure(f"{path} is damaged ({error}): run `dvc repro --force train@{path.parent.name}`") from None
 
