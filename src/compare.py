@@ -7,7 +7,6 @@ GPU, and takes seconds. Experiments that have not run at the scale in params.yam
 for them.
 """
 
-import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ import pandas as pd
 
 from lineage import figures
 from lineage.errors import Mistake, run
+from lineage.files import read_json, write_json, write_text
+from lineage.recipe import fingerprint, read_experiment
 
 FIGURES = Path("plots/figures")
 
@@ -36,24 +37,26 @@ class Result:
 
 
 def read(name: str) -> Result | None:
-    """The experiment's results, or None where it has not run by its present recipe's scale."""
+    """The experiment's results, or None where it has not run by its present recipe."""
     tables = {kind: Path("plots", kind, f"{name}.csv") for kind in ("scores", "history", "confusion", "provenance")}
     metrics = Path("metrics/experiments", f"{name}.json")
-    recipe = json.loads(Path("recipes/experiments", f"{name}.json").read_text())
+    recipe = read_experiment(name)
     if not all(path.is_file() for path in [metrics, *tables.values()]):
         return None
     provenance = pd.read_csv(tables["provenance"], dtype=str, keep_default_na=False)
     provenance = dict(zip(provenance.key, provenance.value, strict=True))
-    if provenance["scale"] != recipe["scale"]:
+    if provenance["recipe"] != fingerprint(recipe):
         return None
     frames = {kind: pd.read_csv(tables[kind]) for kind in ("scores", "history", "confusion")}
-    return Result(name, recipe, json.loads(metrics.read_text()), provenance=provenance, **frames)
+    return Result(name, recipe, read_json(metrics), provenance=provenance, **frames)
 
 
 def summary(results: list[Result]) -> dict[str, float]:
     """The headline numbers: test top-1, and for plain and residual twins the training error without augmentation."""
     numbers = {f"{r.name}_top1": r.metrics["test_top1"] for r in results if not twin(r.name)}
-    return numbers | {f"{r.name}_train_error": round(1 - r.metrics["train_top1"], 6) for r in results if twin(r.name)}
+    return numbers | {
+        f"{r.name}_clean_train_error": round(1 - r.metrics["train_top1"], 6) for r in results if twin(r.name)
+    }
 
 
 def twin(name: str) -> tuple[str, int, str] | None:
@@ -78,10 +81,10 @@ def table(results: list[Result]) -> list[str]:
     ]
     for r in results:
         parts = [percent(r.scores[r.scores.part == part].top1) for part in ("test", "val", "train")]
-        recipe = r.recipe["recipe"]
-        budget = f"{recipe['epochs']} epochs" if recipe["epochs"] else f"{recipe['iterations']} steps"
-        rest = [budget, f"{recipe['input_size']} px", f"{int(r.provenance['parameters']):,}", r.provenance["device"]]
-        lines.append(f"| {' | '.join([r.name, *parts, str(recipe['seeds']), *rest])} |")
+        run = r.provenance
+        budget = f"{run['epochs']} epochs" if run["epochs"] else f"{run['iterations']} steps"
+        rest = [run["seeds"], budget, f"{run['input_size']} px", f"{int(run['parameters']):,}", run["device"]]
+        lines.append(f"| {' | '.join([r.name, *parts, *rest])} |")
     return lines
 
 
@@ -98,55 +101,63 @@ def group_lines(group: str, members: dict[tuple[str, int], Result], scale: str) 
     for (family, depth), result in sorted(members.items()):
         errors = [percent(1 - result.scores[result.scores.part == part].top1) for part in ("train", "test")]
         lines.append(f"| {family}-{depth} | {' | '.join(errors)} | {result.scores.seed.nunique()} |")
-    return [*lines, "", "Final errors, training images without augmentation; mean ± deviation over n seeds.", ""]
-
-
-def main() -> None:
-    if not Path("recipes/experiments").is_dir():
-        raise Mistake("recipes/ is missing: run `dvc repro recipes` first")
-    experiments = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
-    read_all = {name: read(name) for name in experiments}
-    results = [result for result in read_all.values() if result]
-    scale = json.loads(Path("recipes/experiments", f"{experiments[0]}.json").read_text())["scale"]
-    shutil.rmtree(FIGURES, ignore_errors=True)
-    FIGURES.mkdir(parents=True)
-
-    lines = ["# Results", "", "Written by `src/compare.py`; `dvc repro -s compare` writes it again.", ""]
-    if scale != "full":
-        lines += [
-            f"> **scale: {scale}. This is a run in miniature, to see that everything works: these are not results.**",
-            "",
-        ]
-    lines += [*table(results), ""]
-    lines += [
-        "Means ± deviations over n seeds; the weights of the last epoch; the test part was read once, by `evaluate`.",
+    return [
+        *lines,
+        "",
+        "Errors after the last epoch, training images without augmentation; mean ± deviation over n seeds.",
         "",
     ]
-    missing = [name for name, result in read_all.items() if result is None]
+
+
+def confusion_lines(results: list[Result], scale: str) -> list[str]:
+    """Draw every experiment's confusion, by the first seed's predictions for the test part."""
+    lines = ["## Confusion", "", "The first seed's predictions for the test part.", ""]
+    for result in results:
+        classes = read_json(Path("recipes/datasets", f"{result.recipe['dataset']}.json"))["classes"]
+        counts = np.zeros((len(classes), len(classes)), int)
+        counts[result.confusion.actual, result.confusion.predicted] = result.confusion["count"]
+        picture = FIGURES / f"confusion-{result.name}.png"
+        figures.save(figures.confusion(counts, classes, result.name), picture, scale)
+        lines += [f"![confusion of {result.name}](../{picture.as_posix()})", ""]
+    return lines
+
+
+def report(results: list[Result], missing: list[str], scale: str) -> list[str]:
+    """Draw every figure, and return docs/results.md as lines."""
+    lines = ["# Results", "", "Written by `src/compare.py`; `dvc repro -s compare` writes it again.", ""]
+    if scale != "full":
+        lines += [f"> **scale: {scale}. A run in miniature, to see that everything works: these are not results.**", ""]
+    if results:
+        lines += [*table(results), "", "Mean ± deviation over n seeds, the weights of the last epoch.", ""]
     if missing:
-        lines += [f"Not run yet at scale {scale}: {', '.join(missing)}.", ""]
+        lines += [f"Not run yet at scale {scale} with the present recipe: {', '.join(missing)}.", ""]
     groups: dict[str, dict[tuple[str, int], Result]] = {}
     for result in results:
         if key := twin(result.name):
             groups.setdefault(key[2], {})[key[:2]] = result
     for group, members in sorted(groups.items()):
         lines += group_lines(group, members, scale)
-    lines += ["## Confusion", "", "The first seed's predictions for the test part.", ""]
-    for result in results:
-        classes = json.loads(Path("recipes/datasets", f"{result.recipe['dataset']}.json").read_text())["classes"]
-        counts = np.zeros((len(classes), len(classes)), int)
-        counts[result.confusion.actual, result.confusion.predicted] = result.confusion["count"]
-        picture = FIGURES / f"confusion-{result.name}.png"
-        figures.save(figures.confusion(counts, classes, result.name), picture, scale)
-        lines += [f"![confusion of {result.name}](../{picture.as_posix()})", ""]
-    Path("docs/results.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    Path("metrics/summary.json").write_text(json.dumps(summary(results), indent=1) + "\n")
+    return lines + (confusion_lines(results, scale) if results else [])
 
-    tidy = [r.history.assign(group=twin(r.name)[2]) for r in results if twin(r.name)]
-    columns = ["group", "series", "seed", "epoch", "train_error", "val_error"]
-    history = pd.concat(tidy)[columns] if tidy else pd.DataFrame(columns=columns)
-    history.to_csv("plots/degradation.csv", index=False, float_format="%.6g", lineterminator="\n")
-    print(f"{len(results)} of {len(experiments)} experiments at scale {scale} → docs/results.md, {FIGURES}")
+
+def main() -> None:
+    experiments = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
+    if not experiments:
+        raise Mistake("recipes/experiments is missing: run `dvc repro recipes` first")
+    everything = {name: read(name) for name in experiments}
+    results = [result for result in everything.values() if result]
+    missing = [name for name, result in everything.items() if result is None]
+    scale = read_experiment(experiments[0])["scale"]
+    shutil.rmtree(FIGURES, ignore_errors=True)
+    FIGURES.mkdir(parents=True)
+    write_text(Path("docs/results.md"), "\n".join(report(results, missing, scale)).rstrip() + "\n")
+    write_json(Path("metrics/summary.json"), summary(results) | {"scale": scale})
+    columns = ["series", "seed", "epoch", "train_error", "val_error", "scale"]
+    twins = [result.history[columns] for result in results if twin(result.name)]
+    history = pd.concat(twins) if twins else pd.DataFrame(columns=columns)
+    text = history.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(Path("plots/degradation.csv"), text)
+    print(f"{len(results)} of {len(experiments)} experiments at scale {scale}: docs/results.md, {FIGURES}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ augmentation.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,8 @@ import torch
 from lineage import checkpoint, measures, models, tensors, training
 from lineage.augment import Images
 from lineage.errors import Mistake, run
-from lineage.recipe import Recipe
+from lineage.files import write_json, write_text
+from lineage.recipe import Recipe, fingerprint, read_experiment
 
 PARTS = ("train", "val", "test")
 
@@ -33,21 +33,15 @@ def logits_of(weights: dict[str, torch.Tensor], experiment: dict, recipe: Recipe
 
 
 def write(folder: str, name: str, table: pd.DataFrame) -> None:
-    path = Path("plots", folder, f"{name}.csv")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(Path("plots", folder, f"{name}.csv"), text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help="a key of `experiments` in params.yaml")
     name = parser.parse_args().experiment
-    path = Path("recipes/experiments", f"{name}.json")
-    if not path.is_file():
-        raise Mistake(
-            f"{path} is missing: {name!r} is no experiment in params.yaml, or `dvc repro recipes` has not run"
-        )
-    experiment = json.loads(path.read_text())
+    experiment = read_experiment(name)
     recipe = Recipe(**experiment["recipe"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training.prepare(device, recipe.threads)
@@ -60,7 +54,7 @@ def main() -> None:
     rows = []
     for seed in range(recipe.seeds):
         weights, about = checkpoint.load(Path("models", name, f"seed-{seed}.safetensors"))
-        if about["recipe"] != experiment["recipe"] or about["scale"] != experiment["scale"]:
+        if any(about[key] != value for key, value in experiment.items()):
             raise Mistake(f"models/{name} was trained by another recipe: run `dvc repro train@{name}` first")
         logits = logits_of(weights, experiment, recipe, images)
         for part in PARTS:
@@ -84,6 +78,7 @@ def main() -> None:
     counts = measures.confusion(test["labels"], predicted, experiment["classes"])
     actual, said = np.nonzero(counts)
     write("confusion", name, pd.DataFrame({"actual": actual, "predicted": said, "count": counts[actual, said]}))
+    provenance |= {"recipe": fingerprint(experiment)}
     provenance |= {key: getattr(recipe, key) for key in ("seeds", "epochs", "iterations", "input_size")}
     provenance |= {"parameters": sum(w.numel() for key, w in weights.items() if "running" not in key and w.ndim)}
     write("provenance", name, pd.DataFrame({"key": list(provenance), "value": list(provenance.values())}))
@@ -91,16 +86,15 @@ def main() -> None:
     mean, std = (table.groupby("part")[["top1", "loss"]].agg(how) for how in ("mean", "std"))
     metrics = {
         "test_top1": round(mean.top1["test"], 6),
-        "test_top1_std": round(std.top1["test"], 6) if recipe.seeds > 1 else None,
         "test_loss": round(mean.loss["test"], 6),
         "val_top1": round(mean.top1["val"], 6),
         "train_top1": round(mean.top1["train"], 6),
     }
+    if recipe.seeds > 1:
+        metrics["test_top1_std"] = round(std.top1["test"], 6)
     if "top5" in table:
         metrics["test_top5"] = round(table[table.part == "test"].top5.mean(), 6)
-    path = Path("metrics/experiments", f"{name}.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(metrics, indent=1) + "\n")
+    write_json(Path("metrics/experiments", f"{name}.json"), metrics | {"scale": experiment["scale"]})
     print(f"{name}: test top-1 {metrics['test_top1']:.2%} over {recipe.seeds} seeds at scale {experiment['scale']}")
 
 

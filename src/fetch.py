@@ -8,12 +8,12 @@ the first address that works. Expect minutes for a download, then seconds; CIFAR
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 
-from lineage import archives
+from lineage import archives, sources
 from lineage.errors import Mistake, run
+from lineage.files import read_json
 
 
 def main() -> None:
@@ -25,21 +25,21 @@ def main() -> None:
         raise Mistake(
             f"{recipe} is missing: {name!r} is no data set in params.yaml, or `dvc repro recipes` has not run"
         )
-    wanted = json.loads(recipe.read_text())
+    wanted = read_json(recipe)
     # Addresses cannot change what comes of them (the hash decides), so this stage does not depend on them.
-    urls = json.loads(Path("recipes/addresses.json").read_text())
+    urls = read_json(Path("recipes/addresses.json"))
     mirror = os.environ.get("DATA_MIRROR")
     if mirror and not Path(mirror).is_dir():
         raise Mistake(f"DATA_MIRROR is {mirror!r}, which is not a folder: correct or unset it")
     downloads = Path("data/archives")
     places = [Path("data/sample"), *([Path(mirror)] if mirror else []), downloads]
-    format, files = archives.find(wanted["archives"], urls, places, downloads)
+    format, files = sources.find(wanted["archives"], urls, places, downloads)
     arrays, skipped = archives.read(format, files, wanted["classes"], wanted["image_size"], wanted["unreadable"])
     target = Path("data/raw", f"{name}.h5")
     archives.write(target, arrays, wanted["classes"])
     if skipped:
         print(f"{name}: left out {len(skipped)} files that are no image: {', '.join(skipped)}")
-    print(f"{name}: {len(arrays['images'])} images from {', '.join(map(str, files))} → {target}")
+    print(f"{name}: {len(arrays['images'])} images from {', '.join(map(str, files))} in {target}")
 
 
 if __name__ == "__main__":

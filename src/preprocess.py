@@ -8,13 +8,13 @@ MB.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 from lineage import tensors
 from lineage.errors import run
+from lineage.files import write_json
 
 
 def main() -> None:
@@ -34,9 +34,7 @@ def main() -> None:
             arrays["names"] = np.frombuffer(raw["names"][chosen].tobytes(), np.uint8).reshape(len(chosen), -1)
         tensors.save(Path("data/tensors", name, f"{part}.safetensors"), arrays, classes)
     counts = {f"{part}_images": len(chosen) for part, chosen in positions.items()}
-    metrics = Path("metrics/data", f"{name}.json")
-    metrics.parent.mkdir(parents=True, exist_ok=True)
-    metrics.write_text(json.dumps(counts | {"twins_dropped": dropped}, indent=1) + "\n")
+    write_json(Path("metrics/data", f"{name}.json"), counts | {"twins_dropped": dropped})
     print(f"{name}: {counts}, {dropped} twins of test images dropped")
 
 

@@ -7,12 +7,11 @@ stages depend on these files instead of on parameters, so that a change re-runs 
 ends the run before any work starts. Expect half a second.
 """
 
-import json
-import shutil
 from pathlib import Path
 
 from lineage import params
 from lineage.errors import run
+from lineage.files import write_json
 
 
 def main() -> None:
@@ -27,13 +26,12 @@ def main() -> None:
         }
         addresses |= {file.sha256: file.urls for archive in archives for file in archive.files if file.urls}
     texts["addresses.json"] = addresses
-    # Only now, with everything known to be right, the old recipes go.
+    # Only now, with everything known to be right, the old recipes change.
     folder = Path("recipes")
-    shutil.rmtree(folder, ignore_errors=True)
     for name, content in texts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(folder / name, content)
+    for path in set(folder.rglob("*.json")) - {folder / name for name in texts}:
+        path.unlink()
     print(
         f"{len(everything.experiments)} experiments, {len(everything.datasets)} data sets at scale {everything.scale}"
     )

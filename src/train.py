@@ -9,8 +9,6 @@ GPU, or else the CPU.
 """
 
 import argparse
-import json
-import os
 import shutil
 import sys
 import time
@@ -24,17 +22,8 @@ from tqdm import tqdm
 from lineage import checkpoint, models, tensors, training
 from lineage.augment import Images
 from lineage.errors import Mistake, run
-from lineage.recipe import Recipe
-
-
-def read_recipe(name: str) -> dict:
-    """The effective recipe that the stage `recipes` wrote. Raises `Mistake`."""
-    path = Path("recipes/experiments", f"{name}.json")
-    if not path.is_file():
-        raise Mistake(
-            f"{path} is missing: {name!r} is no experiment in params.yaml, or `dvc repro recipes` has not run"
-        )
-    return json.loads(path.read_text())
+from lineage.files import write_json, write_text
+from lineage.recipe import Recipe, read_experiment
 
 
 def train_seed(
@@ -78,34 +67,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help="a key of `experiments` in params.yaml")
     name = parser.parse_args().experiment
-    experiment = read_recipe(name)
+    experiment = read_experiment(name)
     recipe = Recipe(**experiment["recipe"])
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # determinism on CUDA; read at its first use
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training.prepare(device, recipe.threads)
     started = time.monotonic()
-    folder, histories = Path("models", name), []
+    networks, histories = zip(
+        *(train_seed(experiment, recipe, seed, device) for seed in range(recipe.seeds)), strict=True
+    )
+    # Nothing is written before every seed has gone well.
+    folder = Path("models", name)
     shutil.rmtree(folder, ignore_errors=True)
-    for seed in range(recipe.seeds):
-        network, history = train_seed(experiment, recipe, seed, device)
+    for seed, network in enumerate(networks):
         about = experiment | {"seed": seed} | checkpoint.versions(device, recipe.threads)
         checkpoint.save(folder / f"seed-{seed}.safetensors", network, about)
-        histories.append(history)
-    history = pd.concat(histories)
+    history = pd.concat(histories).assign(scale=experiment["scale"])
     history.insert(0, "series", name)
     path = Path("plots/history", f"{name}.csv")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    history.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    write_text(path, history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     last = history.groupby("seed").last()
     metrics = {
         "val_top1": round(1 - last.val_error.mean(), 6),
-        "val_top1_std": round(last.val_error.std(ddof=1), 6) if len(last) > 1 else None,
         "val_loss": round(last.val_loss.mean(), 6),
-        "train_error": round(last.train_error.mean(), 6),
+        "running_train_error": round(last.train_error.mean(), 6),
     }
-    path = Path("metrics/validation", f"{name}.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(metrics, indent=1) + "\n")
+    if len(last) > 1:
+        metrics["val_top1_std"] = round(last.val_error.std(), 6)
+    write_json(Path("metrics/validation", f"{name}.json"), metrics | {"scale": experiment["scale"]})
     print(
         f"{name}: {recipe.seeds} seed(s) at scale {experiment['scale']} in {time.monotonic() - started:.0f} s on "
         f"{device}, validation top-1 {metrics['val_top1']:.2%}; weights in {folder}"

@@ -1,18 +1,15 @@
-"""The archives that the data sets come in: found, verified, read. Nothing in an archive can run code or write a file.
+"""The archives that the data sets come in, read. Nothing in an archive can run code or write a file.
 
-`find` brings an archive's files from `data/sample`, from the folder $DATA_MIRROR, from an earlier download or from the
-network, and lets none of them pass whose SHA-256 is another. `read` turns them into images in canonical order (part,
-class, file name), so that the same pixels give the same bytes whichever archive brought them.
+Whatever the format, the images come out in canonical order (part, class, file name), so that the same pixels give the
+same bytes whichever archive brought them.
 """
 
 import csv
-import errno
 import hashlib
 import io
 import json
-import os
+import lzma
 import pickle
-import sys
 import tarfile
 import zipfile
 import zlib
@@ -21,78 +18,13 @@ from pathlib import Path, PurePosixPath
 
 import h5py
 import numpy as np
-import pooch
 from PIL import Image
 
 from lineage.errors import Failure, Mistake
+from lineage.files import write_bytes
 
 PARTS = ("train", "test")  # in `data/raw` they are 0 and 1
-WAYS_OUT = (
-    "three ways out: connect to the network; put the file into a folder and set DATA_MIRROR to it; "
-    "or run in miniature with `dvc exp run -S scale=sample`"
-)
 Item = tuple[str, str, str, np.ndarray]  # part, class, name, image as uint8 H×W×3
-
-
-def find(
-    archives: list[dict], urls: dict[str, list[str]], places: list[Path], downloads: Path
-) -> tuple[str, list[Path]]:
-    """The format and the verified files of the first archive that can be had: first on disk, in `places`, then by
-    download.
-
-    `archives` are in order of preference, each with a `format` and `files` (`name`, `sha256`); `urls` has the
-    addresses by SHA-256. Raises `Failure` where a file on disk is another than wanted, or where no archive can be had.
-    """
-    for archive in archives:
-        found = [next((p / f["name"] for p in places if (p / f["name"]).is_file()), None) for f in archive["files"]]
-        if all(found):
-            for path, file in zip(found, archive["files"], strict=True):
-                verify(path, file["sha256"])
-            return archive["format"], found
-    reasons = []
-    for archive in archives:
-        files = archive["files"]
-        if all(urls.get(f["sha256"]) for f in files):
-            try:
-                return archive["format"], [
-                    download(urls[f["sha256"]], f["name"], f["sha256"], downloads) for f in files
-                ]
-            except Failure as error:
-                reasons.append(str(error))
-    wanted = " or ".join("+".join(f["name"] for f in archive["files"]) for archive in archives)
-    raise Failure(f"cannot get {wanted} ({'; '.join(reasons) or 'no address is known'}); {WAYS_OUT}")
-
-
-def verify(path: Path, sha256: str) -> None:
-    """Raises `Failure` where the file's SHA-256 is another."""
-    with path.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
-    if actual != sha256:
-        raise Failure(
-            f"{path} is damaged or another file: its SHA-256 is {actual[:12]}…, not {sha256[:12]}…; replace it"
-        )
-
-
-def download(urls: list[str], name: str, sha256: str, folder: Path, timeout: float = 30) -> Path:
-    """The file from the first address that delivers it whole; `timeout` is in seconds without a byte. Raises
-    `Failure`.
-    """
-    pooch.get_logger().setLevel("ERROR")
-    reasons = []
-    for url in urls:
-        print(f"downloading {name} from {url.split('/')[2]}", flush=True)
-        fetcher = pooch.HTTPDownloader(timeout=timeout, progressbar=sys.stderr.isatty())
-        try:
-            return Path(pooch.retrieve(url, f"sha256:{sha256}", fname=name, path=folder, downloader=fetcher))
-        except ValueError as error:  # how pooch reports another hash
-            reasons.append(
-                f"{url.split('/')[2]}: damaged or another file" if "hash" in str(error) else f"{url}: {error}"
-            )
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise
-            reasons.append(f"{url.split('/')[2]}: {type(error).__name__}")
-    raise Failure(f"no address of {name} works: {', '.join(reasons)}")
 
 
 def read(
@@ -117,6 +49,12 @@ def read(
         raise Mistake(
             f"{files[0]}: classes only in the archive or only in params.yaml: {', '.join(sorted(strange)[:8])}"
         )
+    there = {(part, kind) for part, kind, _, _ in items}
+    lacking = [f"{part}/{kind}" for part in PARTS for kind in classes if (part, kind) not in there]
+    if lacking:
+        raise Mistake(
+            f"{files[0]}: there is no image of {', '.join(lacking[:8])}; every class needs some in both parts"
+        )
     items.sort(key=lambda item: (PARTS.index(item[0]), classes.index(item[1]), item[2]))
     arrays = {
         "part": np.array([PARTS.index(item[0]) for item in items], np.uint8),
@@ -137,6 +75,8 @@ _DAMAGE = (
     LookupError,
     TypeError,
     ValueError,
+    RuntimeError,
+    lzma.LZMAError,
     OSError,
 )
 
@@ -162,7 +102,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 def _cifar_python(files: list[Path], skipped: list[str] | None) -> Iterator[Item]:
     """The official archives: pickled batches of channel-major rows. CIFAR-100 by its fine classes."""
-    with tarfile.open(files[0]) as tar:
+    with tarfile.open(files[0], "r:gz") as tar:
         batches = {PurePosixPath(m.name).name: m for m in tar if m.isfile()}
 
         def load(name: str) -> dict:
@@ -181,7 +121,7 @@ def _cifar_python(files: list[Path], skipped: list[str] | None) -> Iterator[Item
 
 def _contact_sheets(files: list[Path], skipped: list[str] | None) -> Iterator[Item]:
     """`<part>/<class>.webp`, images of 32×32 row by row in the order of `names.csv` (split, class, position, name)."""
-    with tarfile.open(files[0]) as tar:
+    with tarfile.open(files[0], "r:") as tar:
         sheets: dict[tuple[str, str], np.ndarray] = {}
         for row in csv.DictReader(io.TextIOWrapper(tar.extractfile("names.csv"), "utf-8")):
             key = row["split"], row["class"]
@@ -248,13 +188,10 @@ def _decode(content: bytes) -> np.ndarray:
 
 def write(path: Path, arrays: dict[str, np.ndarray], classes: Iterable[str]) -> None:
     """Write `data/raw/<data set>.h5` all at once or not at all; the same arrays give the same bytes."""
-    part = path.with_suffix(".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with h5py.File(part, "w") as file:
-            for name, array in arrays.items():
-                file.create_dataset(name, data=array, track_times=False)
-            file.attrs["classes"] = json.dumps(list(classes), ensure_ascii=False)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    # Built in memory: HDF5 does not bear a disk that fills up.
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, track_times=False)
+        file.attrs["classes"] = json.dumps(list(classes), ensure_ascii=False)
+    write_bytes(path, buffer.getbuffer())

@@ -1,31 +1,23 @@
 """Trained weights on disk: models/<experiment>/seed-<n>.safetensors, with a description of how they came about."""
 
 import json
-import os
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from lineage.errors import Failure, Mistake
+from lineage.files import write_bytes
 
 
 def save(path: Path, network: nn.Module, about: dict[str, object]) -> None:
     """Write the weights all at once or not at all; `about` goes into the file's metadata, and must not depend on the
     clock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    try:
-        save_file(state, temporary, metadata={"about": json.dumps(about)})
-        os.replace(temporary, path)
-    except SafetensorError as error:
-        raise Failure(f"cannot write {path} ({error}): is the disk full?") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, serialise(state, {"about": json.dumps(about)}))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:

@@ -6,8 +6,12 @@ traceback.
 """
 
 import errno
+import os
 import sys
 from collections.abc import Callable
+
+# faults of the disk rather than of the code
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 
 
 class Mistake(Exception):
@@ -25,6 +29,8 @@ class Failure(Exception):
 def run(main: Callable[[], None]) -> None:
     """Call `main` and leave the process with the right exit code."""
     name = sys.argv[0]
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
     try:
         main()
     except (Mistake, Failure) as error:
@@ -33,13 +39,17 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(_say(name, "interrupted; the same command starts again", 130))
     except MemoryError:
         sys.exit(_say(name, "out of memory: close other programs, or try `-S scale=sample`", 1))
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's own; not imported here, because it takes seconds
+            raise
+        sys.exit(_say(name, "out of GPU memory: lower train.batch_size, or free the GPU", 1))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in _DISK:
             raise
         sys.exit(
             _say(
                 name,
-                f"cannot write {error.filename or 'a file'}: {error.strerror}; free some space or the permissions",
+                f"cannot write {error.filename or 'a file'}: {os.strerror(error.errno)}; mend that and run it again",
                 1,
             )
         )

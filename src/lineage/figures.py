@@ -14,6 +14,7 @@ import pandas as pd
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 STYLE = {
     "figure.dpi": 100,
@@ -44,7 +45,7 @@ def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> F
     `histories` by (family, depth), families `plain` and `resnet`: columns `seed`, `epoch`, `train_error`, `val_error`.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.6), sharey=True, layout="constrained")
+        figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.6), sharey=True, layout="constrained")
         panels = (("train_error", "training error (with augmentation)"), ("val_error", "validation error"))
         for axis, (column, name) in zip(axes, panels, strict=True):
             for (family, depth), history in sorted(histories.items()):
@@ -58,12 +59,13 @@ def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> F
             axis.set_title(name, fontsize=9)
             axis.set_ylim(bottom=0)
             axis.margins(x=0.01)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[0].set_ylabel("error in %")
         seeds = {history.seed.nunique() for history in histories.values()}
         n = f"n = {'–'.join(str(s) for s in sorted({min(seeds), max(seeds)}))}"
         band = "; mean, band from the least to the most" if max(seeds) > 1 else ""
-        axes[1].legend(loc="upper right", title=f"{n}{band}", title_fontsize=7.5, alignment="right", handlelength=3)
-        figure.suptitle(title, fontsize=10.5)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", handlelength=3)
+        figure.suptitle(f"{title} ({n}{band})", fontsize=10)
         return figure
 
 
@@ -74,7 +76,7 @@ def confusion(counts: np.ndarray, classes: list[str], title: str) -> Figure:
     side = 3.6 if n <= 10 else 9.0
     with plt.rc_context(STYLE | {"axes.grid": False}):
         figure, axis = plt.subplots(figsize=(side + 1.4, side + 0.6), layout="constrained")
-        image = axis.imshow(shares, cmap="cividis_r", vmin=0, vmax=100)
+        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
         size = 8 if n <= 10 else 5
         axis.set_xticks(range(n), [c.replace("_", " ") for c in classes], rotation=90 if n > 6 else 0, fontsize=size)
         axis.set_yticks(range(n), [c.replace("_", " ") for c in classes], fontsize=size)

@@ -5,7 +5,7 @@ recipe.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -13,10 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from lineage.errors import Mistake
 from lineage.recipe import Count, Fraction, Recipe
 
-# `scale: sample`: seconds per experiment on two cores, whatever the recipe says.
-SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 32}
-SAMPLE_INPUT = 64  # pixels a side, at most
-SAMPLE_IMAGES = 128  # of each part, at most
+# the caps of `scale: sample`: seconds per experiment on two cores, whatever the recipe says
+SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 32, "input_size": 64}
+SAMPLE_IMAGES = 128  # of each part
 
 
 T = TypeVar("T", bound=BaseModel)
@@ -31,7 +30,7 @@ class File(Block):
 
     name: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    urls: tuple[str, ...] = ()
+    urls: tuple[Annotated[str, Field(pattern="^https?://[^/]+/.+")], ...] = ()
 
 
 class Archive(Block):
@@ -65,11 +64,13 @@ class Dataset(Block):
 
 
 class AlexNet(Block):
+    smallest: ClassVar[int] = 63  # pixels a side
     normalisation: Literal["none", "lrn", "batch"] = "none"
     dropout: Fraction = 0.5
 
 
 class ResNet(Block):
+    smallest: ClassVar[int] = 8
     depth: Count
     shortcut: Literal["none", "identity", "projection"]
     stem: Literal["imagenet", "cifar"] = "cifar"
@@ -84,6 +85,7 @@ class ResNet(Block):
 
 
 class VGG(Block):
+    smallest: ClassVar[int] = 32
     depth: Literal[11, 13, 16, 19]
     head: Literal["mean", "classic"] = "mean"
     dropout: Fraction = 0.5
@@ -92,18 +94,29 @@ class VGG(Block):
 # the networks: the name of the file in `lineage/models` and the options that it takes
 NETWORKS: dict[str, type[Block]] = {"alexnet": AlexNet, "resnet": ResNet, "vgg": VGG}
 
-# Every key of a recipe may stand in `train`; null, as most do, leaves it to the experiment.
-Train = create_model("Train", __base__=Block, **{key: (object, None) for key in Recipe.model_fields})
+# A part of a recipe: what `train`, a named recipe or an experiment says. Null, or nothing, leaves a key to the others.
+Part = create_model(
+    "Part",
+    __base__=Block,
+    **{
+        key: (Annotated[field.annotation, *field.metadata] | None, None)
+        if field.metadata
+        else (field.annotation | None, None)
+        for key, field in Recipe.model_fields.items()
+    },
+)
+Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")]
+Blocks = dict[Name, dict[str, object]]
 
 
 class Params(Block):
-    """The whole file. Recipes and experiments are checked when they are put together."""
+    """The whole file. Its blocks are checked one by one, so that a message can say where a mistake stands."""
 
     scale: Literal["full", "sample"]
-    train: Train
-    recipes: dict[str, dict[str, object]]
-    datasets: dict[str, Dataset]
-    experiments: dict[str, dict[str, object]]
+    train: dict[str, object]
+    recipes: Annotated[Blocks, Field(min_length=1)]
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    experiments: Annotated[Blocks, Field(min_length=1)]
 
 
 def read(path: Path) -> Params:
@@ -112,9 +125,15 @@ def read(path: Path) -> Params:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Mistake(f"{path} is missing: run this in the top folder of the repository") from None
-    except yaml.YAMLError as error:
-        raise Mistake(f"{path} is not YAML: {error}") from None
-    return _checked(Params, content, f"{path.name}:")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Mistake(f"{path} is not YAML in UTF-8: {error}") from None
+    if not isinstance(content, dict):
+        raise Mistake(f"{path} should hold the blocks {', '.join(Params.model_fields)}")
+    params = _checked(Params, content, "params.yaml:")
+    _checked(Part, params.train, "params.yaml: train")
+    for name, block in params.recipes.items():
+        _checked(Part, block, f"params.yaml: recipes.{name}")
+    return params
 
 
 def resolve(params: Params, name: str) -> dict[str, object]:
@@ -122,20 +141,24 @@ def resolve(params: Params, name: str) -> dict[str, object]:
     place = f"params.yaml: experiments.{name}"
     own = dict(params.experiments[name])
     dataset = _named(params.datasets, own.pop("dataset", None), f"{place}.dataset")
-    model = _named(NETWORKS, own.pop("model", None), f"{place}.model")
-    recipe = _named(params.recipes, own.pop("recipe", None), f"{place}.recipe")
-    options = {key: own.pop(key) for key in list(own) if key in NETWORKS[model].model_fields}
+    kind = NETWORKS[model := _named(NETWORKS, own.pop("model", None), f"{place}.model")]
+    named = params.recipes[_named(params.recipes, own.pop("recipe", None), f"{place}.recipe")]
     for key in own:
-        if key not in Recipe.model_fields:
-            allowed = ["dataset", "model", "recipe", *NETWORKS[model].model_fields, *Recipe.model_fields]
+        allowed = ["dataset", "model", "recipe", *kind.model_fields, *Recipe.model_fields]
+        if key not in allowed:
             raise Mistake(f"{place}.{key}: unknown key; allowed are {', '.join(allowed)}")
-    train = {key: value for key, value in params.train if value is not None}
-    values = _overlay({"input_size": params.datasets[dataset].image_size}, params.recipes[recipe], own, train)
+    network = _checked(kind, {key: own.pop(key) for key in list(own) if key in kind.model_fields}, place)
+    _checked(Part, own, place)
+    image_size = params.datasets[dataset].image_size
+    values = _overlay({"input_size": image_size}, named, own, params.train)
     if params.scale == "sample":
-        smallest = (
-            {"input_size": min(values["input_size"], SAMPLE_INPUT)} if isinstance(values["input_size"], int) else {}
-        )
-        values = _overlay(values, SAMPLE, smallest)
+        caps = {key: min(cap, values.get(key, cap)) for key, cap in SAMPLE.items()}
+        values = _overlay(values, caps)
+    recipe = _checked(Recipe, values, place)
+    if recipe.input_size < kind.smallest:
+        raise Mistake(f"{place}: {model} needs an input of {kind.smallest} pixels or more, not {recipe.input_size}")
+    if recipe.shift >= min(image_size, recipe.input_size):
+        raise Mistake(f"{place}.shift: {recipe.shift} pixels are more than the image has")
     return {
         "experiment": name,
         "scale": params.scale,
@@ -143,40 +166,41 @@ def resolve(params: Params, name: str) -> dict[str, object]:
         "classes": len(params.datasets[dataset].classes),
         "max_images": SAMPLE_IMAGES if params.scale == "sample" else None,
         "model": model,
-        "network": _checked(NETWORKS[model], options, place).model_dump(),
-        "recipe": _checked(Recipe, values, place).model_dump(),
+        "network": network.model_dump(),
+        "recipe": recipe.model_dump(),
     }
 
 
 def _overlay(*layers: dict[str, object]) -> dict[str, object]:
-    """Later layers win; a budget in epochs replaces one in iterations, and the other way round."""
+    """Later layers win, null aside; a budget in epochs replaces one in iterations, and the other way round."""
     result: dict[str, object] = {}
     for layer in layers:
+        said = {key: value for key, value in layer.items() if value is not None}
         for key, other in (("epochs", "iterations"), ("iterations", "epochs")):
-            if layer.get(key) is not None:
+            if key in said:
                 result.pop(other, None)
-        result.update(layer)
+        result |= said
     return result
 
 
 def _named(choices: dict[str, object], name: object, place: str) -> str:
-    if name not in choices:
+    if not isinstance(name, str) or name not in choices:
         raise Mistake(f"{place}: {name!r} is unknown; choose one of {', '.join(choices)}")
     return name
 
 
+KINDS = {"datasets": Dataset, "sample": Sample, "archives": Archive, "files": File}
+
+
 def _checked(kind: type[T], content: object, place: str) -> T:
+    """`content` as a `kind`. Raises `Mistake` for the first fault, naming its place."""
     try:
         return kind.model_validate(content)
     except ValidationError as errors:
         first, more = errors.errors()[0], len(errors.errors()) - 1
         where = ".".join([place, *map(str, first["loc"])]).replace(":.", ": ")
-        allowed = (
-            f"; allowed are {', '.join(kind.model_fields)}"
-            if first["type"] == "extra_forbidden" and len(first["loc"]) == 1
-            else ""
-        )
-        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise Mistake(
-            f"{where}: {message}{allowed}, not {first['input']!r:.60}" + (f" (and {more} more)" if more else "")
-        ) from None
+        message = f"{first['msg'].removeprefix('Value error, ')}, not {first['input']!r:.60}"
+        if first["type"] == "extra_forbidden":
+            blocks = [KINDS[key] for key in first["loc"][:-1] if key in KINDS]
+            message = f"unknown key; allowed are {', '.join((blocks or [kind])[-1].model_fields)}"
+        raise Mistake(f"{where}: {message}" + (f" (and {more} more)" if more else "")) from None

@@ -1,8 +1,14 @@
 """A recipe: everything that decides how a network is trained, apart from the network and the data."""
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from lineage.errors import Mistake
+from lineage.files import read_json
 
 
 def _no_bool(value: object) -> object:
@@ -37,7 +43,7 @@ class Recipe(BaseModel):
     # steps: a tenth of lr from 1/2 of all steps on, a hundredth from 3/4 on
     schedule: Literal["onecycle", "steps"]
     warm_up: Fraction = 0.25
-    # augmentation, in pixels of the stored image, degrees and fractions
+    # augmentation: shifts in pixels of the stored image, or of `input_size` where that is smaller; degrees; fractions
     shift: Annotated[int, BeforeValidator(_no_bool), Field(ge=0)] = 0
     flip: bool = False
     rotate: Number = 0.0
@@ -57,3 +63,16 @@ class Recipe(BaseModel):
         """Steps in all and steps per epoch; the last, incomplete batch of an epoch is left out."""
         per_epoch = max(1, images // self.batch_size)
         return (self.iterations or self.epochs * per_epoch), per_epoch
+
+
+def read_experiment(name: str) -> dict[str, object]:
+    """One experiment as the stage `recipes` resolved it. Raises `Mistake`."""
+    path = Path("recipes/experiments", f"{name}.json")
+    if not path.is_file():
+        raise Mistake(f"{path} is missing: no such experiment, or `dvc repro recipes` has not run")
+    return read_json(path)
+
+
+def fingerprint(experiment: dict[str, object]) -> str:
+    """Twelve hexadecimal digits that differ wherever two effective recipes do: results carry them."""
+    return hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()[:12]

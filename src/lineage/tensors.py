@@ -7,7 +7,6 @@ images, in units of 1. Arrays are NumPy's: the training code makes torch tensors
 
 import hashlib
 import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialise
 
 from lineage.errors import Failure, Mistake
+from lineage.files import write_bytes
 
 VALIDATION = 0.1  # of the training part
 Split = dict[str, np.ndarray]  # part → positions in data/raw
@@ -40,7 +40,9 @@ def split(part: np.ndarray, labels: np.ndarray, names: np.ndarray, images: np.nd
         if pixels[i] not in seen_in_test:
             groups[pixels[i]].append(i)
     kept = [i for group in groups.values() for i in group]
-    quota = {label: round(VALIDATION * n) for label, n in Counter(labels[kept].tolist()).items()}
+    quota = {
+        label: max(1, round(VALIDATION * n)) if n > 1 else 0 for label, n in Counter(labels[kept].tolist()).items()
+    }
 
     def drawn(group: list[int]) -> bytes:
         return min(hashlib.sha256(b"%d/%s" % (labels[i], names[i])).digest() for i in group)
@@ -84,16 +86,9 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def save(path: Path, arrays: dict[str, np.ndarray], classes: Sequence[str]) -> None:
     """Write one part, all at once or not at all."""
-    temporary = path.with_suffix(".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # One key only: safetensors writes several in an order that changes from run to run.
-        save_file(arrays, temporary, metadata={"classes": json.dumps(list(classes), ensure_ascii=False)})
-        os.replace(temporary, path)
-    except SafetensorError as error:
-        raise Failure(f"cannot write {path} ({error}): is the disk full?") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    # One key only: safetensors writes several in an order that changes from run to run.
+    metadata = {"classes": json.dumps(list(classes), ensure_ascii=False)}
+    write_bytes(path, serialise(arrays, metadata))
 
 
 def load(dataset: str, part: str, most: int | None = None) -> dict[str, np.ndarray]:

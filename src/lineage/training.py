@@ -1,5 +1,6 @@
 """The training loop, one for every network, data set and device."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ def learning_rate(schedule: str, lr: float, warm_up: float, step: int, steps: in
 
 
 def _onecycle(lr: float, step: int, steps: int, warm: int) -> float:
-    return lr * (step + 1) / warm if step < warm else lr * (steps - step) / (steps - warm)
+    return lr * ((step + 1) / warm if step < warm else (steps - step) / (steps - warm))
 
 
 def _steps(lr: float, step: int, steps: int, warm: int) -> float:
@@ -48,6 +49,7 @@ def prepare(device: torch.device, threads: int) -> None:
     """Make torch deterministic: what cannot be is an error. The number of CPU threads counts too, because it orders
     sums.
     """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first use
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
@@ -73,7 +75,7 @@ def fit(
         [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
         lr=recipe.lr,
         momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
+        nesterov=recipe.nesterov and recipe.momentum > 0,
         fused=True,
     )
     step = 0

@@ -1,0 +1,114 @@
+"""What the tests share: the repository, small workspaces, small archives, and real images from data/sample."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sample
+from lineage import archives
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """An empty folder as the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATA_MIRROR", raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def signs():
+    """SIGNS as `fetch` reads it: real photographs."""
+    classes = [str(digit) for digit in range(6)]
+    return archives.read("folders", [REPOSITORY / "data/sample/signs.zip"], classes, 64)[0]
+
+
+@pytest.fixture
+def run_script():
+    """Run a stage as DVC does, in the current folder."""
+
+    def run(script, *arguments, **environment):
+        command = [sys.executable, REPOSITORY / "src" / f"{script}.py", *arguments]
+        inherited = {key: value for key, value in os.environ.items() if key != "DATA_MIRROR"}
+        return subprocess.run(command, capture_output=True, text=True, env=inherited | environment, timeout=120)
+
+    return run
+
+
+def one_line(result, exit_code):
+    """The script's message: one line, no traceback, and the right exit code."""
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode == exit_code, result.stderr
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def sha256(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def folders_zip(path, images):
+    """A zip of `{member: array or bytes}`."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in images.items():
+            if isinstance(content, np.ndarray):
+                buffer = io.BytesIO()
+                Image.fromarray(content).save(buffer, "PNG")
+                content = buffer.getvalue()
+            archive.writestr(member, content)
+    return path
+
+
+def cifar_twins(folder, images, labels, names, kinds, test_from):
+    """The same images as an official archive and as contact sheets; those from `test_from` on are the test part."""
+    rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    halves = {"data_batch_2": slice(0, 2), "data_batch_1": slice(2, test_from), "test_batch": slice(test_from, None)}
+    members = {
+        name: {b"data": rows[of], b"labels": labels[of].tolist(), b"filenames": [n.encode() for n in names[of]]}
+        for name, of in halves.items()
+    } | {"batches.meta": {b"label_names": [kind.encode() for kind in kinds]}}
+    official = folder / "official.tar.gz"
+    with tarfile.open(official, "w:gz") as tar:
+        for name, content in members.items():
+            _add(tar, f"cifar-10-batches-py/{name}", pickle.dumps(content, protocol=2))
+    sheets, table = folder / "sheets.tar", io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["split", "class", "position", "name"])
+    with tarfile.open(sheets, "w") as tar:
+        for part, of in (("train", range(test_from)), ("test", range(test_from, len(images)))):
+            for number, kind in enumerate(kinds):
+                chosen = sorted((i for i in of if labels[i] == number), key=lambda i: names[i])
+                _add(tar, f"{part}/{kind}.webp", sample.sheet(images[chosen], columns=3))
+                writer.writerows([part, kind, position, names[i]] for position, i in enumerate(chosen))
+        _add(tar, "names.csv", table.getvalue().encode())
+    return official, sheets
+
+
+def _add(tar, name, content):
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def dataset_recipe(name, archive, format, classes, size=32, **others):
+    """Write what the stage `recipes` writes for a data set whose archive lies in data/sample."""
+    files = [{"name": archive.name, "sha256": sha256(archive)}]
+    content = {"classes": classes, "image_size": size, "unreadable": "error"} | others
+    path = Path("recipes/datasets", f"{name}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content | {"archives": [{"format": format, "files": files}]}))
+    Path("recipes/addresses.json").write_text("{}")

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lineage import measures
+
+
+def test_scores_of_known_logits():
+    labels = torch.arange(10)
+    logits = torch.eye(10) * 5
+    logits[0] = torch.arange(10.0)  # the right class comes last
+    logits[1, 2] = 9  # the right class comes second
+    scores = measures.scores(logits, labels)
+    assert scores["top1"] == pytest.approx(0.8)
+    assert scores["top5"] == pytest.approx(0.9)
+    assert scores["loss"] == pytest.approx(F.cross_entropy(logits, labels).item())
+    assert "top5" not in measures.scores(logits[:, :6], labels[:6].expand(6)[:6].repeat(2)[:10])
+
+
+def test_predictions_are_probabilities():
+    predicted, confidence = measures.predictions(torch.tensor([[0.0, 0.0], [0.0, np.log(3)]]))
+    assert predicted[1] == 1
+    assert confidence == pytest.approx([0.5, 0.75])
+
+
+def test_confusion_has_what_is_there_in_rows():
+    counts = measures.confusion(np.array([0, 0, 1]), np.array([0, 2, 1]), 3)
+    assert counts.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]

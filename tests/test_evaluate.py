@@ -1,0 +1,64 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import one_line
+from test_train import experiment, outputs
+
+
+@pytest.fixture
+def trained(workspace, run_script):
+    experiment()
+    assert run_script("train", "mine").returncode == 0
+
+
+def test_every_seed_and_part_is_measured(trained, run_script):
+    result = run_script("evaluate", "mine")
+    assert result.returncode == 0, result.stderr
+    scores = pd.read_csv("plots/scores/mine.csv")
+    assert scores[["seed", "part"]].values.tolist() == [[s, p] for s in (0, 1) for p in ("train", "val", "test")]
+    assert "top5" not in scores  # three classes
+    metrics = json.loads(Path("metrics/experiments/mine.json").read_text())
+    test = scores[scores.part == "test"].top1
+    assert metrics["test_top1"] == pytest.approx(test.mean(), abs=1e-5)
+    assert metrics["test_top1_std"] == pytest.approx(test.std(), abs=1e-5)
+    # the same weights, measured a second time
+    assert metrics["val_top1"] == json.loads(Path("metrics/validation/mine.json").read_text())["val_top1"]
+    first = outputs()
+    run_script("evaluate", "mine")
+    assert outputs() == first
+
+
+def test_predictions_and_confusion_are_the_first_seeds(trained, run_script):
+    run_script("evaluate", "mine")
+    predictions = pd.read_csv("plots/predictions/mine.csv", dtype={"image": str})
+    assert predictions.image.tolist() == [f"{i:03}" for i in range(30)]
+    assert predictions.percent.between(0, 100).all()
+    confusion = pd.read_csv("plots/confusion/mine.csv")
+    assert confusion["count"].sum() == 30
+    right = confusion[confusion.actual == confusion.predicted]["count"].sum()
+    scores = pd.read_csv("plots/scores/mine.csv").set_index(["seed", "part"])
+    assert right / 30 == pytest.approx(scores.top1[0, "test"], abs=1e-5)
+    assert (predictions.actual == predictions.predicted).sum() == right
+
+
+def test_scale_and_versions_stand_beside_the_metrics(trained, run_script):
+    run_script("evaluate", "mine")
+    table = pd.read_csv("plots/provenance/mine.csv", dtype=str, keep_default_na=False)
+    provenance = dict(zip(table.key, table.value, strict=True))
+    assert (provenance["scale"], provenance["threads"], provenance["seeds"]) == ("full", "1", "2")
+    assert provenance["torch"].startswith("2.")
+
+
+def test_weights_of_another_recipe_are_refused(trained, run_script):
+    experiment(lr=0.01)
+    assert "models/mine was trained by another recipe" in one_line(run_script("evaluate", "mine"), 2)
+    experiment(scale="sample")
+    assert "models/mine was trained by another recipe" in one_line(run_script("evaluate", "mine"), 2)
+
+
+def test_mistakes_are_one_line(workspace, run_script):
+    assert "recipes/experiments/nothing.json is missing" in one_line(run_script("evaluate", "nothing"), 2)
+    experiment()
+    assert "run `dvc repro train@mine` first" in one_line(run_script("evaluate", "mine"), 2)

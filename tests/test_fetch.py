@@ -1,0 +1,73 @@
+import json
+import subprocess
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import dataset_recipe, folders_zip, one_line
+
+KINDS = ["cat", "dog"]
+
+
+@pytest.fixture
+def archive(workspace):
+    Path("data/sample").mkdir(parents=True)
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    members = {f"{('train', 'test')[i // 4]}/{KINDS[i % 2]}/{i}.png": image for i, image in enumerate(images)}
+    path = folders_zip(workspace / "data/sample/mine.zip", members)
+    dataset_recipe("mine", path, "folders", KINDS)
+    return path
+
+
+def test_it_writes_the_images(archive, run_script):
+    result = run_script("fetch", "mine")
+    assert result.returncode == 0, result.stderr
+    with h5py.File("data/raw/mine.h5") as file:
+        assert file["images"].shape == (8, 32, 32, 3)
+        assert json.loads(file.attrs["classes"]) == KINDS
+    assert [p.name for p in Path("data/raw").iterdir()] == ["mine.h5"]
+
+
+def test_a_mirror_serves(archive, workspace, run_script):
+    (workspace / "mirror").mkdir()
+    archive.rename(workspace / "mirror/mine.zip")
+    assert "three ways out" in one_line(run_script("fetch", "mine"), 1)
+    assert run_script("fetch", "mine", DATA_MIRROR=str(workspace / "mirror")).returncode == 0
+    assert "DATA_MIRROR" in one_line(run_script("fetch", "mine", DATA_MIRROR=str(workspace / "nowhere")), 2)
+
+
+def test_left_out_files_are_counted_and_named(workspace, run_script):
+    Path("data/sample").mkdir(parents=True)
+    image = np.zeros((4, 4, 3), np.uint8)
+    members = {f"PetImages/{kind}/{i}.jpg": image + i for kind in ("Cat", "Dog") for i in range(30)}
+    path = folders_zip(workspace / "data/sample/pets.zip", members | {"PetImages/Cat/666.jpg": b""})
+    dataset_recipe("pets", path, "folders", KINDS, unreadable="skip")
+    result = run_script("fetch", "pets")
+    assert result.returncode == 0, result.stderr
+    assert "left out 1 files that are no image: PetImages/Cat/666.jpg" in result.stdout
+    dataset_recipe("pets", path, "folders", KINDS)
+    assert "PetImages/Cat/666.jpg is not an image" in one_line(run_script("fetch", "pets"), 1)
+
+
+def test_an_unknown_data_set(archive, run_script):
+    assert "recipes/datasets/nothing.json is missing" in one_line(run_script("fetch", "nothing"), 2)
+
+
+def test_a_swapped_archive_is_refused(archive, run_script):
+    folders_zip(archive, {"train/cat/1.png": np.zeros((32, 32, 3), np.uint8)})
+    assert "damaged or another file" in one_line(run_script("fetch", "mine"), 1)
+    assert not Path("data/raw").exists()
+
+
+def test_a_full_disk_leaves_nothing_half_written(archive, workspace, run_script):
+    raw = workspace / "data/raw"
+    raw.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", raw], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk takes root")
+    try:
+        assert "No space left on device" in one_line(run_script("fetch", "mine"), 1)
+        assert list(raw.iterdir()) == []
+    finally:
+        subprocess.run(["umount", raw], check=True)
