@@ -3,14 +3,13 @@ import tarfile
 
 import numpy as np
 import pytest
-import yaml
 from conftest import REPOSITORY, sha256
 
 import sample
-from lineage import archives
+from lineage import archives, params
 
 FOLDER = REPOSITORY / "data/sample"
-BLOCKS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["datasets"]
+BLOCKS = params.read(REPOSITORY / "params.yaml").datasets
 
 
 def test_it_is_small():
@@ -19,19 +18,19 @@ def test_it_is_small():
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_params_yaml_has_its_hash(name):
-    block = BLOCKS[name]["sample"]
-    assert sha256(FOLDER / block["name"]) == block["sha256"]
+    block = BLOCKS[name].sample
+    assert sha256(FOLDER / block.name) == block.sha256
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "cats-vs-dogs"])
 def test_every_class_is_there_equally_often(name):
     block = BLOCKS[name]
-    path = FOLDER / block["sample"]["name"]
-    arrays, _ = archives.read(block["sample"]["format"], [path], list(map(str, block["classes"])), 32)
+    path = FOLDER / block.sample.name
+    arrays, _ = archives.read(block.sample.format, [path], block.classes, 32)
     train, test = (400, 200) if name == "cats-vs-dogs" else (1000, 400)
     for part, n in ((0, train), (1, test)):
         counts = np.bincount(arrays["labels"][arrays["part"] == part])
-        assert counts.tolist() == [n // len(block["classes"])] * len(block["classes"])
+        assert counts.tolist() == [n // len(block.classes)] * len(block.classes)
 
 
 def test_the_sheets_are_lossless_and_the_same_every_time():

@@ -49,8 +49,13 @@ class Sample(Block):
         return Archive(format=self.format, files=(File(name=self.name, sha256=self.sha256),))
 
 
+def _names(value: object) -> object:
+    return value.split() if isinstance(value, str) else value
+
+
 class Dataset(Block):
-    classes: Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], Field(min_length=2)]
+    # a list, or the names in one text, which DVC's rewriting of params.yaml leaves as it stands
+    classes: Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_names), Field(min_length=2)]
     image_size: Count
     sample: Sample
     archives: tuple[Archive, ...] = ()  # in order of preference

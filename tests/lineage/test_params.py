@@ -63,6 +63,21 @@ def test_sample_caps_everything(tmp_path):
         assert experiment["max_images"] == params.SAMPLE_IMAGES
 
 
+def test_changing_a_key_as_dvc_does_leaves_the_rest_of_the_file(tmp_path):
+    from dvc.utils.serialize import modify_yaml
+
+    path = tmp_path / "params.yaml"
+    text = (REPOSITORY / "params.yaml").read_text().replace("scale: sample", "scale: full")
+    path.write_text(text)
+    with modify_yaml(path) as content:
+        content["scale"] = "sample"
+    before, after = text.splitlines(), path.read_text().splitlines()
+    start, end = text.index("\nexperiments:"), text.index("\n# A data set")  # flow maps are wrapped anew
+    flow = set(text[start:end].splitlines())
+    assert [line for line in before if line not in after and line not in flow] == [before[3]]
+    assert before[3].startswith("scale: full")
+
+
 def test_a_cap_never_raises_a_value(tmp_path):
     content = changed("scale", "sample")
     content["train"] |= {"epochs": 1, "batch_size": 8}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, sha256
 
-from lineage import archives, tensors
+from lineage import archives, params, tensors
 from lineage.errors import Failure, Mistake
 
 
@@ -111,18 +111,16 @@ PUBLISHED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_full_sets_are_what_is_published(name):
-    import yaml
-
-    block = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["datasets"][name]
+    block = params.read(REPOSITORY / "params.yaml").datasets[name]
     folders = [Path(os.environ.get("DATA_MIRROR", "nowhere")), REPOSITORY / "data/archives"]
-    for archive in block["archives"]:
-        files = [folder / archive["files"][0]["name"] for folder in folders]
+    for archive in block.archives:
+        files = [folder / archive.files[0].name for folder in folders]
         found = next((file for file in files if file.is_file()), None)
         if found:
             break
     else:
         pytest.skip("the full archive is not at hand: set DATA_MIRROR")
-    raw, _ = archives.read(archive["format"], [found], block["classes"], 32)
+    raw, _ = archives.read(archive.format, [found], block.classes, 32)
     mean, std, twins = PUBLISHED[name]
     training = raw["images"][raw["part"] == 0].transpose(0, 3, 1, 2)
     assert len(training) == 50_000
@@ -133,4 +131,4 @@ def test_the_full_sets_are_what_is_published(name):
     assert dropped == twins
     assert len(split["train"]) + len(split["val"]) == 50_000 - twins
     assert len(split["test"]) == 10_000
-    assert np.bincount(raw["labels"][split["val"]]).tolist() == [5000 // len(block["classes"])] * len(block["classes"])
+    assert np.bincount(raw["labels"][split["val"]]).tolist() == [5000 // len(block.classes)] * len(block.classes)

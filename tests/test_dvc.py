@@ -1,0 +1,198 @@
+"""dvc.yaml: what each stage depends on, and what a change makes stale."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from lineage.params import NETWORKS
+
+STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+BODIES = {name: stage.get("do", stage) for name, stage in STAGES.items()}
+
+
+def modules(path):
+    """The project's own files that a Python file imports, directly or not. Networks are imported by name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            place = REPOSITORY / "src" / name.replace(".", "/")
+            found |= {file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
+    return found.union(*(modules(file) for file in found))
+
+
+@pytest.mark.parametrize("stage", BODIES)
+def test_a_stage_depends_on_what_it_imports_and_on_no_other_code(stage):
+    script = REPOSITORY / "src" / f"{stage}.py"
+    needed = {file.relative_to(REPOSITORY).as_posix() for file in modules(script) | {script}}
+    stated = {dep for dep in BODIES[stage]["deps"] if dep.startswith("src/")}
+    if "src/lineage/models/__init__.py" in needed:
+        needed.add("src/lineage/models/${item.model}.py")
+    assert stated == needed
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_a_network_is_one_file(model):
+    path = REPOSITORY / "src/lineage/models" / f"{model}.py"
+    assert modules(path) == set()
+
+
+def test_only_evaluate_sees_the_test_part():
+    readers = {name for name, body in BODIES.items() if any("test.safetensors" in dep for dep in body["deps"])}
+    assert readers == {"evaluate"}
+
+
+def test_small_results_are_in_git_and_large_ones_are_not():
+    for body in BODIES.values():
+        for kind in ("outs", "metrics", "plots"):
+            for out in body.get(kind, []):
+                path, cached = (out, True) if isinstance(out, str) else next((k, v["cache"]) for k, v in out.items())
+                assert cached == path.startswith(("data/", "models/")), path
+
+
+@pytest.mark.parametrize("script", ["fetch", "preprocess", "recipes", "compare"])
+def test_torch_is_left_to_train_and_evaluate(script):
+    code = f"import sys; sys.path.insert(0, 'src'); import {script}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
+
+
+def dvc(*arguments, check=True):
+    result = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+EXPERIMENTS = ("vgg16-cifar100", "plain-20-signs32", "resnet-20-signs32")
+
+
+@pytest.fixture(scope="module")
+def small_study(tmp_path_factory):
+    """A repository with three experiments, run at scale sample."""
+    folder = tmp_path_factory.mktemp("study")
+    for name in ("src", "data/sample", ".dvc/plots"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    content["scale"], content["train"] = "sample", dict.fromkeys(content["train"]) | {"epochs": 1}
+    content["experiments"] = {name: content["experiments"][name] for name in EXPERIMENTS}
+    content["datasets"] = {name: content["datasets"][name] for name in ("signs", "cifar100")}
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, width=10_000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("DATA_MIRROR", raising=False)
+        subprocess.run("git init -q && git add -A && git -c user.name=t -c user.email=t@t commit -qm t", shell=True)
+        dvc("repro")
+        yield folder
+
+
+def stale():
+    """The stages that `dvc repro` would run, given that `recipes` has run."""
+    dvc("repro", "recipes")
+    return set(json.loads(dvc("status", "--json").stdout))
+
+
+def appended(path, text="\n# changed\n"):
+    path = Path(path)
+    before = path.read_text()
+    path.write_text(before + text)
+    return lambda: path.write_text(before)
+
+
+def of(*experiments):
+    return {f"{stage}@{name}" for stage in ("train", "evaluate") for name in experiments}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("src/lineage/figures.py", {"compare"}),
+        ("src/lineage/models/vgg.py", of("vgg16-cifar100")),
+        ("src/lineage/models/resnet.py", of("plain-20-signs32", "resnet-20-signs32")),
+        ("src/lineage/params.py", set()),
+        ("src/sample.py", set()),
+        ("data/sample/README.md", set()),
+        ("README.md", set()),
+    ],
+)
+def test_a_change_of_a_file_makes_stale_what_it_can_change(small_study, path, expected):
+    Path("README.md").touch()
+    assert stale() == set()
+    restore = appended(path)
+    try:
+        assert stale() == expected
+        planned = set(re.findall(r"Running stage '(.+)'", dvc("repro", "--dry").stdout))
+        assert planned >= expected
+        assert planned - {"compare"} <= expected
+    finally:
+        restore()
+
+
+@pytest.mark.slow
+def test_a_change_of_a_line_makes_stale_that_experiment(small_study):
+    text = Path("params.yaml").read_text()
+    content = yaml.safe_load(text)
+    try:
+        content["experiments"]["plain-20-signs32"]["momentum"] = 0.8
+        Path("params.yaml").write_text(yaml.safe_dump(content))
+        assert stale() == of("plain-20-signs32") | {"compare"}
+        content = yaml.safe_load(text)
+        content["experiments"]["resnet-8-signs"] = content["experiments"]["resnet-20-signs32"] | {"depth": 8}
+        Path("params.yaml").write_text(yaml.safe_dump(content))
+        assert stale() == of("resnet-8-signs") | {"compare"}
+    finally:
+        Path("params.yaml").write_text(text)
+    assert stale() == set()
+
+
+@pytest.mark.slow
+def test_an_override_reaches_the_history_and_fetches_nothing_again(small_study):
+    result = dvc("exp", "run", "-S", "train.lr=0.001", "evaluate@plain-20-signs32", "evaluate@vgg16-cifar100")
+    assert "Running stage 'train@plain-20-signs32'" in result.stdout
+    assert "Running stage 'fetch" not in result.stdout
+    assert "Running stage 'preprocess" not in result.stdout
+    for name in ("plain-20-signs32", "vgg16-cifar100"):
+        lines = Path("plots/history", f"{name}.csv").read_text().splitlines()
+        column = lines[0].split(",").index("lr")
+        assert {line.split(",")[column] for line in lines[1:]} == {"0.001"}
+    subprocess.run(["git", "checkout", "-q", "params.yaml"], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("scale: sample", "scale: medium"), "scale: Input should be 'full' or 'sample', not 'medium'"),
+        (
+            ("model: vgg", "model: vit"),
+            "experiments.vgg16-cifar100.model: 'vit' is unknown; choose one of alexnet, resnet",
+        ),
+        (("recipe: vgg", "recipe: vvg"), "experiments.vgg16-cifar100.recipe: 'vvg' is unknown; choose one of"),
+    ],
+)
+def test_a_mistake_stops_the_run_before_anything_is_deleted(small_study, change, said):
+    text = Path("params.yaml").read_text()
+    kept = sorted(Path("models").rglob("*"))
+    Path("params.yaml").write_text(text.replace(*change))
+    try:
+        result = dvc("repro", check=False)
+        assert result.returncode != 0
+        assert said in result.stdout + result.stderr
+        assert "Traceback" not in result.stderr
+    finally:
+        Path("params.yaml").write_text(text)
+    assert sorted(Path("models").rglob("*")) == kept
+    assert any(path.suffix == ".safetensors" for path in kept)

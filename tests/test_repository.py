@@ -1,0 +1,85 @@
+"""What is committed: recorded at full scale, consistent with dvc.lock, and installable as it says."""
+
+import hashlib
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+
+def git(*arguments):
+    return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def committed():
+    """The files of the last commit, whatever a sample run has done to the workspace since."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("not a Git checkout")
+    return git("ls-tree", "-r", "--name-only", "-z", "HEAD").decode().strip("\0").split("\0")
+
+
+def content(path):
+    return git("show", f"HEAD:{path}")
+
+
+def test_everything_committed_is_at_full_scale(committed):
+    assert yaml.safe_load(content("params.yaml"))["scale"] == "full"
+    lock = yaml.safe_load(content("dvc.lock"))
+    assert lock["stages"]["recipes"]["params"]["params.yaml"]["scale"] == "full"
+    for path in committed:
+        if path.startswith(("metrics/experiments/", "metrics/validation/", "metrics/summary", "recipes/experiments/")):
+            assert json.loads(content(path))["scale"] == "full", path
+        elif path.startswith("plots/provenance/"):
+            assert "scale,full\n" in content(path).decode(), path
+        elif path.startswith(("plots/history/", "plots/degradation")):
+            header, *lines = content(path).decode().splitlines()
+            assert header.endswith(",scale") and all(line.endswith(",full") for line in lines), path
+        elif path.startswith("plots/figures/"):
+            assert b"scale: full" in content(path), path
+        elif path == "docs/results.md":
+            assert "not results" not in content(path).decode()
+
+
+def test_small_results_are_those_of_dvc_lock(committed):
+    lock = yaml.safe_load(content("dvc.lock"))["stages"]
+    outs = {out["path"]: out["md5"] for stage in lock.values() for out in stage.get("outs", [])}
+    results = [p for p in committed if p.startswith(("metrics/", "plots/")) and not p.startswith("plots/figures/")]
+    assert results
+    for path in results:
+        assert outs[path] == hashlib.md5(content(path)).hexdigest(), path
+    for name, stage in lock.items():
+        for dep in stage.get("deps", []):
+            if dep["path"].startswith("recipes/"):
+                assert dep["md5"] == hashlib.md5(content(dep["path"])).hexdigest(), name
+
+
+def test_no_large_files(committed):
+    for path in committed:
+        limit = 3_000_000 if path.startswith("data/sample/") else 300_000
+        assert int(git("cat-file", "-s", f"HEAD:{path}")) < limit, path
+
+
+def test_every_requirement_is_pinned_and_every_direct_one_is_used():
+    pinned = (REPOSITORY / "requirements.txt").read_text()
+    lines = [line for line in pinned.splitlines() if line and not line.lstrip().startswith("#")]
+    assert all(re.match(r"[a-z0-9.\-]+(\[.+\])?==[^ ]+", line) for line in lines)
+    code = "\n".join(path.read_text() for folder in ("src", "tests") for path in (REPOSITORY / folder).rglob("*.py"))
+    names = {"pillow": "PIL", "pyyaml": "yaml", "ruff": None, "dvc": '"dvc"'}
+    for line in (REPOSITORY / "requirements.in").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name = re.match(r"[a-z0-9\-]+", line)[0]
+            assert f"\n{name}==" in pinned
+            module = names.get(name, name)
+            assert module is None or re.search(rf"(import|from) {module}\b|{module}", code), name
+
+
+def test_every_test_file_has_its_source():
+    for path in (REPOSITORY / "tests").rglob("test_*.py"):
+        place = path.relative_to(REPOSITORY / "tests")
+        source = REPOSITORY / "src" / place.with_name(place.name.removeprefix("test_"))
+        whole = {"test_dvc.py": "dvc.yaml", "test_repository.py": "README.md", "test_models.py": "src/lineage/models"}
+        assert source.is_file() or (REPOSITORY / whole.get(path.name, "nothing")).exists(), path
