@@ -52,10 +52,20 @@ def read(name: str) -> Result | None:
 
 
 def summary(results: list[Result]) -> dict[str, float]:
-    """The headline numbers: test top-1, and for plain and residual twins the training error without augmentation."""
-    numbers = {f"{r.name}_top1": r.metrics["test_top1"] for r in results if not twin(r.name)}
+    """The headline numbers, few: test top-1 of each network of the lineage, and what depth does to the training error.
+
+    `plain-signs32` is the training error (without augmentation) of the deepest plain network of that group less the
+    shallowest one's, as a fraction: above zero, depth hurts. `resnet-signs32` is the same with shortcuts.
+    """
+    numbers = {r.name: r.metrics["test_top1"] for r in results if not twin(r.name)}
+    families: dict[str, dict[int, float]] = {}
+    for result in results:
+        if key := twin(result.name):
+            families.setdefault(f"{key[0]}-{key[2]}", {})[key[1]] = 1 - result.metrics["train_top1"]
     return numbers | {
-        f"{r.name}_clean_train_error": round(1 - r.metrics["train_top1"], 6) for r in results if twin(r.name)
+        name: round(by_depth[max(by_depth)] - by_depth[min(by_depth)], 6)
+        for name, by_depth in families.items()
+        if len(by_depth) > 1
     }
 
 

@@ -41,8 +41,10 @@ class AlexNet(nn.Module):
         for _ in range(3):
             width = (width - 3) // 2 + 1  # behind each pool
         self.head = nn.Sequential(
-            *(nn.Flatten(), nn.Dropout(dropout), nn.Linear(256 * width**2, 4096), nn.ReLU(inplace=True)),
-            *(nn.Dropout(dropout), nn.Linear(4096, 4096), nn.ReLU(inplace=True)),
+            nn.Flatten(),
+            # section 4.2: dropout of the outputs of the first two fully connected layers
+            *(nn.Linear(256 * width**2, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout)),
+            *(nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout)),
             nn.Linear(4096, classes),
         )
 
