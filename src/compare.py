@@ -86,14 +86,16 @@ def percent(values: pd.Series) -> str:
 def table(results: list[Result]) -> list[str]:
     """All experiments that have run, as lines of Markdown."""
     lines = [
-        "| experiment | test top-1 % | validation % | training % | n | budget | input | parameters | device |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| experiment | test top-1 % | validation % | training % | n | budget | input | parameters "
+        "| multiply-adds | device |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for r in results:
         parts = [percent(r.scores[r.scores.part == part].top1) for part in ("test", "val", "train")]
         run = r.provenance
         budget = f"{run['epochs']} epochs" if run["epochs"] else f"{run['iterations']} steps"
-        rest = [run["seeds"], budget, f"{run['input_size']} px", f"{int(run['parameters']):,}", run["device"]]
+        sizes = [f"{float(run[key]) / 1e6:.3g} M" for key in ("parameters", "multiply_adds")]
+        rest = [run["seeds"], budget, f"{run['input_size']} px", *sizes, run["device"]]
         lines.append(f"| {' | '.join([r.name, *parts, *rest])} |")
     return lines
 

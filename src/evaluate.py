@@ -24,12 +24,12 @@ from lineage.recipe import Recipe, fingerprint, read_experiment
 PARTS = ("train", "val", "test")
 
 
-def logits_of(weights: dict[str, torch.Tensor], experiment: dict, recipe: Recipe, images: dict[str, Images]) -> dict:
-    """The logits (N×classes) of one seed's network for every part."""
-    network = models.build(experiment["model"], experiment["classes"], recipe.input_size, experiment["network"])
+def trained(weights: dict[str, torch.Tensor], experiment: dict, device: torch.device) -> torch.nn.Module:
+    """One seed's network with its weights."""
+    size = experiment["recipe"]["input_size"]
+    network = models.build(experiment["model"], experiment["classes"], size, experiment["network"])
     network.load_state_dict(weights)
-    network = network.to(images["test"].pixels.device, memory_format=torch.channels_last)
-    return {part: training.predict(network, images[part], recipe.precision) for part in PARTS}
+    return network.to(device, memory_format=torch.channels_last)
 
 
 def write(folder: str, name: str, table: pd.DataFrame) -> None:
@@ -56,7 +56,8 @@ def main() -> None:
         weights, about = checkpoint.load(Path("models", name, f"seed-{seed}.safetensors"))
         if any(about[key] != value for key, value in experiment.items()):
             raise Mistake(f"models/{name} was trained by another recipe: run `dvc repro train@{name}` first")
-        logits = logits_of(weights, experiment, recipe, images)
+        network = trained(weights, experiment, device)
+        logits = {part: training.predict(network, images[part], recipe.precision) for part in PARTS}
         for part in PARTS:
             labels = torch.from_numpy(parts[part]["labels"]).to(device)
             rows.append({"seed": seed, "part": part} | measures.scores(logits[part], labels))
@@ -80,7 +81,8 @@ def main() -> None:
     write("confusion", name, pd.DataFrame({"actual": actual, "predicted": said, "count": counts[actual, said]}))
     provenance |= {"recipe": fingerprint(experiment)}
     provenance |= {key: getattr(recipe, key) for key in ("seeds", "epochs", "iterations", "input_size")}
-    provenance |= {"parameters": sum(w.numel() for key, w in weights.items() if "running" not in key and w.ndim)}
+    provenance |= {"parameters": measures.parameters(network)}
+    provenance |= {"multiply_adds": measures.multiply_adds(network, recipe.input_size)}
     write("provenance", name, pd.DataFrame({"key": list(provenance), "value": list(provenance.values())}))
 
     mean, std = (table.groupby("part")[["top1", "loss"]].agg(how) for how in ("mean", "std"))

@@ -38,7 +38,7 @@ def measured(name, errors=(0.1, 0.12), scale="full", ran=True):
         "confusion", name, [{"actual": 0, "predicted": 0, "count": 9}, {"actual": 1, "predicted": 0, "count": 3}]
     )
     provenance = {"scale": scale, "device": "cpu", "recipe": fingerprint(experiment), "seeds": len(errors)}
-    provenance |= {"epochs": 3, "iterations": "", "input_size": 32, "parameters": 1234567}
+    provenance |= {"epochs": 3, "iterations": "", "input_size": 32, "parameters": 1234567, "multiply_adds": 8e6}
     write_table("provenance", name, [{"key": key, "value": value} for key, value in provenance.items()])
     mean = sum(errors) / len(errors)
     path = Path("metrics/experiments", f"{name}.json")
@@ -61,7 +61,8 @@ def test_tables_figures_and_summary(workspace, run_script):
     assert result.returncode == 0, result.stderr
     text = Path("docs/results.md").read_text()
     assert (
-        "| vgg16-hands | 89.00 ± 1.41 | 89.00 ± 1.41 | 94.50 ± 0.71 | 2 | 3 epochs | 32 px | 1,234,567 | cpu |" in text
+        "| vgg16-hands | 89.00 ± 1.41 | 89.00 ± 1.41 | 94.50 ± 0.71 | 2 | 3 epochs | 32 px | 1.23 M | 8 M | cpu |"
+        in text
     )
     assert "| plain-56 | 16.00 ± 1.41 | 32.00 ± 2.83 | 2 |" in text
     assert "| resnet-56 | 4.00 | 8.00 | 1 |" in text

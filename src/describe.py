@@ -1,0 +1,34 @@
+"""Describe an experiment's network layer by layer: output shapes, parameters, multiply-adds.
+
+    python src/describe.py resnet34-signs
+
+For people; not a stage. Reads recipes/experiments/<experiment>.json, needs neither data nor weights, and takes seconds.
+"""
+
+import argparse
+
+import torch
+import torchinfo
+
+from lineage import measures, models
+from lineage.errors import run
+from lineage.recipe import Recipe, read_experiment
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", help="a key of `experiments` in params.yaml")
+    experiment = read_experiment(parser.parse_args().experiment)
+    size = Recipe(**experiment["recipe"]).input_size
+    torch.manual_seed(0)
+    network = models.build(experiment["model"], experiment["classes"], size, experiment["network"])
+    columns = ("output_size", "kernel_size", "num_params")
+    table = torchinfo.summary(network, (1, 3, size, size), col_names=columns, depth=9, verbose=0)
+    print(table)
+    print(
+        f"{measures.parameters(network):,} parameters, {measures.multiply_adds(network, size):,} multiply-adds an image"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

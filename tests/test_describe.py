@@ -1,0 +1,16 @@
+from conftest import one_line
+from test_train import experiment
+
+
+def test_layers_shapes_and_sizes(workspace, run_script):
+    experiment()
+    result = run_script("describe", "mine")
+    assert result.returncode == 0, result.stderr
+    assert "[1, 16, 16, 16]" in result.stdout  # the first stage at 16 pixels
+    assert "Conv2d" in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("74,835 parameters, ")
+    assert result.stdout.splitlines()[-1].endswith("multiply-adds an image")
+
+
+def test_an_unknown_experiment(workspace, run_script):
+    assert "nothing.json is missing" in one_line(run_script("describe", "nothing"), 2)
