@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from conftest import REPOSITORY
+from conftest import REPOSITORY, folders_zip, sha256
 
 from lineage.params import NETWORKS
 
@@ -156,6 +157,27 @@ def test_a_change_of_a_line_makes_stale_that_experiment(small_study):
     finally:
         Path("params.yaml").write_text(text)
     assert stale() == set()
+
+
+@pytest.mark.slow
+def test_a_data_set_of_ones_own_is_one_block(small_study):
+    images = np.random.default_rng(0).integers(0, 256, (40, 20, 30, 3), np.uint8)
+    kinds = ["daisy", "rose"]
+    members = {f"{'train' if i < 30 else 'test'}/{kinds[i % 2]}/{i}.png": image for i, image in enumerate(images)}
+    archive = folders_zip(Path("data/sample/flowers.zip"), members)
+    text = Path("params.yaml").read_text()
+    content = yaml.safe_load(text)
+    sample = {"format": "folders", "name": "flowers.zip", "sha256": sha256(archive)}
+    content["datasets"]["flowers"] = {"image_size": 32, "classes": "daisy rose", "sample": sample, "archives": []}
+    content["experiments"]["resnet-8-flowers"] = content["experiments"]["plain-20-signs32"] | {"dataset": "flowers"}
+    try:
+        Path("params.yaml").write_text(yaml.safe_dump(content))
+        result = dvc("repro", "evaluate@resnet-8-flowers")
+        ran = set(re.findall(r"Running stage '(.+)'", result.stdout))
+        assert ran == {"recipes", "fetch@flowers", "preprocess@flowers"} | of("resnet-8-flowers")
+        assert json.loads(Path("metrics/data/flowers.json").read_text())["test_images"] == 10
+    finally:
+        Path("params.yaml").write_text(text)
 
 
 @pytest.mark.slow
