@@ -4,7 +4,7 @@
     DATA_MIRROR=/folder/with/archives python src/fetch.py cifar100
 
 The archive comes from `data/sample`, from the folder $DATA_MIRROR, from an earlier download (`data/archives`), or from
-the first address that works. Expect minutes for a download, then seconds; CIFAR-100 takes 150 MB in `data/raw`.
+the first address that works. Expect minutes for a download, then seconds; CIFAR-100 takes 190 MB in `data/raw`.
 """
 
 import argparse

@@ -135,10 +135,8 @@ def read(path: Path) -> Params:
     if not isinstance(content, dict):
         raise Mistake(f"{path} should hold the blocks {', '.join(Params.model_fields)}")
     params = _checked(Params, content, "params.yaml:")
-    _checked(Part, params.train, "params.yaml: train")
-    for name, block in params.recipes.items():
-        _checked(Part, block, f"params.yaml: recipes.{name}")
-    return params
+    recipes = {name: _part(block, f"params.yaml: recipes.{name}") for name, block in params.recipes.items()}
+    return params.model_copy(update={"train": _part(params.train, "params.yaml: train"), "recipes": recipes})
 
 
 def resolve(params: Params, name: str) -> dict[str, object]:
@@ -153,9 +151,8 @@ def resolve(params: Params, name: str) -> dict[str, object]:
         if key not in allowed:
             raise Mistake(f"{place}.{key}: unknown key; allowed are {', '.join(allowed)}")
     network = _checked(kind, {key: own.pop(key) for key in list(own) if key in kind.model_fields}, place)
-    _checked(Part, own, place)
     image_size = params.datasets[dataset].image_size
-    values = _overlay({"input_size": image_size}, named, own, params.train)
+    values = _overlay({"input_size": image_size}, named, _part(own, place), params.train)
     if params.scale == "sample":
         caps = {key: min(cap, values.get(key, cap)) for key, cap in SAMPLE.items()}
         values = _overlay(values, caps)
@@ -176,15 +173,19 @@ def resolve(params: Params, name: str) -> dict[str, object]:
     }
 
 
+def _part(block: dict[str, object], place: str) -> dict[str, object]:
+    """What a block says of a recipe, checked; nulls are left out."""
+    return _checked(Part, block, place).model_dump(exclude_none=True)
+
+
 def _overlay(*layers: dict[str, object]) -> dict[str, object]:
-    """Later layers win, null aside; a budget in epochs replaces one in iterations, and the other way round."""
+    """Later layers win; a budget in epochs replaces one in iterations, and the other way round."""
     result: dict[str, object] = {}
     for layer in layers:
-        said = {key: value for key, value in layer.items() if value is not None}
         for key, other in (("epochs", "iterations"), ("iterations", "epochs")):
-            if key in said:
+            if key in layer:
                 result.pop(other, None)
-        result |= said
+        result |= layer
     return result
 
 

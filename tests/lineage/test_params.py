@@ -85,6 +85,14 @@ def test_a_cap_never_raises_a_value(tmp_path):
     assert (recipe["epochs"], recipe["batch_size"]) == (1, 8)
 
 
+def test_numbers_in_quotes_are_numbers_at_any_scale(tmp_path):
+    for scale in ("full", "sample"):
+        content = changed("scale", scale)
+        content["train"] |= {"epochs": "1", "batch_size": "8"}
+        recipe = resolve(content, "resnet34-signs", tmp_path)["recipe"]
+        assert (recipe["epochs"], recipe["batch_size"]) == (1, 8)
+
+
 def test_numbers_in_scientific_notation(tmp_path):
     # YAML 1.1, which PyYAML reads, takes 1e-4 for a word; DVC writes such numbers
     path = tmp_path / "params.yaml"
