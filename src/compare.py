@@ -96,7 +96,8 @@ def table(results: list[Result]) -> list[str]:
         budget = f"{run['epochs']} epochs" if run["epochs"] else f"{run['iterations']} steps"
         sizes = [f"{float(run[key]) / 1e6:.3g} M" for key in ("parameters", "multiply_adds")]
         rest = [run["seeds"], budget, f"{run['input_size']} px", *sizes, run["device"]]
-        lines.append(f"| {' | '.join([r.name, *parts, *rest])} |")
+        name = f"{r.name} (diverged)" if r.metrics["diverged"] else r.name
+        lines.append(f"| {' | '.join([name, *parts, *rest])} |")
     return lines
 
 

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lineage import checkpoint, measures, models, tensors, training
-from lineage.augment import Images
+from lineage import augment, checkpoint, measures, models, tensors, training
 from lineage.errors import Mistake, run
 from lineage.files import write_json, write_text
 from lineage.recipe import Recipe, fingerprint, read_experiment
@@ -45,13 +44,8 @@ def main() -> None:
     recipe = Recipe(**experiment["recipe"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training.prepare(device, recipe.threads)
-    parts = {part: tensors.load(experiment["dataset"], part, experiment["max_images"]) for part in PARTS}
-    mean, std = (torch.from_numpy(parts["train"][key]) for key in ("mean", "std"))
-    images = {
-        part: Images(torch.from_numpy(arrays["images"]), mean, std, recipe.input_size, device)
-        for part, arrays in parts.items()
-    }
-    rows = []
+    images = augment.load(experiment, PARTS, device)
+    rows, diverged = [], False
     for seed in range(recipe.seeds):
         weights, about = checkpoint.load(Path("models", name, f"seed-{seed}.safetensors"))
         if any(about[key] != value for key, value in experiment.items()):
@@ -59,15 +53,15 @@ def main() -> None:
         network = trained(weights, experiment, device)
         logits = {part: training.predict(network, images[part], recipe.precision) for part in PARTS}
         for part in PARTS:
-            labels = torch.from_numpy(parts[part]["labels"]).to(device)
-            rows.append({"seed": seed, "part": part} | measures.scores(logits[part], labels))
+            rows.append({"seed": seed, "part": part} | measures.scores(logits[part], images[part].labels))
+        diverged |= about["diverged"]
         if seed == 0:
             predicted, confidence = measures.predictions(logits["test"])
             provenance = {key: about[key] for key in ("scale", "device", "threads", "torch", "cuda")}
     table = pd.DataFrame(rows)
     write("scores", name, table)
 
-    test = parts["test"]
+    test = tensors.load(experiment["dataset"], "test", experiment["max_images"])
     names = test["names"].view(f"S{test['names'].shape[1]}").ravel()
     columns = {
         "image": [n.decode().rsplit(".", 1)[0] for n in names],
@@ -91,6 +85,7 @@ def main() -> None:
         "test_loss": round(mean.loss["test"], 6),
         "val_top1": round(mean.top1["val"], 6),
         "train_top1": round(mean.top1["train"], 6),
+        "diverged": diverged,
     }
     if recipe.seeds > 1:
         metrics["test_top1_std"] = round(std.top1["test"], 6)

@@ -43,7 +43,7 @@ def measured(name, errors=(0.1, 0.12), scale="full", ran=True):
     mean = sum(errors) / len(errors)
     path = Path("metrics/experiments", f"{name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"test_top1": 1 - mean, "train_top1": 1 - mean / 2}))
+    path.write_text(json.dumps({"test_top1": 1 - mean, "train_top1": 1 - mean / 2, "diverged": max(errors) > 0.5}))
 
 
 def produced():
@@ -74,6 +74,15 @@ def test_tables_figures_and_summary(workspace, run_script):
     assert summary == {"vgg16-hands": 0.89, "plain-hands": pytest.approx(0.16 - 0.055), "scale": "full"}
     history = pd.read_csv("plots/degradation.csv")
     assert set(history.series) == {"plain-20-hands", "plain-56-hands", "resnet-56-hands"}
+
+
+def test_a_run_that_diverged_is_marked(workspace, run_script):
+    measured("vgg16-hands", (0.6, 0.1))
+    measured("vgg19-hands")
+    run_script("compare")
+    text = Path("docs/results.md").read_text()
+    assert "| vgg16-hands (diverged) |" in text
+    assert "| vgg19-hands |" in text
 
 
 def test_the_same_tables_give_the_same_bytes(workspace, run_script):

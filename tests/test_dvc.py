@@ -143,6 +143,19 @@ def test_a_change_of_a_file_makes_stale_what_it_can_change(small_study, path, ex
 
 
 @pytest.mark.slow
+def test_everything_done_again_by_force_gives_the_same_bytes(small_study):
+    commit = "git add -A && git -c user.name=t -c user.email=t@t commit -qm results"
+    subprocess.run(commit, shell=True)
+    weights = {path: sha256(path) for path in Path("models").rglob("*.safetensors")}
+    assert len(weights) == len(EXPERIMENTS)
+    result = dvc("repro", "--force")
+    assert all(f"Running stage 'train@{name}'" in result.stdout for name in EXPERIMENTS)
+    assert "resuming" not in result.stdout and "trained already" not in result.stdout
+    assert subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True).stdout == ""
+    assert {path: sha256(path) for path in Path("models").rglob("*.safetensors")} == weights
+
+
+@pytest.mark.slow
 def test_a_change_of_a_line_makes_stale_that_experiment(small_study):
     text = Path("params.yaml").read_text()
     content = yaml.safe_load(text)
@@ -202,7 +215,10 @@ def test_an_override_reaches_the_history_and_fetches_nothing_again(small_study):
             ("model: vgg", "model: vit"),
             "experiments.vgg16-cifar100.model: 'vit' is unknown; choose one of alexnet, resnet",
         ),
-        (("recipe: vgg", "recipe: vvg"), "experiments.vgg16-cifar100.recipe: 'vvg' is unknown; choose one of"),
+        (
+            ("recipe: onecycle", "recipe: onecicle"),
+            "experiments.vgg16-cifar100.recipe: 'onecicle' is unknown; choose one of",
+        ),
     ],
 )
 def test_a_mistake_stops_the_run_before_anything_is_deleted(small_study, change, said):

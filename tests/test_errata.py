@@ -1,9 +1,12 @@
 """docs/errata.md: what the four articles print, reproduced by snippets of our own, one test per entry."""
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -16,7 +19,8 @@ from lineage.tensors import channel_statistics
 
 ERRATA = (REPOSITORY / "docs/errata.md").read_text(encoding="utf-8")
 VGG16 = {"depth": 16, "head": "classic", "dropout": 0.5}
-ALEXNET = {"normalisation": "none", "dropout": 0.5}
+ALEXNET = params.NETWORKS["alexnet"]().model_dump()
+RESIDUAL_VGG = {"shortcut": "identity", "dropout": 0.5}
 
 
 @pytest.fixture(autouse=True)
@@ -57,13 +61,52 @@ def test_five_pools_leave_one_pixel_four_leave_two():
     assert [F.max_pool2d(x, 2**n).flatten(1).shape[1] for n in (4, 5)] == [2048, 512]
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         nn.Linear(512, 1024)(F.max_pool2d(x, 16).flatten(1))
+    ours = models.build("residual_vgg", 10, 32, RESIDUAL_VGG)
+    assert len(ours.features) == 5
+    assert ours.features(torch.randn(2, 3, 32, 32)).shape == (2, 512, 1, 1)
 
 
-def test_a_block_of_512_to_512_is_possible():
+@pytest.mark.parametrize("shortcut", ["identity", "projection", "always-convolved"])
+def test_a_block_of_512_to_512_is_possible(shortcut):
+    block = models.build("residual_vgg", 10, 32, RESIDUAL_VGG | {"shortcut": shortcut}).features[4]
     x = torch.randn(2, 512, 2, 2)
-    main = nn.Sequential(nn.Conv2d(512, 512, 3, padding=1), nn.BatchNorm2d(512), nn.ReLU(), nn.MaxPool2d(2))
-    for shortcut in (nn.MaxPool2d(2), nn.Sequential(nn.Conv2d(512, 512, 1), nn.MaxPool2d(2))):
-        assert (main(x) + shortcut(x)).shape == (2, 512, 1, 1)
+    assert block(x).shape == (2, 512, 1, 1)
+    added = block(x) - block.main(x)
+    assert torch.allclose(added, F.max_pool2d(x, 2), atol=1e-5) == (shortcut != "always-convolved")
+
+
+def test_a_block_without_activation_is_a_linear_map():
+    def block(x):  # as printed first: convolution, convolution, sum
+        return F.conv2d(F.conv2d(x, first, padding=1), second, padding=1) + x
+
+    first, second = torch.randn(2, 8, 8, 3, 3, dtype=torch.double)
+    x, y = torch.randn(2, 2, 8, 9, 9, dtype=torch.double)
+    assert torch.allclose(block(block(x + y)), block(block(x)) + block(block(y)))
+    ours = models.build("residual_vgg", 10, 32, RESIDUAL_VGG).double().eval().features[3].main
+    x, y = torch.randn(2, 2, 256, 4, 4, dtype=torch.double)
+    assert not torch.allclose(ours(x + y), ours(x) + ours(y), rtol=0.1)
+
+
+def test_without_batch_norm_a_residual_signal_doubles_with_each_block():
+    x, deviations = torch.randn(16, 64, 8, 8), []
+    for _ in range(8):
+        conv = nn.Conv2d(64, 64, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        x = x + conv(x.relu())
+        deviations.append(x.std().item())
+    growth = np.diff(np.log2(np.square(deviations)))
+    assert growth == pytest.approx(np.full(7, 1.0), abs=0.5)
+
+
+def test_a_convolved_shortcut_is_not_the_identity():
+    image = torch.randn(2, 3, 32, 32)
+    kept = {}
+    for shortcut in ("identity", "always-convolved"):
+        network = models.build("residual_vgg", 10, 32, RESIDUAL_VGG | {"shortcut": shortcut}).eval()
+        for block in network.features:
+            nn.init.zeros_(block.main[1][1].weight)  # F(x) = 0, which should be all that the identity takes
+        kept[shortcut] = torch.equal(network.features(image)[:, :3], F.max_pool2d(image, 32))
+    assert kept == {"identity": True, "always-convolved": False}
 
 
 def test_weights_between_zero_and_one_explode():
@@ -124,6 +167,14 @@ def test_a_block_chosen_by_channels_alone_crashes_on_a_stride():
     assert Block(64, 64, 2, "identity")(x).shape == (1, 64, 4, 4)
 
 
+def test_a_shortcut_skips_two_convolutions_or_three():
+    for depth, skipped in ((34, 2), (50, 3)):
+        options = {"depth": depth, "shortcut": "projection", "stem": "imagenet"}
+        blocks = [block for stage in models.build("resnet", 6, 64, options).stages for block in stage]
+        convolutions = {sum(isinstance(m, nn.Conv2d) for m in block.main) for block in blocks}
+        assert (len(blocks), convolutions) == (16, {skipped})
+
+
 def test_relu_in_place_after_batch_norm_does_not_break_the_backward_pass():
     def gradient(in_place):
         torch.manual_seed(0)
@@ -149,6 +200,13 @@ def test_the_copied_deviations_are_means_of_per_image_deviations():
     _, std = channel_statistics(images.transpose(0, 3, 1, 2))
     assert std == pytest.approx([0.2470, 0.2435, 0.2616], abs=0.012)
     assert (std - per_image > 0.035).all()
+
+
+def test_batches_of_16_have_twice_the_noise_of_64():
+    x = torch.randn(4096, 8, dtype=torch.double)
+    gradients = (x @ torch.randn(8, dtype=torch.double) + torch.randn(4096))[:, None] * x  # of half the squared error
+    noise = {size: gradients.view(-1, size, 8).mean(1).std(0).mean().item() for size in (16, 64)}
+    assert noise[16] / noise[64] == pytest.approx(2, rel=0.2)
 
 
 @pytest.mark.parametrize(("depth", "convolutions"), [(16, 13), (19, 16)])
@@ -246,3 +304,41 @@ def test_eval_lasts_until_train_is_called():
         network(torch.randn(4, 3, 2, 2) + 1)
     assert not network.training
     assert torch.equal(network[0].running_mean, before)
+
+
+@pytest.mark.parametrize(("lr", "learns"), [(0.01, False), (0.0001, True)])
+def test_adam_at_a_hundredth_with_batches_of_2_diverges(signs, lr, learns):
+    images = np.stack([signs["images"][signs["labels"] == digit][0] for digit in (0, 5)])
+    images, labels = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1, torch.tensor([0, 1])
+    network = models.build("alexnet", 2, 64, ALEXNET)
+    adam, losses = torch.optim.Adam(network.parameters(), lr, fused=True), []
+    for _ in range(32):  # not even these two images
+        loss = F.cross_entropy(network(images), labels)
+        losses.append(loss.item())
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    chance, last = np.log(2), np.mean(losses[-8:])
+    if learns:
+        assert max(losses) < 30 and last < chance / 2
+    else:
+        assert max(losses) > 300 and not last < chance
+
+
+@pytest.mark.skipif("not Path(os.environ.get('DATA_MIRROR', ''), 'test_signs.h5').is_file()", reason="no archive")
+def test_the_h5_file_of_signs_has_the_same_pictures_and_other_pixels(signs):
+    with h5py.File(Path(os.environ["DATA_MIRROR"], "test_signs.h5")) as file:
+        images, labels = file["test_set_x"][::4].astype(np.int16), file["test_set_y"][:].ravel()[::4]
+    off = np.stack([np.abs(signs["images"] - image).mean((1, 2, 3)) for image in images])  # grey levels
+    assert off.min() > 1
+    assert off.min(1).max() < 5 < np.median(off) / 3
+    assert (signs["labels"][off.argmin(1)] == labels).all()
+
+
+def test_no_picture_of_dogs_vs_cats_is_here():
+    block = params.read(REPOSITORY / "params.yaml").datasets["cats-vs-dogs"]
+    archive = REPOSITORY / "data/sample" / block.sample.name
+    images = archives.read(block.sample.format, [archive], block.classes, 32)[0]
+    assert all(re.fullmatch(rb".+_s_\d{6}\.png", name) for name in images["names"])  # as CIFAR's are named
+    others = [p.name for p in archive.parent.iterdir()]
+    assert not [name for name in others if name.endswith((".jpg", ".zip")) and name != "signs.zip"]

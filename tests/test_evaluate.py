@@ -20,6 +20,7 @@ def test_every_seed_and_part_is_measured(trained, run_script):
     assert scores[["seed", "part"]].values.tolist() == [[s, p] for s in (0, 1) for p in ("train", "val", "test")]
     assert "top5" not in scores  # three classes
     metrics = json.loads(Path("metrics/experiments/mine.json").read_text())
+    assert metrics["diverged"] is False
     test = scores[scores.part == "test"].top1
     assert metrics["test_top1"] == pytest.approx(test.mean(), abs=1e-5)
     assert metrics["test_top1_std"] == pytest.approx(test.std(), abs=1e-5)
@@ -49,6 +50,17 @@ def test_scale_and_versions_stand_beside_the_metrics(trained, run_script):
     provenance = dict(zip(table.key, table.value, strict=True))
     assert (provenance["scale"], provenance["threads"], provenance["seeds"]) == ("full", "1", "2")
     assert provenance["torch"].startswith("2.")
+
+
+def test_a_run_that_diverged_is_measured_and_says_so(workspace, run_script):
+    experiment(lr=1e30, seeds=1)
+    run_script("train", "mine")
+    result = run_script("evaluate", "mine")
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads(Path("metrics/experiments/mine.json").read_text())
+    assert metrics["diverged"] is True
+    assert 0 <= metrics["test_top1"] < 0.6  # weights as initialised
+    assert pd.read_csv("plots/scores/mine.csv").loss.notna().all()
 
 
 def test_weights_of_another_recipe_are_refused(trained, run_script):

@@ -80,7 +80,8 @@ def test_every_requirement_is_pinned_and_every_direct_one_is_used():
 def test_every_test_file_has_its_source():
     for path in (REPOSITORY / "tests").rglob("test_*.py"):
         place = path.relative_to(REPOSITORY / "tests")
-        source = REPOSITORY / "src" / place.with_name(place.name.removeprefix("test_"))
+        root = REPOSITORY if place.parts[0] == "bench" else REPOSITORY / "src"
+        source = root / place.with_name(place.name.removeprefix("test_"))
         whole = {
             "test_dvc.py": "dvc.yaml",
             "test_errata.py": "docs/errata.md",
@@ -88,3 +89,13 @@ def test_every_test_file_has_its_source():
             "test_models.py": "src/lineage/models",
         }
         assert source.is_file() or (REPOSITORY / whole.get(path.name, "nothing")).exists(), path
+
+
+def test_the_groups_of_the_readme_are_all_experiments_once():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    block = next(block for block in readme.split("```sh\n") if block.startswith("# the lineage"))
+    commands = [line for line in block.split("```")[0].splitlines() if line.startswith("dvc repro ")]
+    script = "\n".join(command.replace("dvc repro", "printf '%s\\n'", 1) for command in commands)
+    named = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    experiments = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["experiments"]
+    assert sorted(named) == sorted(f"evaluate@{name}" for name in experiments)

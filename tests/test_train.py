@@ -1,11 +1,17 @@
 import json
+import random
+import re
+import resource
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import one_line, sha256
+from conftest import REPOSITORY, one_line, sha256
 
 from lineage import checkpoint, tensors
 from lineage.recipe import Recipe
@@ -93,6 +99,133 @@ def test_mistakes_are_one_line(workspace, run_script):
     assert "run `dvc repro preprocess@grey` first" in one_line(run_script("train", "mine"), 2)
 
 
-def test_a_loss_that_explodes_is_said(workspace, run_script):
+def test_a_seed_that_diverges_is_said_and_the_study_goes_on(workspace, run_script):
     experiment(lr=1e30)
-    assert "the loss is not finite in epoch" in one_line(run_script("train", "mine"), 1)
+    result = run_script("train", "mine")
+    assert result.returncode == 0, result.stderr
+    assert "seed 0 diverged: the loss is not finite in epoch 1 at lr 1e+30" in result.stdout
+    assert json.loads(Path("metrics/validation/mine.json").read_text())["diverged"] is True
+    history = pd.read_csv("plots/history/mine.csv")
+    assert history.train_loss.isna().all() and history.val_loss.notna().all()
+    for seed in range(2):
+        weights, about = checkpoint.load(Path(f"models/mine/seed-{seed}.safetensors"))
+        assert about["diverged"] is True
+        assert all(tensor.isfinite().all() for tensor in weights.values())
+
+
+def test_curves_for_tensorboard(workspace, run_script):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    experiment(seeds=1)
+    run_script("train", "mine")
+    events = EventAccumulator("runs/mine/seed-0").Reload()
+    assert {"train_loss", "val_error", "lr"} <= set(events.Tags()["scalars"])
+    written = [(event.step, round(event.value, 4)) for event in events.Scalars("train_loss")]
+    history = pd.read_csv("plots/history/mine.csv")
+    assert written == list(zip(history.epoch, history.train_loss.round(4), strict=True))
+
+
+def start(*arguments):
+    command = [sys.executable, REPOSITORY / "src/train.py", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def after_epochs(process, count):
+    """Wait until a run has said so many epochs; returns its lines so far."""
+    lines = []
+    while sum("  epoch " in line for line in lines) < count and (line := process.stdout.readline()):
+        lines.append(line)
+    return lines
+
+
+def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(workspace, run_script):
+    experiment(epochs=6)
+    run_script("train", "mine")
+    whole = outputs()
+    shutil.rmtree("models")
+    process = start("mine")
+    after_epochs(process, 9)  # seed 0 is through, seed 1 in its midst
+    process.kill()
+    done = len(list(Path("runs/mine").glob("seed-1-*.state")))
+    process.communicate()
+    assert done == 1
+    result = run_script("train", "mine")
+    assert "seed 0: trained already" in result.stdout
+    assert re.search(r"seed 1: (resuming at epoch [45] of 6|trained already)", result.stdout)
+    assert "seed 0  epoch" not in result.stdout
+    assert outputs() == whole
+    assert not list(Path("runs").rglob("*.state"))
+
+
+def test_ctrl_c_is_one_line(workspace):
+    experiment(epochs=500)
+    process = start("mine")
+    after_epochs(process, 1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert len(errors.strip().splitlines()) == 1
+    assert "interrupted; the same command goes on" in errors
+
+
+def test_what_belongs_to_another_recipe_or_is_damaged_is_not_gone_on_with(workspace, run_script):
+    experiment(seeds=1, epochs=6)
+    run_script("train", "mine")
+    whole = outputs()
+    process = start("mine")
+    after_epochs(process, 2)
+    process.kill()
+    process.communicate()
+    (state,) = Path("runs/mine").glob("*.state")
+    content = bytearray(state.read_bytes())
+    experiment(seeds=1, epochs=6, lr=0.01)
+    result = run_script("train", "mine")
+    assert f"ignoring {state}: of other data, code or parameters" in result.stdout
+    assert "resuming" not in result.stdout
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    experiment(seeds=1, epochs=6)
+    result = run_script("train", "mine")
+    assert f"{state} is damaged: set aside as {state.stem}.damaged, training starts over" in result.stdout
+    assert "resuming" not in result.stdout
+    assert outputs() == whole
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run_script):
+    experiment(epochs=60, ema=0.9, keep="best")
+    run_script("train", "mine")
+    whole = outputs()
+    shutil.rmtree("models")
+    moments, kills = random.Random(0), 0
+    while kills < 10:
+        process = start("mine")
+        try:
+            # from within the imports to some epochs on
+            process.communicate(timeout=moments.choice((0.5, 3)) + moments.random() * 2.5)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(moments.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
+            process.communicate()
+            kills += 1
+    assert kills == 10, f"the run ended after {kills} kills: it should be longer"
+    result = run_script("train", "mine")
+    assert result.returncode == 0, result.stderr
+    assert outputs() == whole
+
+
+@pytest.mark.parametrize("most", [100_000, 50], ids=["weights", "curves"])
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(workspace, run_script, most):
+    experiment(seeds=1)
+    run_script("train", "mine")
+    whole = outputs()
+    experiment(seeds=1, epochs=4)
+
+    def limit():  # Python ignores SIGXFSZ: a file that grows beyond gives an error like a full disk's
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    command = [sys.executable, "-B", REPOSITORY / "src/train.py", "mine"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, preexec_fn=limit)
+    assert "cannot write" in one_line(result, 1)
+    assert outputs() == whole
+    assert not list(Path("runs").rglob("*.state")) + list(Path().rglob("*.part"))

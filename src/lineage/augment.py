@@ -1,26 +1,36 @@
-"""From stored images to what a network sees: gathered, shifted, flipped, turned, normalised and enlarged a batch at a
-time, on the device.
+"""From stored images to what a network sees: gathered, shifted, flipped, turned, cut, normalised and enlarged a batch
+at a time, on the device.
 
 Everything random in an epoch is drawn at its start from a CPU generator that depends on the seed and the epoch alone,
 so that it is the same on every device and needs no state to go on from.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lineage import tensors
+from lineage.recipe import Recipe
 
-@dataclass(frozen=True)
-class Plan:
+# mean and deviation of what `scaling` subtracts and divides by, where it is not the training part's
+SCALINGS = {"symmetric": (0.5, 0.5), "unit": (0.0, 1.0)}
+
+
+class Plan(NamedTuple):
     """One epoch's random choices: the order of the images, and for each image what happens to it."""
 
     order: Tensor  # N: positions
     shift: Tensor  # N×2: first row and column of the crop from the padded image
     flip: Tensor  # N: whether it is mirrored
+    hole: Tensor  # N×2: where the square that is cut out has its centre, as fractions of height and width
     turn: Tensor | None  # N×2×3: rotation and zoom, where the recipe has them
+
+    def to(self, device: torch.device) -> "Plan":
+        return Plan(*(None if choice is None else choice.to(device) for choice in self))
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
@@ -42,14 +52,23 @@ def plan(seed: int, epoch: int, images: int, shift: int, flip: bool, rotate: flo
             -1, 1, 1
         )
         turn = torch.cat([rows, torch.zeros(images, 2, 1)], 2)
-    return Plan(order, corner, coin, turn)
+    return Plan(order, corner, coin, torch.rand(images, 2, generator=generator), turn)
 
 
 class Images:
-    """The images of one part on the device, as one uint8 tensor N×H×W×3 with a reflected border of `pad` pixels."""
+    """The images of one part on the device, as one uint8 tensor N×H×W×3 with a reflected border of `pad` pixels, and
+    their labels (N, int64).
+    """
 
     def __init__(
-        self, images: Tensor, mean: Tensor, std: Tensor, input_size: int, device: torch.device, pad: int = 0
+        self,
+        images: Tensor,
+        labels: Tensor,
+        mean: Tensor,
+        std: Tensor,
+        input_size: int,
+        device: torch.device,
+        pad: int = 0,
     ) -> None:
         """`images` are N×3×S×S, uint8; larger than `input_size` they are shrunk once, smaller ones enlarged batch by
         batch.
@@ -60,20 +79,26 @@ class Images:
             images = torch.cat([F.pad(part.float(), (pad,) * 4, mode="reflect").byte() for part in images.split(1024)])
         self.size, self.pad, self.input_size = images.shape[2] - 2 * pad, pad, input_size
         self.pixels = images.permute(0, 2, 3, 1).contiguous().to(device)  # N × S+2·pad × S+2·pad × 3
+        self.labels = labels.to(device)
         self.mean, self.std = mean.float().to(device), std.float().to(device)
 
-    def batch(self, which: Tensor, shift: Tensor, flip: Tensor, turn: Tensor | None) -> Tensor:
+    def batch(self, which: Tensor, choices: Plan, cutout: int = 0) -> Tensor:
         """The images at the positions `which` (B), augmented and normalised: B×3×input_size×input_size, channels
         last.
         """
         line = torch.arange(self.size, device=which.device)
-        rows = shift[which, 0, None] + line  # B×S
-        columns = shift[which, 1, None] + torch.where(flip[which, None] > 0, self.size - 1 - line, line)
+        rows = choices.shift[which, 0, None] + line  # B×S
+        mirrored = torch.where(choices.flip[which, None] > 0, self.size - 1 - line, line)
+        columns = choices.shift[which, 1, None] + mirrored
         x = self.pixels[which[:, None, None], rows[:, :, None], columns[:, None, :]]  # B×S×S×3: crop and flip at once
         x = self.normalise(x)
-        if turn is not None:
-            grid = F.affine_grid(turn[which], list(x.shape), align_corners=False)
+        if choices.turn is not None:
+            grid = F.affine_grid(choices.turn[which], list(x.shape), align_corners=False)
             x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+        if cutout:
+            centre = (choices.hole[which] * self.size).long()  # B×2
+            far = (line - centre[:, :, None]).abs() * 2 >= cutout  # B×2×S
+            x = x * (far[:, 0, None, :, None] | far[:, 1, None, None, :])  # the mean, which is 0, where neither is far
         return self.enlarge(x)
 
     def plain(self, start: int, stop: int) -> Tensor:
@@ -92,6 +117,29 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+
+def load(experiment: dict, parts: Iterable[str], device: torch.device, pad: int = 0) -> dict[str, Images]:
+    """Parts of an experiment's data set as its network sees them; `pad` is the training part's border. Raises
+    `Mistake`.
+    """
+    recipe = Recipe(**experiment["recipe"])
+    arrays = {part: tensors.load(experiment["dataset"], part, experiment["max_images"]) for part in {"train", *parts}}
+    mean, std = (torch.from_numpy(arrays["train"][key]) for key in ("mean", "std"))
+    if recipe.scaling in SCALINGS:
+        mean, std = (torch.full_like(mean, value) for value in SCALINGS[recipe.scaling])
+    return {
+        part: Images(
+            torch.from_numpy(arrays[part]["images"]),
+            torch.from_numpy(arrays[part]["labels"]),
+            mean,
+            std,
+            recipe.input_size,
+            device,
+            pad if part == "train" else 0,
+        )
+        for part in parts
+    }
 
 
 def shrink(images: Tensor, size: int) -> Tensor:

@@ -1,23 +1,31 @@
-"""Trained weights on disk: models/<experiment>/seed-<n>.safetensors, with a description of how they came about."""
+"""Networks on disk: trained weights, models/<experiment>/seed-<n>.safetensors, with a description of how they came
+about; and the state of a run at the end of an epoch, from which one that was killed goes on.
+"""
 
+import hashlib
 import json
+import sys
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as deserialise
 from safetensors.torch import save as serialise
-from torch import Tensor, nn
+from torch import Tensor
 
 from lineage.errors import Failure, Mistake
 from lineage.files import write_bytes
 
 
-def save(path: Path, network: nn.Module, about: dict[str, object]) -> None:
+def save(path: Path, weights: dict[str, Tensor], about: dict[str, object]) -> None:
     """Write the weights all at once or not at all; `about` goes into the file's metadata, and must not depend on the
     clock.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_bytes(path, serialise(state, {"about": json.dumps(about)}))
+    write_bytes(path, serialise(_on_cpu(weights), {"about": json.dumps(about)}))
+
+
+def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
@@ -40,3 +48,36 @@ def versions(device: torch.device, threads: int) -> dict[str, str]:
         "torch": torch.__version__,
         "cuda": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}" if device.type == "cuda" else "",
     }
+
+
+def key(experiment: dict[str, object], data: list[Path], device: torch.device, threads: int) -> str:
+    """Twelve hexadecimal digits of all that decides what a training run does: recipe, data, code, versions."""
+    source = Path(__file__).parents[1]
+    code = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
+    digest = hashlib.sha256(json.dumps([experiment, versions(device, threads)], sort_keys=True).encode())
+    for path in [*sorted(path for path in code if source in path.resolve().parents), *data]:
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+def save_state(path: Path, state: dict[str, Tensor], about: dict[str, object]) -> None:
+    """Write the state of a run, with its own SHA-256 in front: safetensors would not notice a flipped bit."""
+    text = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
+    content = serialise(_on_cpu(state | {"about": text}))
+    write_bytes(path, hashlib.sha256(content).digest() + content)
+
+
+def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, object]] | None:
+    """What `save_state` was told; None where there is no such file, or a damaged one, which is set aside and said."""
+    if not path.is_file():
+        return None
+    content = memoryview(path.read_bytes())
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        aside = path.with_suffix(".damaged")
+        path.replace(aside)
+        print(f"{path} is damaged: set aside as {aside.name}, training starts over", flush=True)
+        return None
+    state = deserialise(bytes(content[32:]))
+    return state, json.loads(bytes(state.pop("about")))

@@ -36,7 +36,7 @@ def run(main: Callable[[], None]) -> None:
     except (Mistake, Failure) as error:
         sys.exit(_say(name, str(error), error.exit_code))
     except KeyboardInterrupt:
-        sys.exit(_say(name, "interrupted; the same command starts again", 130))
+        sys.exit(_say(name, "interrupted; the same command goes on", 130))
     except MemoryError:
         sys.exit(_say(name, "out of memory: close other programs, or try `-S scale=sample`", 1))
     except RuntimeError as error:

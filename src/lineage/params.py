@@ -14,8 +14,8 @@ from lineage.errors import Mistake
 from lineage.recipe import Count, Fraction, Recipe
 
 # the caps of `scale: sample`: seconds per experiment on two cores, whatever the recipe says
-SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 32, "input_size": 64}
-SAMPLE_IMAGES = 128  # of each part
+SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 16, "input_size": 32}  # or the least that the network takes
+SAMPLE_BATCHES = 4  # of images of each part
 
 
 T = TypeVar("T", bound=BaseModel)
@@ -68,10 +68,25 @@ class Dataset(Block):
         return self
 
 
+class LeNet(Block):
+    smallest: ClassVar[int] = 16  # pixels a side
+
+
 class AlexNet(Block):
-    smallest: ClassVar[int] = 63  # pixels a side
+    depth: Literal[8, 4] = 8
     normalisation: Literal["none", "lrn", "batch"] = "none"
-    dropout: Fraction = 0.5
+    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    dropout: Fraction = Field(default_factory=lambda values: 0.0 if values.get("depth") == 4 else 0.5)
+
+    @property
+    def smallest(self) -> int:
+        return 63 if self.depth == 8 else 8
+
+    @model_validator(mode="after")
+    def _dropout_has_a_place(self) -> "AlexNet":
+        if self.depth == 4 and self.dropout:
+            raise ValueError(f"dropout: the network of 4 layers has none, leave {self.dropout} out")
+        return self
 
 
 class ResNet(Block):
@@ -96,8 +111,20 @@ class VGG(Block):
     dropout: Fraction = 0.5
 
 
+class ResidualVGG(Block):
+    smallest: ClassVar[int] = 32
+    shortcut: Literal["none", "identity", "projection", "always-convolved"]
+    dropout: Fraction = 0.5
+
+
 # the networks: the name of the file in `lineage/models` and the options that it takes
-NETWORKS: dict[str, type[Block]] = {"alexnet": AlexNet, "resnet": ResNet, "vgg": VGG}
+NETWORKS: dict[str, type[Block]] = {
+    "alexnet": AlexNet,
+    "resnet": ResNet,
+    "vgg": VGG,
+    "lenet": LeNet,
+    "residual_vgg": ResidualVGG,
+}
 
 # A part of a recipe: what `train`, a named recipe or an experiment says. Null, or nothing, leaves a key to the others.
 Part = create_model(
@@ -154,11 +181,11 @@ def resolve(params: Params, name: str) -> dict[str, object]:
     image_size = params.datasets[dataset].image_size
     values = _overlay({"input_size": image_size}, named, _part(own, place), params.train)
     if params.scale == "sample":
-        caps = {key: min(cap, values.get(key, cap)) for key, cap in SAMPLE.items()}
-        values = _overlay(values, caps)
+        smallest = SAMPLE | {"input_size": max(SAMPLE["input_size"], network.smallest)}
+        values = _overlay(values, {key: min(cap, values.get(key, cap)) for key, cap in smallest.items()})
     recipe = _checked(Recipe, values, place)
-    if recipe.input_size < kind.smallest:
-        raise Mistake(f"{place}: {model} needs an input of {kind.smallest} pixels or more, not {recipe.input_size}")
+    if recipe.input_size < network.smallest:
+        raise Mistake(f"{place}: {model} needs an input of {network.smallest} pixels or more, not {recipe.input_size}")
     if recipe.shift >= min(image_size, recipe.input_size):
         raise Mistake(f"{place}.shift: {recipe.shift} pixels are more than the image has")
     return {
@@ -166,7 +193,7 @@ def resolve(params: Params, name: str) -> dict[str, object]:
         "scale": params.scale,
         "dataset": dataset,
         "classes": len(params.datasets[dataset].classes),
-        "max_images": SAMPLE_IMAGES if params.scale == "sample" else None,
+        "max_images": SAMPLE_BATCHES * recipe.batch_size if params.scale == "sample" else None,
         "model": model,
         "network": network.model_dump(),
         "recipe": recipe.model_dump(),

@@ -33,22 +33,30 @@ class Recipe(BaseModel):
     iterations: Count | None = None
     seeds: Count = 1  # 3 means the seeds 0, 1 and 2
     batch_size: Count
-    # SGD with momentum; weight decay acts on weight matrices and kernels, not on biases and batch norm
+    optimiser: Literal["sgd", "adam"] = "sgd"
     lr: Annotated[Number, Field(gt=0)]  # the highest of the schedule
-    momentum: Fraction = 0.9
-    nesterov: bool = True
+    momentum: Fraction = 0.9  # Adam's first beta; its second is 0.999
+    nesterov: bool = True  # of SGD alone
     weight_decay: Number = 0.0
+    decay: Literal["kernels", "all"] = "kernels"  # kernels and weight matrices; or biases and batch norm as well
     label_smoothing: Fraction = 0.0
+    ema: Fraction = 0.0  # above 0, weights and batch norm's statistics are averaged with this decay per step
     # onecycle: linear up to lr over the first `warm_up` of all steps, then linear down to 0
     # steps: a tenth of lr from 1/2 of all steps on, a hundredth from 3/4 on
-    schedule: Literal["onecycle", "steps"]
-    warm_up: Fraction = 0.25
-    # augmentation: shifts in pixels of the stored image, or of `input_size` where that is smaller; degrees; fractions
+    # constant: lr. Both begin with a tenth of it for the first `warm_up` of all steps
+    schedule: Literal["onecycle", "steps", "constant"]
+    warm_up: Fraction = 0.0
+    # augmentation: shifts and the side of the square that is cut out, in pixels of the stored image, or of
+    # `input_size` where that is smaller; degrees; fractions
     shift: Annotated[int, BeforeValidator(_no_bool), Field(ge=0)] = 0
     flip: bool = False
     rotate: Number = 0.0
     zoom: Fraction = 0.0
+    cutout: Annotated[int, BeforeValidator(_no_bool), Field(ge=0)] = 0
+    # standard: by the training part's channel means and deviations; symmetric: to -1 … 1; unit: to 0 … 1
+    scaling: Literal["standard", "symmetric", "unit"] = "standard"
     input_size: Count  # pixels a side that the network sees
+    keep: Literal["last", "best"] = "last"  # the weights of the last epoch, or of the one with the best validation
     # these change sums, and with them the last bits of a result
     precision: Literal["bf16", "fp32"] = "bf16"
     threads: Count = 2
@@ -63,6 +71,11 @@ class Recipe(BaseModel):
         """Steps in all and steps per epoch; the last, incomplete batch of an epoch is left out."""
         per_epoch = max(1, images // self.batch_size)
         return (self.iterations or self.epochs * per_epoch), per_epoch
+
+    def epochs_of(self, images: int) -> int:
+        """Epochs, the last of which may be a part of one."""
+        steps, per_epoch = self.steps(images)
+        return -(-steps // per_epoch)
 
 
 def read_experiment(name: str) -> dict[str, object]:

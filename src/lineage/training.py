@@ -1,15 +1,22 @@
-"""The training loop, one for every network, data set and device."""
+"""The training engine, one for every network, data set and device.
 
+The data set lies on the device; a step gathers its batch there, augments it, and goes forward, backward and down, in
+bfloat16 where the recipe says so. On CUDA the step is one CUDA graph, on a CPU the same function runs as it stands.
+Nothing waits for the device within an epoch. What an epoch does depends on the seed, the epoch and the weights alone,
+so that a run goes on from the end of any epoch as if it had never stopped.
+"""
+
+import copy
+import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lineage.augment import Images, epoch_seed, plan
-from lineage.errors import Failure
+from lineage.augment import Images, Plan, epoch_seed, plan
 from lineage.recipe import Recipe
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -22,27 +29,45 @@ class Epoch:
     seed: int
     epoch: int
     lr: float  # the highest of the epoch
-    train_loss: float
+    train_loss: float  # not a number in the epoch that diverged, which is the last one
     train_error: float
-    val_loss: float
+    val_loss: float  # of the weights that would be kept if training ended here
     val_error: float
 
 
 def learning_rate(schedule: str, lr: float, warm_up: float, step: int, steps: int) -> float:
     """The learning rate of one step (from 0) of `steps`: a pure function, so that a run can go on from anywhere."""
-    return SCHEDULES[schedule](lr, step, steps, max(1, round(warm_up * steps)))
+    return SCHEDULES[schedule](lr, step, steps, round(warm_up * steps))
 
 
 def _onecycle(lr: float, step: int, steps: int, warm: int) -> float:
+    warm = max(1, warm)
     return lr * ((step + 1) / warm if step < warm else (steps - step) / (steps - warm))
 
 
 def _steps(lr: float, step: int, steps: int, warm: int) -> float:
-    """He et al. 2015, section 4.2: 64k iterations, divided by 10 at 32k and at 48k."""
-    return lr * (1 if 2 * step < steps else 0.1 if 4 * step < 3 * steps else 0.01)
+    """He et al. 2015, section 4.2: divided by 10 at 32k and 48k of 64k iterations; for 110 layers 400 at 0.01 first."""
+    return _constant(lr, step, steps, warm) * (1 if 2 * step < steps else 0.1 if 4 * step < 3 * steps else 0.01)
 
 
-SCHEDULES = {"onecycle": _onecycle, "steps": _steps}
+def _constant(lr: float, step: int, steps: int, warm: int) -> float:
+    return lr * (0.1 if step < warm else 1)
+
+
+SCHEDULES = {"onecycle": _onecycle, "steps": _steps, "constant": _constant}
+
+
+def _sgd(groups: list[dict], lr: Tensor, recipe: Recipe) -> torch.optim.Optimizer:
+    nesterov = recipe.nesterov and recipe.momentum > 0
+    return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
+
+
+def _adam(groups: list[dict], lr: Tensor, recipe: Recipe) -> torch.optim.Optimizer:
+    betas = recipe.momentum, 0.999
+    return torch.optim.Adam(groups, lr=lr, betas=betas, fused=True, capturable=lr.is_cuda)
+
+
+OPTIMISERS = {"sgd": _sgd, "adam": _adam}
 
 
 def prepare(device: torch.device, threads: int) -> None:
@@ -58,65 +83,178 @@ def prepare(device: torch.device, threads: int) -> None:
         torch.set_flush_denormal(True)
 
 
-def fit(
-    network: nn.Module, train: Images, labels: Tensor, val: Images, val_labels: Tensor, recipe: Recipe, seed: int
-) -> Iterator[Epoch]:
-    """Train `network` in place, and yield a line of history after each epoch.
-
-    The network, the images and the labels (N, int64) are on one device. Raises `Failure` when the loss is no longer
-    finite.
+class Training:
+    """One seed's training, an epoch at a time, with all that a step reads and writes in fixed places, because a CUDA
+    graph knows its tensors by their addresses.
     """
-    device = labels.device
-    steps, per_epoch = recipe.steps(len(train))
-    batch_size = min(recipe.batch_size, len(train))
-    kernels = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]  # biases and batch norm: no weight decay
-    optimiser = torch.optim.SGD(
-        [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov and recipe.momentum > 0,
-        fused=True,
-    )
-    step = 0
-    for epoch in range(1, -(-steps // per_epoch) + 1):
-        network.train()
-        torch.manual_seed(epoch_seed(seed, epoch))  # for dropout
-        choices = plan(seed, epoch, len(train), recipe.shift, recipe.flip, recipe.rotate, recipe.zoom)
-        order, shift, flip = choices.order.to(device), choices.shift.to(device), choices.flip.to(device)
-        turn = None if choices.turn is None else choices.turn.to(device)
-        total, wrong = torch.zeros(2, dtype=torch.float64, device=device)
-        done, highest = min(per_epoch, steps - step), 0.0
-        for which in order[: done * batch_size].split(batch_size):
-            lr = learning_rate(recipe.schedule, recipe.lr, recipe.warm_up, step, steps)
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-            x, y = train.batch(which, shift, flip, turn), labels[which]
-            with torch.autocast(device.type, DTYPES[recipe.precision], enabled=recipe.precision != "fp32"):
-                logits = network(x)
-            loss = F.cross_entropy(logits.float(), y, label_smoothing=recipe.label_smoothing)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            total += loss.detach()
-            wrong += (logits.argmax(1) != y).sum()
-            step, highest = step + 1, max(highest, lr)
-        train_loss, train_error = (total / done).item(), (wrong / (done * batch_size)).item()
-        if not torch.isfinite(total):
-            raise Failure(f"seed {seed}: the loss is not finite in epoch {epoch} at lr {highest:g}: lower train.lr")
-        logits = predict(network, val, recipe.precision)
-        val_loss = F.cross_entropy(logits, val_labels).item()
-        val_error = (logits.argmax(1) != val_labels).double().mean().item()
-        yield Epoch(seed, epoch, highest, train_loss, train_error, val_loss, val_error)
+
+    def __init__(self, network: nn.Module, train: Images, val: Images, recipe: Recipe, seed: int) -> None:
+        """`network`, as initialised, and the images are on one device."""
+        self.network, self.train, self.val, self.recipe, self.seed = network, train, val, recipe, seed
+        self.steps, self.per_epoch = recipe.steps(len(train))
+        self.epochs = recipe.epochs_of(len(train))
+        self.history: list[Epoch] = []
+        device = train.labels.device
+        everything, kernels = list(network.parameters()), [p for p in network.parameters() if p.ndim > 1]
+        decaying = everything if recipe.decay == "all" else kernels
+        spared = [] if recipe.decay == "all" else [p for p in everything if p.ndim <= 1]
+        groups = [{"params": decaying, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+        self._lr = torch.zeros((), device=device)
+        self._optimiser = OPTIMISERS[recipe.optimiser](groups, self._lr, recipe)
+        self._parameters = everything
+        # what is validated and kept: the network itself, or its moving average
+        self.result = copy.deepcopy(network) if recipe.ema else network
+        self._best: dict[str, Tensor] = {}
+        self._which = torch.zeros(min(recipe.batch_size, len(train)), dtype=torch.long, device=device)
+        self._choices = self._plan(1).to(device)
+        self._sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, and of wrong answers
+        self._replay: Callable[[], None] | None = None
+
+    @property
+    def diverged(self) -> bool:
+        return bool(self.history) and math.isnan(self.history[-1].train_loss)
+
+    @property
+    def finished(self) -> bool:
+        return self.diverged or len(self.history) == self.epochs
+
+    @property
+    def kept(self) -> Epoch:
+        """The line of the epoch whose weights the recipe keeps: the last one, or the best one on validation."""
+        return min(self.history, key=lambda line: line.val_error) if self._best else self.history[-1]
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of `kept`; of a run that diverged, those from before the epoch in which it did."""
+        return self._best or self.result.state_dict()
+
+    def epoch(self) -> Epoch:
+        """Train for one more epoch, validate, and return the new line of `history`.
+
+        A loss that is not finite ends the training: the weights go back to where the epoch began.
+        """
+        number, before = len(self.history) + 1, _copies(self._state())
+        self._replay = self._replay or (self._capture() if self._lr.is_cuda else self._step)
+        self.network.train()
+        torch.manual_seed(epoch_seed(self.seed, number))  # for dropout
+        for place, choice in zip(self._choices, self._plan(number), strict=True):
+            if place is not None:
+                place.copy_(choice)
+        self._sums.zero_()
+        start, batch_size = (number - 1) * self.per_epoch, len(self._which)
+        rates = [self._rate(step) for step in range(start, min(start + self.per_epoch, self.steps))]
+        for i, lr in enumerate(rates):
+            self._lr.fill_(lr)
+            self._which.copy_(self._choices.order[i * batch_size : (i + 1) * batch_size])
+            self._replay()
+        loss, wrong = (self._sums / torch.tensor([1, batch_size], device=self._sums.device) / len(rates)).tolist()
+        val_loss, val_error = self._validate()
+        if not math.isfinite(loss) or not math.isfinite(val_loss):
+            self._restore(before)
+            loss, (val_loss, val_error) = math.nan, self._validate()
+        elif self.recipe.keep == "best" and val_error < min((e.val_error for e in self.history), default=math.inf):
+            self._best = _copies(self.result.state_dict())  # the first of equals, as in `kept`
+        self.history.append(Epoch(self.seed, number, max(rates), loss, wrong, val_loss, val_error))
+        return self.history[-1]
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """All that `resume` needs, as tensors and as numbers."""
+        best = {f"best/{name}": tensor for name, tensor in self._best.items()}
+        return self._state() | best, {"history": [asdict(line) for line in self.history]}
+
+    def resume(self, state: dict[str, Tensor], about: dict[str, object]) -> None:
+        """Go on from what `state` gave, which may come from another process."""
+        self.history = [Epoch(**line) for line in about["history"]]
+        self._best = {name.removeprefix("best/"): t for name, t in state.items() if name.startswith("best/")}
+        self._restore({name: tensor for name, tensor in state.items() if not name.startswith("best/")})
+
+    def _plan(self, epoch: int) -> Plan:
+        r = self.recipe
+        return plan(self.seed, epoch, len(self.train), r.shift, r.flip, r.rotate, r.zoom)
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(self.recipe.schedule, self.recipe.lr, self.recipe.warm_up, step, self.steps)
+
+    def _step(self) -> None:
+        """One step on the images at `_which`; what a CUDA graph holds."""
+        recipe = self.recipe
+        x, y = self.train.batch(self._which, self._choices, recipe.cutout), self.train.labels[self._which]
+        self._optimiser.zero_grad(set_to_none=True)
+        with autocast(x.device, recipe.precision):
+            logits = self.network(x)
+        loss = F.cross_entropy(logits.float(), y, label_smoothing=recipe.label_smoothing)
+        loss.backward()
+        self._optimiser.step()
+        self._sums[0] += loss.detach()
+        self._sums[1] += (logits.argmax(1) != y).sum()
+        if recipe.ema:
+            pairs = zip(self.result.state_dict().values(), self.network.state_dict().values(), strict=True)
+            averages, values = zip(*((a, v) for a, v in pairs if a.is_floating_point()), strict=True)
+            torch._foreach_lerp_(averages, values, 1 - recipe.ema)
+
+    def _capture(self) -> Callable[[], None]:
+        """The step as a CUDA graph. Its rehearsals change weights: they are set back, in place."""
+        before = _copies(self._state())
+        self.network.train()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self._step()
+        torch.cuda.current_stream().wait_stream(stream)
+        self._optimiser.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step()
+        self._restore(before)
+        return graph.replay
+
+    def _state(self) -> dict[str, Tensor]:
+        """What changes from step to step, by name: weights and buffers, their averages, and the optimiser's memory."""
+        state = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.recipe.ema:
+            state |= {f"average/{name}": tensor for name, tensor in self.result.state_dict().items()}
+        for i, parameter in enumerate(self._parameters):
+            memory = self._optimiser.state[parameter]
+            state |= {f"optimiser/{i}/{key}": value for key, value in memory.items() if isinstance(value, Tensor)}
+        return state
+
+    @torch.no_grad()
+    def _restore(self, state: dict[str, Tensor]) -> None:
+        """Set everything in place to what `_state` was; what the optimiser remembers beyond that becomes zero, as at
+        its first step.
+        """
+        for name in state.keys() - self._state().keys():  # the memory of an optimiser that has made no step yet
+            _, i, key = name.split("/")
+            parameter = self._parameters[int(i)]
+            # a matrix in the parameter's own order in memory, on which fused optimisers rely
+            like = parameter if state[name].ndim else torch.empty((), device=parameter.device)
+            self._optimiser.state[parameter][key] = torch.zeros_like(like)
+        for name, place in self._state().items():
+            place.copy_(state[name]) if name in state else place.zero_()
+
+    def _validate(self) -> tuple[float, float]:
+        """Loss and error on the validation part."""
+        logits = predict(self.result, self.val, self.recipe.precision)
+        loss = F.cross_entropy(logits, self.val.labels)
+        error = (logits.argmax(1) != self.val.labels).double().mean()
+        return loss.item(), error.item()
+
+
+def _copies(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which networks run; without its cache of cast weights, which a CUDA graph must not use."""
+    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32", cache_enabled=False)
 
 
 @torch.no_grad()
 def predict(network: nn.Module, images: Images, precision: str, batch_size: int = 250) -> Tensor:
     """Logits (N×classes, float32) of all images without augmentation, with batch norm and dropout as in use."""
     network.eval()
-    device = images.pixels.device
     parts = []
     for start in range(0, len(images), batch_size):
-        with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+        with autocast(images.pixels.device, precision):
             parts.append(network(images.plain(start, start + batch_size)).float())
     return torch.cat(parts)

@@ -1,11 +1,17 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from lineage import augment
-from lineage.augment import Images
+from lineage import augment, tensors
+from lineage.augment import Images, Plan
+from lineage.errors import Mistake
+from lineage.recipe import Recipe
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.3, 0.25])
+LABELS = torch.arange(6)
 
 
 def pictures(n=6, size=8):
@@ -19,7 +25,7 @@ def normalised(x):
 def test_a_plan_is_a_function_of_seed_and_epoch():
     def drawn(seed, epoch):
         plan = augment.plan(seed, epoch, 50, shift=3, flip=True, rotate=10, zoom=0.1)
-        return [plan.order, plan.shift, plan.flip, plan.turn]
+        return list(plan)
 
     torch.manual_seed(1)
     first = drawn(0, 1)
@@ -44,10 +50,10 @@ def test_a_plan_stays_within_its_bounds():
 
 def test_the_gather_equals_the_naive_loop():
     pixels, pad = pictures(), 3
-    images = Images(pixels, MEAN, STD, 8, torch.device("cpu"), pad)
+    images = Images(pixels, LABELS, MEAN, STD, 8, torch.device("cpu"), pad)
     plan = augment.plan(0, 1, 6, pad, flip=True, rotate=0, zoom=0)
     which = plan.order[:5]
-    batch = images.batch(which, plan.shift, plan.flip, None)
+    batch = images.batch(which, plan)
     padded = F.pad(pixels.float(), (pad,) * 4, mode="reflect")
     for x, i in zip(batch, which.tolist(), strict=True):
         row, column = plan.shift[i].tolist()
@@ -57,27 +63,71 @@ def test_the_gather_equals_the_naive_loop():
     assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_cutout_leaves_a_square_of_the_mean():
+    images = Images(pictures(), LABELS, MEAN, STD, 8, torch.device("cpu"))
+    plan = augment.plan(0, 1, 6, 0, flip=False, rotate=0, zoom=0)
+    order = torch.arange(6)
+    whole, cut = images.batch(order, plan), images.batch(order, plan, cutout=5)
+    row, column = torch.arange(8)[:, None], torch.arange(8)[None]
+    for x, y, (down, right) in zip(whole, cut, (plan.hole * 8).long().tolist(), strict=True):
+        hole = ((row - down).abs() <= 2) & ((column - right).abs() <= 2)
+        assert torch.equal(y, x.masked_fill(hole, 0))
+    assert cut.is_contiguous(memory_format=torch.channels_last)
+
+
+def stored(scaling):
+    """An experiment whose training part is brighter than what is usual."""
+    pixels = (pictures(40) // 2 + 120).numpy()
+    mean, std = tensors.channel_statistics(pixels)
+    arrays = {"images": pixels, "labels": np.arange(40) % 4, "mean": mean, "std": std}
+    tensors.save(Path("data/tensors/bright/train.safetensors"), arrays, list("abcd"))
+    arrays = {"images": pixels[::2], "labels": np.arange(40)[::2] % 4}
+    tensors.save(Path("data/tensors/bright/val.safetensors"), arrays, list("abcd"))
+    recipe = Recipe(epochs=1, batch_size=4, lr=1, schedule="constant", input_size=8, scaling=scaling)
+    return {"dataset": "bright", "max_images": None, "recipe": recipe.model_dump()}
+
+
+@pytest.mark.parametrize(("scaling", "low", "high"), [("unit", 0, 1), ("symmetric", -1, 1), ("standard", -2, 2)])
+def test_scaling(workspace, scaling, low, high):
+    parts = augment.load(stored(scaling), ("train", "val"), torch.device("cpu"), pad=2)
+    assert {name: (len(part), part.pad) for name, part in parts.items()} == {"train": (40, 2), "val": (20, 0)}
+    assert parts["val"].labels.tolist() == [0, 2] * 10
+    x = parts["train"].plain(0, 40)
+    stored_pixels = parts["train"].pixels[:, 2:-2, 2:-2].permute(0, 3, 1, 2) / 255
+    if scaling == "standard":
+        assert x.mean((0, 2, 3)).abs().max() < 1e-5
+        assert x.std((0, 2, 3)).numpy() == pytest.approx(1, abs=1e-3)
+    else:
+        assert torch.allclose(x, low + (high - low) * stored_pixels, atol=1e-6)
+
+
+def test_a_part_that_is_missing(workspace):
+    experiment = stored("unit")
+    with pytest.raises(Mistake, match="preprocess@bright"):
+        augment.load(experiment, ("test",), torch.device("cpu"))
+
+
 def test_plain_images_have_no_border():
     pixels = pictures()
-    images = Images(pixels, MEAN, STD, 8, torch.device("cpu"), pad=2)
+    images = Images(pixels, LABELS, MEAN, STD, 8, torch.device("cpu"), pad=2)
     assert len(images) == 6
     assert torch.allclose(images.plain(1, 4), normalised(pixels[1:4]), atol=1e-6)
 
 
 def test_a_quarter_turn_turns_the_picture():
-    images = Images(pictures(), MEAN, STD, 8, torch.device("cpu"))
+    images = Images(pictures(), LABELS, MEAN, STD, 8, torch.device("cpu"))
     none = torch.zeros(6, 2, dtype=torch.long)
     quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0]]).expand(6, 2, 3)
-    turned = images.batch(torch.arange(6), none, none[:, 0], quarter)
+    turned = images.batch(torch.arange(6), Plan(torch.arange(6), none, none[:, 0], none, quarter))
     assert torch.allclose(turned, images.plain(0, 6).rot90(1, (2, 3)), atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [4, 8, 16])
 def test_input_size(size):
     pixels = pictures()
-    images = Images(pixels, MEAN, STD, size, torch.device("cpu"), pad=1)
+    images = Images(pixels, LABELS, MEAN, STD, size, torch.device("cpu"), pad=1)
     plan = augment.plan(0, 1, 6, 1, flip=False, rotate=5, zoom=0)
-    assert images.batch(plan.order, plan.shift, plan.flip, plan.turn).shape == (6, 3, size, size)
+    assert images.batch(plan.order, plan).shape == (6, 3, size, size)
     assert images.plain(0, 6).shape == (6, 3, size, size)
     if size == 4:
         means = pixels.view(6, 3, 4, 2, 4, 2).float().mean((3, 5))

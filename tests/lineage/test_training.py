@@ -1,13 +1,23 @@
+import json
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from lineage import training
 from lineage.augment import Images
-from lineage.errors import Failure
 from lineage.recipe import Recipe
 
-BASE = {"epochs": 10, "batch_size": 8, "lr": 0.02, "schedule": "onecycle", "input_size": 8, "threads": 1}
+BASE = {
+    "epochs": 10,
+    "batch_size": 8,
+    "lr": 0.02,
+    "schedule": "onecycle",
+    "warm_up": 0.25,
+    "input_size": 8,
+    "threads": 1,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +44,16 @@ def test_onecycle_reaches_its_peak_exactly_and_ends_low(steps):
         assert top == round(steps / 4) - 1
 
 
+def test_warm_up_of_the_others_is_a_tenth():
+    lr = rates("constant", 100, 0.05)
+    assert lr == pytest.approx([0.01] * 5 + [0.1] * 95)
+    lr = rates("steps", 64000, 400 / 64000)
+    assert (lr[0], lr[399], lr[400]) == pytest.approx((0.01, 0.01, 0.1))
+    assert rates("steps", 8, 0)[0] == 0.1
+
+
 def test_steps_fall_where_the_paper_says():
-    lr = rates("steps", 64000)
+    lr = rates("steps", 64000, 0)
     assert (lr[31_999], lr[32_000], lr[47_999], lr[48_000]) == pytest.approx((0.1, 0.01, 0.01, 0.001))
 
 
@@ -54,11 +72,18 @@ def network():
     return nn.Sequential(*layers)
 
 
-def fit(net, recipe, seed=0):
+def begin(net, recipe, seed=0):
     pixels, labels = task()
-    images = Images(pixels, torch.full((3,), 0.4), torch.full((3,), 0.3), 8, torch.device("cpu"), recipe.shift)
-    val = Images(pixels, torch.full((3,), 0.4), torch.full((3,), 0.3), 8, torch.device("cpu"))
-    return list(training.fit(net, images, labels, val, labels, recipe, seed))
+    mean, std = torch.full((3,), 0.4), torch.full((3,), 0.3)
+    images, val = (Images(pixels, labels, mean, std, 8, torch.device("cpu"), pad) for pad in (recipe.shift, 0))
+    return training.Training(net, images, val, recipe, seed)
+
+
+def fit(net, recipe, seed=0):
+    run = begin(net, recipe, seed)
+    while not run.finished:
+        run.epoch()
+    return run.history
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
@@ -99,14 +124,106 @@ def test_weight_decay_spares_biases_and_batch_norm():
     for old, new in zip(before, net.parameters(), strict=True):
         ratio = (new / old).mean().item()
         assert ratio < 0.95 if new.ndim > 1 else ratio == pytest.approx(1, abs=1e-4)
+    fit(net, Recipe(**{**BASE, "lr": 1e-7, "epochs": 1}, weight_decay=1e5, decay="all"))
+    assert all(p.detach().abs().max() < 0.98 for p in net.parameters())
 
 
-def test_a_loss_that_is_not_finite_names_epoch_and_rate():
+def test_a_loss_that_is_not_finite_ends_the_seed_with_the_weights_before_it():
     net = network()
-    with torch.no_grad():
-        net[0].weight[0, 0, 0, 0] = float("nan")
-    with pytest.raises(Failure, match=r"seed 3: the loss is not finite in epoch 1 at lr 0"):
-        fit(net, Recipe(**BASE), seed=3)
+    run = begin(net, Recipe(**BASE))
+    run.epoch()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    pixels = run.train.pixels
+    run.train.mean = torch.full((3,), float("nan"))
+    line = run.epoch()
+    assert run.train.pixels is pixels
+    assert line.epoch == 2
+    assert math.isnan(line.train_loss)
+    assert run.diverged and run.finished and len(run.history) == 2
+    assert (line.val_loss, line.val_error) == (run.history[0].val_loss, run.history[0].val_error)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in run.weights().items())
+
+
+def test_a_network_that_explodes_in_its_last_step_has_diverged_too():
+    run = begin(network(), Recipe(**BASE | {"lr": 1e38, "schedule": "constant", "epochs": 1, "batch_size": 64}))
+    line = run.epoch()
+    assert run.diverged
+    assert math.isfinite(line.val_loss)
+
+
+RECIPES = {
+    "sgd": {"shift": 1, "flip": True, "rotate": 5, "cutout": 3},
+    "adam": {"optimiser": "adam", "lr": 0.002, "schedule": "constant"},
+    "average": {"ema": 0.9, "epochs": None, "iterations": 20},
+    "best": {"keep": "best", "decay": "all", "weight_decay": 0.01, "schedule": "steps", "warm_up": 0.2},
+    "fp32": {"precision": "fp32", "momentum": 0.0},
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("stop", [1, 2])
+def test_a_run_that_goes_on_elsewhere_ends_with_the_same_bits(recipe, stop):
+    recipe = Recipe(**BASE | {"epochs": 4} | recipe)
+    whole = begin(network(), recipe)
+    while not whole.finished:
+        whole.epoch()
+    first = begin(network(), recipe)
+    for _ in range(stop):
+        first.epoch()
+    state, about = first.state()
+    state, about = {name: tensor.clone() for name, tensor in state.items()}, json.loads(json.dumps(about))
+    torch.manual_seed(77)
+    second = begin(nn.Sequential(*(m for m in network())), recipe)
+    second.resume(state, about)
+    assert len(second.history) == stop
+    while not second.finished:
+        second.epoch()
+    assert second.history == whole.history
+    ours, theirs = second.state()[0], whole.state()[0]
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    ours, theirs = second.weights(), whole.weights()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_the_average_trails_the_weights():
+    recipe = Recipe(**BASE | {"ema": 0.9, "epochs": 1})
+    run, net = begin(network(), recipe), network()
+    expected = {name: tensor.clone() for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
+    step, seen = run._step, []
+
+    def watched():
+        step()
+        for name, tensor in run.network.state_dict().items():
+            if name in expected:
+                expected[name] = 0.9 * expected[name] + 0.1 * tensor
+        seen.append(1)
+
+    run._step = watched
+    run.epoch()
+    assert len(seen) == 8
+    for name, value in expected.items():
+        assert torch.allclose(run.weights()[name], value, atol=1e-5), name
+        assert name.endswith("num_batches_tracked") or not torch.equal(value, run.network.state_dict()[name])
+
+
+def test_keep_best_keeps_the_epoch_with_the_lowest_validation_error():
+    run, seen = begin(network(), Recipe(**BASE | {"keep": "best", "lr": 0.5, "schedule": "constant"})), []
+    while not run.finished:
+        run.epoch()
+        seen.append({name: tensor.clone() for name, tensor in run.network.state_dict().items()})
+    best = min(range(10), key=lambda i: run.history[i].val_error)
+    assert run.kept is run.history[best]
+    assert all(torch.equal(tensor, seen[best][name]) for name, tensor in run.weights().items())
+
+
+def test_adam_takes_steps_of_the_learning_rate():
+    net = network()
+    before = [p.detach().clone() for p in net.parameters()]
+    recipe = {"optimiser": "adam", "schedule": "constant", "epochs": 1, "batch_size": 64, "precision": "fp32"}
+    fit(net, Recipe(**BASE | recipe | {"lr": 0.001}))
+    moves = torch.cat([(p - b).abs().ravel() for p, b in zip(net.parameters(), before, strict=True)])
+    assert moves.median().item() == pytest.approx(0.001, rel=0.05)
 
 
 def test_fewer_images_than_a_batch():
@@ -114,8 +231,8 @@ def test_fewer_images_than_a_batch():
 
 
 def test_prediction_does_not_depend_on_the_batch():
-    pixels, _ = task()
-    images = Images(pixels, torch.full((3,), 0.4), torch.full((3,), 0.3), 8, torch.device("cpu"))
+    pixels, labels = task()
+    images = Images(pixels, labels, torch.full((3,), 0.4), torch.full((3,), 0.3), 8, torch.device("cpu"))
     net = network()
     whole = training.predict(net, images, "fp32", batch_size=64)
     assert whole.shape == (64, 4)

@@ -4,24 +4,40 @@ The folder itself is the registry: a stage names its network's file, so that a c
 alone. `lineage.params.NETWORKS` lists the options that each family takes.
 """
 
+from functools import partial
 from importlib import import_module
 
 from torch import nn
 
+INITIALISATIONS = {
+    "relu": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+    "tanh": nn.init.xavier_normal_,
+    "sigmoid": nn.init.xavier_normal_,
+}
+
 
 def build(model: str, classes: int, input_size: int, options: dict[str, object]) -> nn.Module:
-    """The network `model` for images of N×3×input_size×input_size, initialised from torch's global generator."""
+    """The network `model` for images of N×3×input_size×input_size, initialised from torch's global generator.
+
+    Raises ValueError for what the network's file cannot build.
+    """
     network = import_module(f"lineage.models.{model}").build(classes=classes, input_size=input_size, **options)
     initialise(network)
     return network
 
 
 def initialise(network: nn.Module) -> None:
-    """He et al. 2015 ("Delving deep into rectifiers", eq. 10): zero mean, variance 2 / fan-in; biases 0, batch norm 1
-    and 0.
+    """Weights by the activation that the network names in its attribute `activation`, "relu" where it has none.
+
+    - relu: He et al. 2015 ("Delving deep into rectifiers", eq. 10): normal, zero mean, variance 2 / fan-in.
+    - tanh, sigmoid: Glorot & Bengio 2010 ("Understanding the difficulty of training deep feedforward neural
+      networks", eq. 12): normal, zero mean, variance 2 / (fan-in + fan-out), without any further gain.
+
+    The last layer too, which no activation follows. Biases 0; batch norm as torch has it, 1 and 0.
     """
+    initialisation = INITIALISATIONS[getattr(network, "activation", "relu")]
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            initialisation(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -1,8 +1,11 @@
-"""AlexNet in one tower (Krizhevsky et al. 2012): five convolutions of 96, 256, 384, 384 and 256 kernels, three linear
-layers.
+"""AlexNet in one tower (Krizhevsky et al. 2012), and the four-layer CIFAR-10 network of its first figure.
 
-At 224 pixels the feature maps are 55, 27, 27, 13, 13, 13, 13 and 6 pixels wide: with a padding of 2 in the first
-layer, which the paper's sizes need and its text leaves out.
+Eight layers: five convolutions of 96, 256, 384, 384 and 256 kernels, three linear layers. At 224 pixels the feature
+maps are 55, 27, 27, 13, 13, 13, 13 and 6 pixels wide: with a padding of 2 in the first layer, which the paper's sizes
+need and its text leaves out.
+
+Four layers: `layers-18pct` of cuda-convnet, which is Caffe's `cifar10_full`: three convolutions of 32, 32 and 64
+kernels, one linear layer. Its response normalisation is within each map; `lrn` here is the paper's, over channels.
 """
 
 import torch
@@ -22,20 +25,33 @@ class LocalResponseNorm(nn.Module):
         return x / (2 + 1e-4 * total).pow(0.75)
 
 
-# after the ReLU of the first and the second convolution
+# after the activation of the first and the second convolution
 NORMALISATIONS = {"none": lambda _: nn.Identity(), "lrn": lambda _: LocalResponseNorm(), "batch": nn.BatchNorm2d}
+ACTIVATIONS = {"relu": lambda: nn.ReLU(inplace=True), "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
 class AlexNet(nn.Module):
-    def __init__(self, classes: int, input_size: int, normalisation: str, dropout: float) -> None:
+    """The eight layers. `channels` are the kernels of the convolutions."""
+
+    def __init__(
+        self,
+        classes: int,
+        input_size: int,
+        normalisation: str,
+        activation: str,
+        dropout: float,
+        channels: tuple[int, int, int, int, int] = (96, 256, 384, 384, 256),
+    ) -> None:
         super().__init__()
-        norm = NORMALISATIONS[normalisation]
+        self.activation = activation
+        norm, act = NORMALISATIONS[normalisation], ACTIVATIONS[activation]
+        c1, c2, c3, c4, c5 = channels
         self.features = nn.Sequential(
-            *(nn.Conv2d(3, 96, 11, stride=4, padding=2), nn.ReLU(inplace=True), norm(96), nn.MaxPool2d(3, 2)),
-            *(nn.Conv2d(96, 256, 5, padding=2), nn.ReLU(inplace=True), norm(256), nn.MaxPool2d(3, 2)),
-            *(nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(inplace=True)),
-            *(nn.Conv2d(384, 384, 3, padding=1), nn.ReLU(inplace=True)),
-            *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(3, c1, 11, stride=4, padding=2), act(), norm(c1), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(c1, c2, 5, padding=2), act(), norm(c2), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(c2, c3, 3, padding=1), act()),
+            *(nn.Conv2d(c3, c4, 3, padding=1), act()),
+            *(nn.Conv2d(c4, c5, 3, padding=1), act(), nn.MaxPool2d(3, 2)),
         )
         width = (input_size - 7) // 4 + 1  # behind the first convolution
         for _ in range(3):
@@ -43,8 +59,8 @@ class AlexNet(nn.Module):
         self.head = nn.Sequential(
             nn.Flatten(),
             # section 4.2: dropout of the outputs of the first two fully connected layers
-            *(nn.Linear(256 * width**2, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout)),
-            *(nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout)),
+            *(nn.Linear(c5 * width**2, 4096), act(), nn.Dropout(dropout)),
+            *(nn.Linear(4096, 4096), act(), nn.Dropout(dropout)),
             nn.Linear(4096, classes),
         )
 
@@ -53,8 +69,37 @@ class AlexNet(nn.Module):
         return self.head(x)  # N×classes
 
 
-def build(classes: int, input_size: int, normalisation: str, dropout: float) -> AlexNet:
-    """AlexNet for any input from 63 pixels up. Raises ValueError for a smaller one."""
-    if input_size < 63:
-        raise ValueError(f"AlexNet has nothing left of {input_size} pixels: 63 will do")
-    return AlexNet(classes, input_size, normalisation, dropout)
+class FourLayers(nn.Module):
+    """The CIFAR-10 network: each pool halves (rounding up inside, as Caffe does: 32, 16, 8 and 4 pixels)."""
+
+    def __init__(self, classes: int, input_size: int, normalisation: str, activation: str) -> None:
+        super().__init__()
+        self.activation = activation
+        norm, act = NORMALISATIONS[normalisation], ACTIVATIONS[activation]
+        self.features = nn.Sequential(
+            *(nn.Conv2d(3, 32, 5, padding=2), nn.MaxPool2d(3, 2, ceil_mode=True), act(), norm(32)),
+            *(nn.Conv2d(32, 32, 5, padding=2), act(), nn.AvgPool2d(3, 2, ceil_mode=True), norm(32)),
+            *(nn.Conv2d(32, 64, 5, padding=2), act(), nn.AvgPool2d(3, 2, ceil_mode=True)),
+        )
+        self.head = nn.Linear(64 * (input_size // 8) ** 2, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)  # N×3×32×32 → N×64×4×4
+        return self.head(x.flatten(1))  # N×classes
+
+
+def build(
+    classes: int, input_size: int, depth: int, normalisation: str, activation: str, dropout: float
+) -> AlexNet | FourLayers:
+    """AlexNet from 63 pixels up (depth 8), or the CIFAR-10 network from 8 pixels up (depth 4).
+
+    Raises ValueError for a smaller input, and for dropout in the four layers, which have no place for it.
+    """
+    smallest = {8: 63, 4: 8}[depth]
+    if input_size < smallest:
+        raise ValueError(f"AlexNet of {depth} layers has nothing left of {input_size} pixels: {smallest} will do")
+    if depth == 8:
+        return AlexNet(classes, input_size, normalisation, activation, dropout)
+    if dropout:
+        raise ValueError(f"AlexNet of 4 layers has no dropout: leave {dropout} out, or take 8 layers")
+    return FourLayers(classes, input_size, normalisation, activation)

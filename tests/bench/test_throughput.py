@@ -1,0 +1,217 @@
+"""The benchmark's arithmetic, and that each of its three ways does what its name says. No speed is judged here."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import REPOSITORY, one_line
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+from lineage import training
+
+sys.path.append(str(REPOSITORY / "bench"))
+import throughput
+
+CPU = torch.device("cpu")
+# a network and batches that take milliseconds
+RESNET = {"model": "resnet", "network": {"depth": 8, "shortcut": "identity", "stem": "cifar"}}
+RECIPE = {"epochs": 2, "batch_size": 8, "lr": 0.05, "schedule": "constant", "shift": 4, "flip": True, "input_size": 32}
+CHOICES = {"usual": 0, "bare": ("bf16", "NHWC", False), "ours": "its recipe"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    training.prepare(CPU, 1)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def task(workspace):
+    """A small task on a data set's sample, in a folder as the benchmark finds it."""
+    for name in ("params.yaml", "data"):
+        (workspace / name).symlink_to(REPOSITORY / name)
+    for name in ("pictures", "recipes/experiments"):
+        (workspace / name).mkdir(parents=True)
+
+    def make(dataset="cifar10", classes=10, **recipe):
+        about = {"experiment": "small", "scale": "full", "dataset": dataset, "classes": classes, "max_images": None}
+        experiment = about | RESNET | {"recipe": RECIPE | recipe}
+        (workspace / "recipes/experiments/small.json").write_text(json.dumps(experiment))
+        return throughput.prepared(experiment, CPU, workspace / "pictures")
+
+    return make
+
+
+def bench(*arguments):
+    """As a user runs it, in the current folder."""
+    command = [sys.executable, REPOSITORY / "bench/throughput.py", *arguments, "--threads", "1", "--repeats", "1"]
+    return subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, timeout=120)
+
+
+def first_numbers(text):
+    """The table's rows: the first word and the first number."""
+    rows = [line.split() for line in text.splitlines() if line.startswith("  ") and " – " in line]
+    return {row[0]: float(row[1]) for row in rows if row[0][0].isalpha() and row[0] != "images/s"}
+
+
+def test_it_prints_three_rates_two_ratios_and_a_verdict(task):
+    task()
+    result = bench("small", "--seconds", "0.01")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.strip().splitlines()
+    assert "cores; on cpu, 1 threads, torch 2." in lines[0]
+    assert "bf16" in lines[1] and "fp32" in lines[1]
+    values = first_numbers(result.stdout)
+    assert list(values) == ["usual", "bare", "ours", "ours/bare", "ours/usual"]
+    assert values["ours/bare"] == pytest.approx(values["ours"] / values["bare"], rel=0.01)
+    assert values["ours/usual"] == pytest.approx(values["ours"] / values["usual"], rel=0.01)
+    assert lines[-2].endswith(" GiB")
+    assert lines[-1].startswith("ours >= 0.95 x bare: ") and "; ours >= 1.5 x usual: " in lines[-1]
+
+
+def test_linear_prints_five_times(task, capsys):
+    throughput.linear(task(), SimpleNamespace(seconds=0.01, repeats=1, threads=1, cores=1))
+    rows = [
+        line.split() for line in capsys.readouterr().out.splitlines() if " – " in line and line.split()[0].isdigit()
+    ]
+    one, took = int(rows[0][0]), float(rows[0][2])
+    assert [(int(row[0]) // one, int(row[1])) for row in rows] == [(1, 1), (2, 1), (4, 1), (1, 2), (1, 4)]
+    for row in rows:
+        times = int(row[0]) // one * int(row[1])
+        assert float(row[-1]) == pytest.approx(float(row[2]) / took / times, rel=0.05)
+
+
+def test_an_unknown_experiment_is_one_line(workspace):
+    assert "no such experiment" in one_line(bench("small"), 2)
+
+
+def test_ratios_are_taken_repetition_by_repetition():
+    # the second repetition hit a busy machine, and both alike
+    ours, bare = [99.0, 48.0, 110.0], [100.0, 50.0, 100.0]
+    assert throughput.ratios(ours, bare) == pytest.approx([0.99, 0.96, 1.1])
+    assert throughput.spread(throughput.ratios(ours, bare)) == pytest.approx((0.99, 0.96, 1.1))
+    assert throughput.verdict("bare", []) == "ours >= 0.95 x bare: yes"
+    assert "NO" in throughput.verdict("usual", ["a", "b"]) and "a, b" in throughput.verdict("usual", ["a", "b"])
+
+
+def test_the_usual_loop_learns(task):
+    small = task(shift=0, flip=False)
+    data, network = torch.utils.data.Subset(throughput.InMemory(small), range(0, 1000, 25)), small.network()
+    optimiser = throughput.USUAL_OPTIMISERS["sgd"](network.parameters(), small.recipe)
+    loader = DataLoader(data, 8, shuffle=True)
+    epochs = [throughput.usual_epoch(network, loader, optimiser, CPU) for _ in range(12)]
+    assert epochs[0][0] > 1.5
+    assert epochs[-1][0] < epochs[0][0] / 2
+    assert epochs[-1][1] > 0.7
+
+
+@pytest.mark.parametrize("scaling", ["standard", "symmetric", "unit"])
+@pytest.mark.parametrize(("dataset", "classes", "size"), [("cifar10", 10, 32), ("signs", 6, 64), ("signs", 6, 32)])
+def test_the_usual_loop_sees_what_ours_sees(task, scaling, dataset, classes, size):
+    small = task(dataset, classes, shift=0, flip=False, scaling=scaling, input_size=size)
+    plain = small.resident(20).plain(0, 20)
+    data = throughput.InMemory(small)
+    assert torch.stack([data[i][0] for i in range(20)]).sub(plain).abs().max() < 1e-5
+    assert [data[i][1] for i in range(20)] == small.resident(20).labels.tolist()
+
+
+def test_the_usual_augmentation_is_the_recipes(task):
+    crop, flip, *_ = throughput.usual_transforms(task()).transforms
+    assert (crop.size, crop.padding) == ((32, 32), 4) and isinstance(flip, transforms.RandomHorizontalFlip)
+    turn, flip, *_ = throughput.usual_transforms(
+        task("signs", 6, shift=8, rotate=15, zoom=0.15, input_size=64)
+    ).transforms
+    assert (turn.degrees, turn.translate, turn.scale) == ([-15, 15], (0.125, 0.125), (0.85, 1.15))
+    larger = task(input_size=48)
+    assert throughput.InMemory(larger)[0][0].shape == (3, 48, 48)
+
+
+def test_photographs_are_read_from_disk(task):
+    small = task("cats-vs-dogs", 2, shift=12, input_size=224)
+    small = dataclasses.replace(small, images=small.images[::40], labels=small.labels[::40])
+    data = throughput.SETS["cats-vs-dogs"](small)
+    assert len(data) == 10 and sorted(set(data.targets)) == [0, 1]
+    assert data[0][0].shape == (3, 224, 224)
+    files = [path for path, _ in data.samples]
+    assert {Image.open(path).size for path in files} == {(404, 360)}
+    sizes = [(small.folder / path).stat().st_size for path in files]
+    assert 20_000 < sum(sizes) / len(sizes) < 45_000
+
+
+def test_all_three_train_the_same_network_on_the_same_batches(task, monkeypatch):
+    small, build, seen = task(), throughput.models.build, []
+
+    def spy(*arguments):
+        network = build(*arguments)
+        before = {name: tensor.clone() for name, tensor in network.named_parameters()}
+        seen.append((before, network, shapes := []))
+        network.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
+        return network
+
+    monkeypatch.setattr(throughput.models, "build", spy)
+    for name, way in throughput.WAYS.items():
+        assert CHOICES[name] in way.choices(CPU, 2)
+        assert way.make(small, CHOICES[name])(3) > 0
+    (first, *_), *_ = seen
+    for before, network, shapes in seen:
+        assert all(torch.equal(before[name], tensor) for name, tensor in first.items())
+        assert all(not torch.equal(before[name], tensor) for name, tensor in network.named_parameters())
+        assert set(shapes) == {(8, 3, 32, 32)}
+    assert [len(shapes) for _, _, shapes in seen] == [3, 3, 4]  # ours with one more before the clock starts
+
+
+def test_ours_is_the_engine_itself(task):
+    small = task()
+    clocked = throughput.Clocked(small, 32)
+    clocked.clocked(4)
+    recipe = small.recipe.model_copy(update={"epochs": 10**6})
+    engine = training.Training(small.network("NHWC"), small.resident(32, 4), small.resident(8), recipe, 0)
+    engine.per_epoch = 1
+    engine.epoch()
+    engine.per_epoch = 4
+    engine.epoch()
+    assert clocked.history[1].train_loss == engine.history[1].train_loss
+    weights = engine.weights()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in clocked.weights().items())
+
+
+def test_what_an_epoch_does_once_counts_by_its_share(task, monkeypatch):
+    lengths = []
+
+    def clocked(steps):
+        lengths.append(steps)
+        return 10.0, 2.0 * steps
+
+    small = task(batch_size=450)  # 100 steps an epoch
+    monkeypatch.setattr(throughput, "Clocked", lambda *_: SimpleNamespace(clocked=clocked))
+    train = throughput.ours(small, "its recipe")
+    assert train(100) == 210
+    assert train(20) == 42
+    assert train(250) == 525
+    assert lengths == [100, 20, 100, 100, 50]
+
+
+def test_tuning_takes_the_fastest(task):
+    speeds = {"slow": 0.02, "fast": 0.01, "slower": 0.04}
+    way = throughput.Way(lambda _, choice: lambda steps: steps * speeds[choice], lambda *_: list(speeds), str)
+    args = SimpleNamespace(seconds=1.0, cores=2)
+    assert throughput.tuned(task(), way, args) == ("fast", 100)
+    assert throughput.tuned(task(), way, SimpleNamespace(seconds=0.001, cores=2)) == ("fast", throughput.FEWEST)
+
+
+def test_workers_are_tried_up_to_the_cores():
+    tried = throughput.WAYS["usual"].choices
+    assert tried(CPU, 1) == [0, 1]
+    assert tried(CPU, 2) == [0, 1, 2]
+    assert tried(CPU, 16) == [0, 1, 2, 4, 8, 16]
+    assert len(throughput.WAYS["bare"].choices(CPU, 2)) == 4
+    assert len(throughput.WAYS["bare"].choices(torch.device("cuda"), 2)) == 8

@@ -1,0 +1,158 @@
+from functools import partial
+
+import pytest
+import torch
+from test_models import assert_equal, build, count, learn, shapes, stirred, transfer
+from torch import nn
+from torch.nn import functional as F
+from torchvision import models as reference
+
+from lineage.models import resnet
+
+
+@pytest.mark.parametrize(("depth", "parameters"), [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032)])
+def test_resnets_equal_torchvisions(depth, parameters):
+    torch.manual_seed(0)
+    theirs = stirred(getattr(reference, f"resnet{depth}")())
+    ours = build("resnet", 224, 1000, depth=depth, shortcut="projection", stem="imagenet")
+    assert count(ours) == count(theirs) == parameters
+    transfer(theirs, ours)
+    assert_equal(ours, theirs, 96)
+
+
+@pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.73)])
+def test_parameters_of_table_6(depth, millions):
+    assert round(count(build("resnet", 32, depth=depth, shortcut="identity")) / 1e6, 2) == millions
+
+
+def test_sizes_of_resnet_34_at_64_pixels():
+    network = build("resnet", 64, 6, depth=34, shortcut="projection", stem="imagenet")
+    assert [len(stage) for stage in network.stages] == [3, 4, 6, 3]
+    expected = [(64, 32, 32), (64, 16, 16), (64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 2, 2)]
+    assert shapes([network.stem[:3], network.stem[3], *network.stages], 64) == expected
+    assert (network.head.in_features, network.head.out_features) == (512, 6)
+
+
+def test_sizes_of_section_4_2_at_32_pixels():
+    network = build("resnet", 32, depth=20, shortcut="identity")
+    assert shapes([network.stem, *network.stages], 32) == [(16, 32, 32), (16, 32, 32), (32, 16, 16), (64, 8, 8)]
+
+
+def test_every_depth_exists_or_is_a_clear_error():
+    with torch.device("meta"):
+        for depth in range(1, 120):
+            if depth in (18, 34) or depth in range(8, 120, 6):
+                network = build("resnet", 32, depth=depth, shortcut="identity")
+                assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in network.modules()) == depth
+            else:
+                said = rf"{depth} is neither 18, 34.* 50 nor of the form 6n\+2"
+                with pytest.raises(ValueError, match=said):  # of params.yaml
+                    build("resnet", 32, depth=depth, shortcut="identity")
+                with pytest.raises(ValueError, match=said):
+                    resnet.build(10, 32, depth, "identity", "cifar")
+
+
+@pytest.mark.parametrize(
+    ("depth", "changes"),
+    [
+        (20, [(16, 32), (32, 64)]),
+        (56, [(16, 32), (32, 64)]),
+        (18, [(64, 128), (128, 256), (256, 512)]),
+        (34, [(64, 128), (128, 256), (256, 512)]),
+        (50, [(64, 256), (256, 512), (512, 1024), (1024, 2048)]),
+    ],
+)
+def test_what_a_shortcut_adds_to_the_plain_twin(depth, changes):
+    with torch.device("meta"):
+        plain, identity, projection = (
+            build("resnet", 32, depth=depth, shortcut=s) for s in ("none", "identity", "projection")
+        )
+    assert count(identity) == count(plain)
+    assert count(projection) == count(plain) + sum(i * o + 2 * o for i, o in changes)
+    shared = {name: p.shape for name, p in projection.named_parameters() if ".shortcut." not in name}
+    assert shared == {name: p.shape for name, p in plain.named_parameters()}
+
+
+def without_main_paths(shortcut):
+    network = build("resnet", 32, depth=20, shortcut=shortcut).eval()
+    for block in (block for stage in network.stages for block in stage):
+        nn.init.zeros_(block.main[-1].weight)
+    return network
+
+
+def test_without_main_paths_the_identity_is_left():
+    network = without_main_paths("identity")
+    stem = network.stem(torch.randn(2, 3, 32, 32))
+    expected = torch.zeros(2, 64, 8, 8)
+    expected[:, 24:40] = stem[:, :, ::4, ::4]  # every second pixel, twice; 8 and 16 channels of zeros on either side
+    assert torch.allclose(network.stages(stem), expected)
+    assert not without_main_paths("none").stages(stem).any()
+
+
+def test_without_main_paths_the_projections_are_left():
+    network = without_main_paths("projection")
+    stem = expected = network.stem(torch.randn(2, 3, 32, 32))
+    for stage in network.stages[1:]:
+        weight = stage[0].shortcut[0].weight
+        expected = (F.conv2d(expected, weight, stride=2) / (1 + 1e-5) ** 0.5).relu()
+    assert torch.allclose(network.stages(stem), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shortcut", ["none", "identity"])
+def test_a_deeper_net_can_be_the_shallower_one(signs, shortcut):
+    """He et al. 2015, section 1: the solution by construction. 20 layers and 36 that do nothing are 56 layers.
+
+    In a plain net these are Dirac kernels and batch norm that undoes its eps (their input is behind a ReLU); in a
+    residual one a zero is enough.
+    """
+    shallow = build("resnet", 32, depth=20, shortcut=shortcut).double()
+    deep = build("resnet", 32, depth=56, shortcut=shortcut).double()
+    x = torch.from_numpy(signs["images"][::100]).permute(0, 3, 1, 2).double() / 127.5 - 1
+    x = F.interpolate(x, 32)
+    shallow(x * 1.5)  # so that batch norm's running statistics are not those of the start
+    deep.stem.load_state_dict(shallow.stem.state_dict())
+    deep.head.load_state_dict(shallow.head.state_dict())
+    inserted = 0
+    for short, long in zip(shallow.stages, deep.stages, strict=True):
+        for i, block in enumerate(long):
+            if i < len(short):
+                block.load_state_dict(short[i].state_dict())
+                continue
+            for layer in block.main:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.dirac_(layer.weight)
+                    inserted += 1
+                elif isinstance(layer, nn.BatchNorm2d):
+                    nn.init.constant_(layer.weight, (1 + layer.eps) ** 0.5)
+            if shortcut == "identity":
+                nn.init.zeros_(block.main[-1].weight)
+    assert inserted == 36
+    expected = shallow.eval()(x)
+    assert (deep.eval()(x) - expected).abs().max() < 1e-9 * expected.abs().max()
+    nn.init.constant_(deep.stages[1][-1].main[-1].weight, 0.9)  # one layer that does something
+    assert (deep(x) - expected).abs().max() > 1e-3 * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("depth", "shortcut", "stem"),
+    [
+        *((depth, "projection", "imagenet") for depth in (18, 34, 50)),
+        (18, "none", "imagenet"),
+        (34, "none", "imagenet"),
+        (18, "projection", "cifar"),
+        *(pytest.param(depth, "projection", "cifar", marks=pytest.mark.slow) for depth in (34, 50)),
+        *((20, shortcut, "cifar") for shortcut in ("none", "identity", "projection")),
+        *((depth, "identity", "cifar") for depth in (56, 110)),
+    ],
+)
+def test_it_learns(signs, depth, shortcut, stem):
+    network = build("resnet", 32, 6, depth=depth, shortcut=shortcut, stem=stem)
+    assert learn(network, signs, 32)[1] < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("depth", "lr"), [(44, 0.02), (56, 0.02), (110, 0.05)])
+def test_deep_plain_nets_learn_slowly(signs, depth, lr):
+    network = build("resnet", 32, 6, depth=depth, shortcut="none")
+    first, last = learn(network, signs, 32, partial(torch.optim.SGD, momentum=0.9), lr, steps=250, goal=0.8)
+    assert last < first / 2
