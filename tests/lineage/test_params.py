@@ -2,10 +2,11 @@ import copy
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import REPOSITORY
 
-from lineage import params
+from lineage import models, params
 from lineage.errors import Mistake
 from lineage.recipe import Recipe
 
@@ -14,10 +15,14 @@ REAL["scale"] = "full"
 REAL["train"] = dict.fromkeys(REAL["train"])
 
 
-def resolve(content, name, folder):
+def read(content, folder):
     path = Path(folder, "params.yaml")
-    path.write_text(yaml.safe_dump(content))
-    return params.resolve(params.read(path), name)
+    path.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper))
+    return params.read(path)
+
+
+def resolve(content, name, folder):
+    return params.resolve(read(content, folder), name)
 
 
 def changed(key, value):
@@ -30,20 +35,26 @@ def changed(key, value):
     return content
 
 
-@pytest.mark.parametrize("name", REAL["experiments"])
 @pytest.mark.parametrize("scale", ["full", "sample"])
-def test_every_experiment_is_complete(tmp_path, name, scale):
-    experiment = resolve(changed("scale", scale), name, tmp_path)
-    assert Recipe(**experiment["recipe"]).model_dump() == experiment["recipe"]
-    assert experiment["scale"] == scale
+def test_every_experiment_is_complete_and_its_network_can_be_built(tmp_path, scale):
+    everything = read(changed("scale", scale), tmp_path)
+    for name in REAL["experiments"]:
+        experiment = params.resolve(everything, name)
+        assert Recipe(**experiment["recipe"]).model_dump() == experiment["recipe"]
+        assert experiment["scale"] == scale
+        with torch.device("meta"):
+            size = experiment["recipe"]["input_size"]
+            network = models.build(experiment["model"], experiment["classes"], size, experiment["network"])
+            assert network(torch.empty(2, 3, size, size)).shape == (2, experiment["classes"]), name
 
 
 def test_train_wins_over_the_experiment_and_the_experiment_over_its_recipe(tmp_path):
     content = changed("experiments/resnet34-signs/lr", 0.3)
     assert resolve(content, "resnet34-signs", tmp_path)["recipe"]["lr"] == 0.3
     content["train"]["lr"] = 0.001
+    everything = read(content, tmp_path)
     for name in content["experiments"]:
-        assert resolve(content, name, tmp_path)["recipe"]["lr"] == 0.001
+        assert params.resolve(everything, name)["recipe"]["lr"] == 0.001
 
 
 def test_epochs_replace_iterations(tmp_path):
@@ -55,8 +66,9 @@ def test_epochs_replace_iterations(tmp_path):
 def test_sample_caps_everything(tmp_path):
     content = changed("train/epochs", 500)
     content["scale"], content["train"]["seeds"] = "sample", 7
+    everything = read(content, tmp_path)
     for name in content["experiments"]:
-        experiment = resolve(content, name, tmp_path)
+        experiment = params.resolve(everything, name)
         recipe = experiment["recipe"]
         assert (recipe["seeds"], recipe["epochs"], recipe["iterations"]) == (1, params.SAMPLE["epochs"], None)
         assert recipe["input_size"] <= (63 if name.startswith("alexnet-") else 32)
@@ -145,8 +157,9 @@ def test_numbers_in_scientific_notation(tmp_path):
 )
 def test_a_mistake_is_named_in_one_line(tmp_path, key, value, said):
     with pytest.raises(Mistake) as error:
-        for name in REAL["experiments"]:
-            resolve(changed(key, value), name, tmp_path)
+        everything = read(changed(key, value), tmp_path)
+        for name in everything.experiments:
+            params.resolve(everything, name)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
