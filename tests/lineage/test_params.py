@@ -17,7 +17,7 @@ REAL["train"] = dict.fromkeys(REAL["train"])
 
 def read(content, folder):
     path = Path(folder, "params.yaml")
-    path.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper))
+    path.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False))
     return params.read(path)
 
 
