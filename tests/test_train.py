@@ -126,8 +126,12 @@ def test_curves_for_tensorboard(workspace, run_script):
 
 
 def start(*arguments):
+    def interruptible():  # which what runs in a shell's background is not
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     command = [sys.executable, REPOSITORY / "src/train.py", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, **pipes, text=True, preexec_fn=interruptible)
 
 
 def after_epochs(process, count):
@@ -168,6 +172,7 @@ def test_ctrl_c_is_one_line(workspace):
     assert "interrupted; the same command goes on" in errors
 
 
+@pytest.mark.slow
 def test_what_belongs_to_another_recipe_or_is_damaged_is_not_gone_on_with(workspace, run_script):
     experiment(seeds=1, epochs=6)
     run_script("train", "mine")

@@ -63,6 +63,7 @@ def first_numbers(text):
     return {row[0]: float(row[1]) for row in rows if row[0][0].isalpha() and row[0] != "images/s"}
 
 
+@pytest.mark.slow
 def test_it_prints_three_rates_two_ratios_and_a_verdict(task):
     task()
     result = bench("small", "--seconds", "0.01")
