@@ -11,7 +11,7 @@ all of them:
   float32, `.item()` in every step. Tuned: the number of workers is the fastest here.
 - bare: forward, backward and optimiser on one batch that stays where it is, in the fastest of float32 and bfloat16, of
   both memory layouts and, on a GPU, of eager and CUDA graph: what the hardware gives.
-- ours: `lineage.training` with the experiment's own recipe. Timed are the steps with all they do, and what an epoch
+- ours: `lineage.engine` with the experiment's own recipe. Timed are the steps with all they do, and what an epoch
   does once (its plan, a copy of the weights) by its share of an epoch over the full training part. Not timed:
   validation, checkpoints.
 
@@ -45,9 +45,10 @@ from torchvision import datasets, transforms
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
-from lineage import archives, augment, measures, models, params, tensors, training
+from lineage import archives, models, params
+from lineage.engine import augment, tensors, training
+from lineage.engine.recipe import Recipe, read_experiment
 from lineage.errors import Mistake, run
-from lineage.recipe import Recipe, read_experiment
 
 EXPERIMENTS = "vgg16-cifar100", "resnet-20-cifar10", "resnet-56-cifar10", "resnet34-signs", "alexnet-cats-vs-dogs"
 BARS = {"bare": 0.95, "usual": 1.5}  # what ours should reach, as multiples of the others
@@ -402,7 +403,7 @@ def compare(task: Task, args: argparse.Namespace, peak: float) -> dict[str, bool
         for name, train in trains.items():
             set_mode(name, task.device, args.threads)
             rates[name].append(steps[name] * batch / train(steps[name]))
-    work = 6 * measures.multiply_adds(task.network(), size)  # FLOP: three passes, two per multiply-add
+    work = 6 * models.size(task.network(), size)["multiply_adds"]  # FLOP: three passes, two per multiply-add
     print(f"\n{task.experiment['experiment']}: batches of {batch}×3×{size}×{size}, {work / 1e9:.3g} GFLOP an image")
     print(f"  {'':10} {'images/s':>9}  {'(min – max)':21}  of peak  steps  with")
     for name, values in rates.items():

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from lineage import figures
+from lineage.engine.recipe import fingerprint, read_experiment
 from lineage.errors import Mistake, run
 from lineage.files import read_json, write_json, write_text
-from lineage.recipe import fingerprint, read_experiment
 
 FIGURES = Path("plots/figures")
 
@@ -38,7 +38,8 @@ class Result:
 
 def read(name: str) -> Result | None:
     """The experiment's results, or None where it has not run by its present recipe."""
-    tables = {kind: Path("plots", kind, f"{name}.csv") for kind in ("scores", "history", "confusion", "provenance")}
+    tables = {kind: Path("plots", kind, f"{name}.csv") for kind in ("history", "confusion")}
+    tables |= {kind: Path("plots/tables", name, f"{kind}.csv") for kind in ("scores", "provenance")}
     metrics = Path("metrics/experiments", f"{name}.json")
     recipe = read_experiment(name)
     if not all(path.is_file() for path in [metrics, *tables.values()]):

@@ -10,9 +10,9 @@ import argparse
 import torch
 import torchinfo
 
-from lineage import measures, models
+from lineage import models
+from lineage.engine.recipe import Recipe, read_experiment
 from lineage.errors import run
-from lineage.recipe import Recipe, read_experiment
 
 
 def main() -> None:
@@ -25,9 +25,7 @@ def main() -> None:
     columns = ("output_size", "kernel_size", "num_params")
     table = torchinfo.summary(network, (1, 3, size, size), col_names=columns, depth=9, verbose=0)
     print(table)
-    print(
-        f"{measures.parameters(network):,} parameters, {measures.multiply_adds(network, size):,} multiply-adds an image"
-    )
+    print("{parameters:,} parameters, {multiply_adds:,} multiply-adds an image".format(**models.size(network, size)))
 
 
 if __name__ == "__main__":

@@ -3,24 +3,26 @@
     python src/evaluate.py resnet34-signs
 
 The only reader of the test part. Reads the weights of every seed; writes metrics/experiments/<experiment>.json (means
-over the seeds) and small tables: plots/scores (every seed and part), plots/predictions and plots/confusion (the first
-seed's, on the test part) and plots/provenance (scale, device, versions). Training images are measured without
-augmentation.
+over the seeds), plots/confusion/<experiment>.csv (the first seed's, on the test part) and, in
+plots/tables/<experiment>/, scores.csv (every seed and part), predictions.csv (the first seed's, on the test part) and
+provenance.csv (scale, device, versions). Training images are measured without augmentation.
 """
 
 import argparse
+import statistics
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
-from lineage import augment, checkpoint, measures, models, tensors, training
+from lineage import measures, models
+from lineage.engine import augment, checkpoint, tensors, training
+from lineage.engine.recipe import Recipe, fingerprint, read_experiment
 from lineage.errors import Mistake, run
-from lineage.files import write_json, write_text
-from lineage.recipe import Recipe, fingerprint, read_experiment
+from lineage.files import write_json, write_table
 
 PARTS = ("train", "val", "test")
+PROVENANCE = ("scale", "device", "threads", "torch", "cuda", "parameters", "multiply_adds")
 
 
 def trained(weights: dict[str, torch.Tensor], experiment: dict, device: torch.device) -> torch.nn.Module:
@@ -29,11 +31,6 @@ def trained(weights: dict[str, torch.Tensor], experiment: dict, device: torch.de
     network = models.build(experiment["model"], experiment["classes"], size, experiment["network"])
     network.load_state_dict(weights)
     return network.to(device, memory_format=torch.channels_last)
-
-
-def write(folder: str, name: str, table: pd.DataFrame) -> None:
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_text(Path("plots", folder, f"{name}.csv"), text)
 
 
 def main() -> None:
@@ -57,9 +54,9 @@ def main() -> None:
         diverged |= about["diverged"]
         if seed == 0:
             predicted, confidence = measures.predictions(logits["test"])
-            provenance = {key: about[key] for key in ("scale", "device", "threads", "torch", "cuda")}
-    table = pd.DataFrame(rows)
-    write("scores", name, table)
+            provenance = {key: about[key] for key in PROVENANCE}
+    tables = Path("plots/tables", name)
+    write_table(tables / "scores.csv", rows)
 
     test = tensors.load(experiment["dataset"], "test", experiment["max_images"])
     names = test["names"].view(f"S{test['names'].shape[1]}").ravel()
@@ -69,28 +66,31 @@ def main() -> None:
         "predicted": predicted,
         "percent": (100 * confidence).round().astype(int),
     }
-    write("predictions", name, pd.DataFrame(columns))
+    write_table(
+        tables / "predictions.csv",
+        [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+    )
     counts = measures.confusion(test["labels"], predicted, experiment["classes"])
-    actual, said = np.nonzero(counts)
-    write("confusion", name, pd.DataFrame({"actual": actual, "predicted": said, "count": counts[actual, said]}))
+    cells = [{"actual": i, "predicted": j, "count": counts[i, j]} for i, j in zip(*np.nonzero(counts), strict=True)]
+    write_table(Path("plots/confusion", f"{name}.csv"), cells)
     provenance |= {"recipe": fingerprint(experiment)}
     provenance |= {key: getattr(recipe, key) for key in ("seeds", "epochs", "iterations", "input_size")}
-    provenance |= {"parameters": measures.parameters(network)}
-    provenance |= {"multiply_adds": measures.multiply_adds(network, recipe.input_size)}
-    write("provenance", name, pd.DataFrame({"key": list(provenance), "value": list(provenance.values())}))
+    write_table(tables / "provenance.csv", [{"key": key, "value": value} for key, value in provenance.items()])
 
-    mean, std = (table.groupby("part")[["top1", "loss"]].agg(how) for how in ("mean", "std"))
+    def over_seeds(part: str, key: str) -> list[float]:
+        return [row[key] for row in rows if row["part"] == part]
+
     metrics = {
-        "test_top1": round(mean.top1["test"], 6),
-        "test_loss": round(mean.loss["test"], 6),
-        "val_top1": round(mean.top1["val"], 6),
-        "train_top1": round(mean.top1["train"], 6),
+        "test_top1": round(statistics.fmean(over_seeds("test", "top1")), 6),
+        "test_loss": round(statistics.fmean(over_seeds("test", "loss")), 6),
+        "val_top1": round(statistics.fmean(over_seeds("val", "top1")), 6),
+        "train_top1": round(statistics.fmean(over_seeds("train", "top1")), 6),
         "diverged": diverged,
     }
     if recipe.seeds > 1:
-        metrics["test_top1_std"] = round(std.top1["test"], 6)
-    if "top5" in table:
-        metrics["test_top5"] = round(table[table.part == "test"].top5.mean(), 6)
+        metrics["test_top1_std"] = round(statistics.stdev(over_seeds("test", "top1")), 6)
+    if "top5" in rows[0]:
+        metrics["test_top5"] = round(statistics.fmean(over_seeds("test", "top5")), 6)
     write_json(Path("metrics/experiments", f"{name}.json"), metrics | {"scale": experiment["scale"]})
     print(f"{name}: test top-1 {metrics['test_top1']:.2%} over {recipe.seeds} seeds at scale {experiment['scale']}")
 

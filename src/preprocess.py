@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lineage import tensors
+from lineage.engine import tensors
 from lineage.errors import run
 from lineage.files import write_json
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lineage import tensors
 from lineage.archives import PARTS
+from lineage.engine import tensors
 from lineage.errors import Mistake, run
 
 

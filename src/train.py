@@ -12,6 +12,7 @@ and ends with the same bytes. `tensorboard --logdir runs` shows the curves while
 
 import argparse
 import shutil
+import statistics
 import sys
 import threading
 import time
@@ -20,16 +21,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from lineage import augment, checkpoint, models, training
-from lineage.augment import Images
+from lineage import models
+from lineage.engine import augment, checkpoint, training
+from lineage.engine.augment import Images
+from lineage.engine.recipe import Recipe, read_experiment
 from lineage.errors import Mistake, run
-from lineage.files import write_json, write_text
-from lineage.recipe import Recipe, read_experiment
+from lineage.files import write_json, write_table
 
 BAR = "{desc} |{bar}| epoch {n}/{total}, {remaining} left{postfix}"
 
@@ -42,6 +43,7 @@ class Trained(NamedTuple):
     history: list[training.Epoch]
     kept: training.Epoch
     diverged: bool
+    size: dict[str, int]  # of the network
 
 
 def train_seed(experiment: dict, images: dict[str, Images], seed: int, folder: Path, show: Callable) -> Trained:
@@ -81,7 +83,7 @@ def train_seed(experiment: dict, images: dict[str, Images], seed: int, folder: P
             f"seed {seed} diverged: the loss is not finite in epoch {epoch} at lr {lr:g}; a lower lr helps", flush=True
         )
     weights = {name: tensor.cpu() for name, tensor in job.weights().items()}
-    return Trained(seed, weights, job.history, job.kept, job.diverged)
+    return Trained(seed, weights, job.history, job.kept, job.diverged, models.size(network, recipe.input_size))
 
 
 def draw(curves: SummaryWriter, line: training.Epoch) -> None:
@@ -124,22 +126,21 @@ def main() -> None:
     same = checkpoint.versions(device, recipe.threads)
     same |= {key: getattr(images["train"], key).tolist() for key in ("mean", "std")}  # what a picture is normalised by
     for one in trained:
-        about = experiment | {"seed": one.seed, "diverged": one.diverged} | same
+        about = experiment | {"seed": one.seed, "diverged": one.diverged} | same | one.size
         checkpoint.save(folder / f"seed-{one.seed}.safetensors", one.weights, about)
-    history = pd.DataFrame([asdict(line) for one in trained for line in one.history]).assign(scale=experiment["scale"])
-    history.insert(0, "series", name)
-    path = Path("plots/history", f"{name}.csv")
-    write_text(path, history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    kept = pd.DataFrame([asdict(one.kept) for one in trained])
+    scale = {"scale": experiment["scale"]}
+    lines = [{"series": name} | asdict(line) | scale for one in trained for line in one.history]
+    write_table(Path("plots/history", f"{name}.csv"), lines)
+    kept = [one.kept for one in trained]
     metrics = {
-        "val_top1": round(1 - kept.val_error.mean(), 6),
-        "val_loss": round(kept.val_loss.mean(), 6),
-        "running_train_error": round(kept.train_error.mean(), 6),
+        "val_top1": round(1 - statistics.fmean(line.val_error for line in kept), 6),
+        "val_loss": round(statistics.fmean(line.val_loss for line in kept), 6),
+        "running_train_error": round(statistics.fmean(line.train_error for line in kept), 6),
         "diverged": any(one.diverged for one in trained),
     }
     if len(kept) > 1:
-        metrics["val_top1_std"] = round(kept.val_error.std(), 6)
-    write_json(Path("metrics/validation", f"{name}.json"), metrics | {"scale": experiment["scale"]})
+        metrics["val_top1_std"] = round(statistics.stdev(line.val_error for line in kept), 6)
+    write_json(Path("metrics/validation", f"{name}.json"), metrics | scale)
     for path in runs.glob("seed-*.state"):
         path.unlink()
     print(

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from conftest import one_line, sha256
 
-from lineage.recipe import fingerprint
+from lineage.engine.recipe import fingerprint
 
 
-def write_table(folder, name, rows):
-    path = Path("plots", folder, f"{name}.csv")
+def write_table(place, rows):
+    path = Path("plots", f"{place}.csv")
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(path, index=False)
 
@@ -28,18 +28,17 @@ def measured(name, errors=(0.1, 0.12), scale="full", ran=True):
     if not ran:
         return
     parts = [("train", 0.5), ("val", 1), ("test", 1)]
-    write_table(
-        "scores", name, [{"seed": s, "part": p, "top1": 1 - e * f} for s, e in enumerate(errors) for p, f in parts]
-    )
+    scores = [{"seed": s, "part": p, "top1": 1 - e * f} for s, e in enumerate(errors) for p, f in parts]
+    write_table(f"tables/{name}/scores", scores)
     epochs = [(s, e, epoch) for s, e in enumerate(errors) for epoch in (1, 2, 3)]
     history = [{"series": name, "seed": s, "epoch": n, "train_error": e / n, "val_error": e / n} for s, e, n in epochs]
-    write_table("history", name, [row | {"scale": scale} for row in history])
+    write_table(f"history/{name}", [row | {"scale": scale} for row in history])
     write_table(
-        "confusion", name, [{"actual": 0, "predicted": 0, "count": 9}, {"actual": 1, "predicted": 0, "count": 3}]
+        f"confusion/{name}", [{"actual": 0, "predicted": 0, "count": 9}, {"actual": 1, "predicted": 0, "count": 3}]
     )
     provenance = {"scale": scale, "device": "cpu", "recipe": fingerprint(experiment), "seeds": len(errors)}
     provenance |= {"epochs": 3, "iterations": "", "input_size": 32, "parameters": 1234567, "multiply_adds": 8e6}
-    write_table("provenance", name, [{"key": key, "value": value} for key, value in provenance.items()])
+    write_table(f"tables/{name}/provenance", [{"key": key, "value": value} for key, value in provenance.items()])
     mean = sum(errors) / len(errors)
     path = Path("metrics/experiments", f"{name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)

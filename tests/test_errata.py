@@ -15,11 +15,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from lineage import archives, models, params
-from lineage.tensors import channel_statistics
+from lineage.engine.tensors import channel_statistics
+from lineage.options import NETWORKS
 
 ERRATA = (REPOSITORY / "docs/errata.md").read_text(encoding="utf-8")
 VGG16 = {"depth": 16, "head": "classic", "dropout": 0.5}
-ALEXNET = params.NETWORKS["alexnet"]().model_dump()
+ALEXNET = NETWORKS["alexnet"]().model_dump()
 RESIDUAL_VGG = {"shortcut": "identity", "dropout": 0.5}
 
 

@@ -6,6 +6,8 @@ import pytest
 from conftest import one_line
 from test_train import experiment, outputs
 
+from lineage import models
+
 
 @pytest.fixture
 def trained(workspace, run_script):
@@ -16,7 +18,7 @@ def trained(workspace, run_script):
 def test_every_seed_and_part_is_measured(trained, run_script):
     result = run_script("evaluate", "mine")
     assert result.returncode == 0, result.stderr
-    scores = pd.read_csv("plots/scores/mine.csv")
+    scores = pd.read_csv("plots/tables/mine/scores.csv")
     assert scores[["seed", "part"]].values.tolist() == [[s, p] for s in (0, 1) for p in ("train", "val", "test")]
     assert "top5" not in scores  # three classes
     metrics = json.loads(Path("metrics/experiments/mine.json").read_text())
@@ -33,22 +35,24 @@ def test_every_seed_and_part_is_measured(trained, run_script):
 
 def test_predictions_and_confusion_are_the_first_seeds(trained, run_script):
     run_script("evaluate", "mine")
-    predictions = pd.read_csv("plots/predictions/mine.csv", dtype={"image": str})
+    predictions = pd.read_csv("plots/tables/mine/predictions.csv", dtype={"image": str})
     assert predictions.image.tolist() == [f"{i:03}" for i in range(30)]
     assert predictions.percent.between(0, 100).all()
     confusion = pd.read_csv("plots/confusion/mine.csv")
     assert confusion["count"].sum() == 30
     right = confusion[confusion.actual == confusion.predicted]["count"].sum()
-    scores = pd.read_csv("plots/scores/mine.csv").set_index(["seed", "part"])
+    scores = pd.read_csv("plots/tables/mine/scores.csv").set_index(["seed", "part"])
     assert right / 30 == pytest.approx(scores.top1[0, "test"], abs=1e-5)
     assert (predictions.actual == predictions.predicted).sum() == right
 
 
 def test_scale_and_versions_stand_beside_the_metrics(trained, run_script):
     run_script("evaluate", "mine")
-    table = pd.read_csv("plots/provenance/mine.csv", dtype=str, keep_default_na=False)
+    table = pd.read_csv("plots/tables/mine/provenance.csv", dtype=str, keep_default_na=False)
     provenance = dict(zip(table.key, table.value, strict=True))
     assert (provenance["scale"], provenance["threads"], provenance["seeds"]) == ("full", "1", "2")
+    network = models.build("resnet", 3, 16, {"depth": 8, "shortcut": "identity", "stem": "cifar"})
+    assert {key: int(provenance[key]) for key in ("parameters", "multiply_adds")} == models.size(network, 16)
     assert provenance["torch"].startswith("2.")
 
 
@@ -60,7 +64,7 @@ def test_a_run_that_diverged_is_measured_and_says_so(workspace, run_script):
     metrics = json.loads(Path("metrics/experiments/mine.json").read_text())
     assert metrics["diverged"] is True
     assert 0 <= metrics["test_top1"] < 0.6  # weights as initialised
-    assert pd.read_csv("plots/scores/mine.csv").loss.notna().all()
+    assert pd.read_csv("plots/tables/mine/scores.csv").loss.notna().all()
 
 
 def test_weights_of_another_recipe_are_refused(trained, run_script):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, dataset_recipe, one_line, sha256
 
-from lineage import tensors
+from lineage.engine import tensors
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_everything_committed_is_at_full_scale(committed):
     for path in committed:
         if path.startswith(("metrics/experiments/", "metrics/validation/", "metrics/summary", "recipes/experiments/")):
             assert json.loads(content(path))["scale"] == "full", path
-        elif path.startswith("plots/provenance/"):
+        elif path.endswith("/provenance.csv"):
             assert "scale,full\n" in content(path).decode(), path
         elif path.startswith(("plots/history/", "plots/degradation")):
             header, *lines = content(path).decode().splitlines()
@@ -47,10 +47,18 @@ def test_everything_committed_is_at_full_scale(committed):
 def test_small_results_are_those_of_dvc_lock(committed):
     lock = yaml.safe_load(content("dvc.lock"))["stages"]
     outs = {out["path"]: out["md5"] for stage in lock.values() for out in stage.get("outs", [])}
-    results = [p for p in committed if p.startswith(("metrics/", "plots/")) and not p.startswith("plots/figures/")]
+    results = [path for path in committed if path.startswith(("metrics/", "plots/"))]
+    folders = {out: [] for out, md5 in outs.items() if md5.endswith(".dir")}
     assert results
     for path in results:
-        assert outs[path] == hashlib.md5(content(path)).hexdigest(), path
+        md5 = hashlib.md5(content(path)).hexdigest()
+        if folder := next((out for out in folders if path.startswith(f"{out}/")), None):
+            folders[folder].append({"md5": md5, "relpath": path.removeprefix(f"{folder}/")})
+        else:
+            assert outs[path] == md5, path
+    for folder, files in folders.items():
+        if files:  # DVC's hash of a folder: of the list of its files
+            assert outs[folder] == hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest() + ".dir", folder
     for name, stage in lock.items():
         for dep in stage.get("deps", []):
             if dep["path"].startswith("recipes/"):

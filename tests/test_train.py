@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY, one_line, sha256
 
-from lineage import checkpoint, tensors
-from lineage.recipe import Recipe
+from lineage.engine import checkpoint, tensors
+from lineage.engine.recipe import Recipe
 
 KEYS = ["series", "seed", "epoch", "lr", "train_loss", "train_error", "val_loss", "val_error", "scale"]
 

@@ -1,6 +1,9 @@
 """Files that are there whole or not at all: whatever happens while one is written, an earlier one stays as it was."""
 
+import csv
+import io
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +37,20 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_table(path: Path, rows: list[dict[str, object]]) -> None:
+    """CSV with the first row's keys as columns: floats with six digits, and nothing where one is not a number."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: _digits(value) if isinstance(value, float) else value for key, value in row.items()})
+    write_text(path, text.getvalue())
+
+
+def _digits(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def read_json(path: Path) -> dict[str, object]:

@@ -1,10 +1,9 @@
-"""What is measured of a network and of its logits."""
+"""What is measured of a network's answers."""
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 TOP5_FROM = 10  # classes: with fewer, top-5 says little
 
@@ -27,18 +26,3 @@ def predictions(logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
 def confusion(actual: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Counts, classes×classes: rows are what is there, columns what the network says."""
     return np.bincount(actual * classes + predicted, minlength=classes**2).reshape(classes, classes)
-
-
-def parameters(network: nn.Module) -> int:
-    """How many numbers are trained."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-@torch.no_grad()
-def multiply_adds(network: nn.Module, input_size: int) -> int:
-    """Multiply-adds of the convolutions and linear layers for one image, as torch counts them."""
-    network.eval()
-    example = next(network.parameters()).new_zeros(1, 3, input_size, input_size)
-    with FlopCounterMode(display=False) as counter:
-        network(example)
-    return counter.get_total_flops() // 2

@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from lineage import training
+from lineage.engine import training
 
 sys.path.append(str(REPOSITORY / "bench"))
 import throughput

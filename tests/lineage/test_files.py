@@ -26,3 +26,12 @@ def test_json_comes_back(workspace):
     files.write_json(Path("a.json"), {"name": "José", "n": [1, None]})
     assert files.read_json(Path("a.json")) == {"name": "José", "n": [1, None]}
     assert b"\r" not in Path("a.json").read_bytes()
+
+
+def test_a_table_is_csv(workspace):
+    rows = [
+        {"name": "a, b", "n": 3, "loss": 1 / 3, "none": None},
+        {"name": "é", "n": 4, "loss": float("nan"), "none": 1},
+    ]
+    files.write_table(Path("a.csv"), rows)
+    assert Path("a.csv").read_bytes().decode() == 'name,n,loss,none\n"a, b",3,0.333333,\né,4,,1\n'

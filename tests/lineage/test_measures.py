@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from lineage import measures
@@ -17,20 +16,6 @@ def test_scores_of_known_logits():
     assert scores["top5"] == pytest.approx(0.9)
     assert scores["loss"] == pytest.approx(F.cross_entropy(logits, labels).item())
     assert "top5" not in measures.scores(logits[:, :6], labels[:6].expand(6)[:6].repeat(2)[:10])
-
-
-def test_the_size_of_a_network():
-    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 16, 10))
-    assert measures.parameters(network) == 3 * 9 * 8 + 8 + 16 + 128 * 10 + 10
-    assert measures.multiply_adds(network, 4) == 27 * 8 * 16 + 128 * 10
-
-
-@pytest.mark.parametrize(("depth", "millions"), [(20, 40.55), (110, 252.89)])
-def test_multiply_adds_of_residual_networks(depth, millions):
-    from lineage import models
-
-    network = models.build("resnet", 10, 32, {"depth": depth, "shortcut": "identity", "stem": "cifar"})
-    assert measures.multiply_adds(network, 32) / 1e6 == pytest.approx(millions, abs=0.01)
 
 
 def test_predictions_are_probabilities():

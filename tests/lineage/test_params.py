@@ -7,8 +7,8 @@ import yaml
 from conftest import REPOSITORY
 
 from lineage import models, params
+from lineage.engine.recipe import Recipe
 from lineage.errors import Mistake
-from lineage.recipe import Recipe
 
 REAL = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 REAL["scale"] = "full"

@@ -1,13 +1,15 @@
 """The networks. Each file of this folder is one family and has `build(classes, input_size, **options) -> nn.Module`.
 
 The folder itself is the registry: a stage names its network's file, so that a change in `vgg.py` retrains the VGGs
-alone. `lineage.params.NETWORKS` lists the options that each family takes.
+alone. `lineage.options.NETWORKS` lists the options that each family takes.
 """
 
 from functools import partial
 from importlib import import_module
 
+import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 INITIALISATIONS = {
     "relu": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
@@ -41,3 +43,16 @@ def initialise(network: nn.Module) -> None:
             initialisation(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def size(network: nn.Module, input_size: int) -> dict[str, int]:
+    """`parameters`, the numbers that are trained, and `multiply_adds`, those of the convolutions and linear layers for
+    one image, as torch counts them. Leaves the network in evaluation mode.
+    """
+    network.eval()
+    example = next(network.parameters()).new_zeros(1, 3, input_size, input_size)
+    with FlopCounterMode(display=False) as counter:
+        network(example)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"parameters": parameters, "multiply_adds": counter.get_total_flops() // 2}

@@ -7,7 +7,7 @@ from torchvision import models as reference
 
 from lineage import models
 from lineage.models.alexnet import AlexNet, LocalResponseNorm
-from lineage.params import NETWORKS
+from lineage.options import NETWORKS
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 

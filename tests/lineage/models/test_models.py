@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lineage import models, params
-from lineage.params import NETWORKS
+from lineage.options import NETWORKS
 
 ALL = (
     [("lenet", 32, {})]
@@ -154,3 +154,15 @@ def test_operations_that_are_not_deterministic_are_found(layer, found):
     with Operations() as operations:
         nn.Sequential(nn.Conv2d(3, 4, 3), layer)(torch.randn(2, 3, 8, 8)).sum().backward()
     assert operations.names & RANDOM == found
+
+
+def test_the_size_of_a_network():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 16, 10))
+    size = models.size(network, 4)
+    assert size == {"parameters": 3 * 9 * 8 + 8 + 16 + 128 * 10 + 10, "multiply_adds": 27 * 8 * 16 + 128 * 10}
+
+
+@pytest.mark.parametrize(("depth", "millions"), [(20, 40.55), (110, 252.89)])
+def test_multiply_adds_of_residual_networks(depth, millions):
+    network = build("resnet", 32, depth=depth, shortcut="identity")
+    assert models.size(network, 32)["multiply_adds"] / 1e6 == pytest.approx(millions, abs=0.01)

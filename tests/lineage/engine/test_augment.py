@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lineage import augment, tensors
-from lineage.augment import Images, Plan
+from lineage.engine import augment, tensors
+from lineage.engine.augment import Images, Plan
+from lineage.engine.recipe import Recipe
 from lineage.errors import Mistake
-from lineage.recipe import Recipe
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.3, 0.25])
 LABELS = torch.arange(6)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, sha256
 
-from lineage import archives, params, tensors
+from lineage import archives, params
+from lineage.engine import tensors
 from lineage.errors import Failure, Mistake
 
 

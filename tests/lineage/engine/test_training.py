@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from lineage import training
-from lineage.augment import Images
-from lineage.recipe import Recipe
+from lineage.engine import training
+from lineage.engine.augment import Images
+from lineage.engine.recipe import Recipe
 
 BASE = {
     "epochs": 10,

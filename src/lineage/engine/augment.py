@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lineage import tensors
-from lineage.recipe import Recipe
+from lineage.engine import tensors
+from lineage.engine.recipe import Recipe
 
 # mean and deviation of what `scaling` subtracts and divides by, where it is not the training part's
 SCALINGS = {"symmetric": (0.5, 0.5), "unit": (0.0, 1.0)}

@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
+from lineage.engine.recipe import Recipe, fingerprint, read_experiment
 from lineage.errors import Mistake
-from lineage.recipe import Recipe, fingerprint, read_experiment
 
 BASE = {"epochs": 3, "batch_size": 10, "lr": 0.1, "schedule": "onecycle", "input_size": 32}
 

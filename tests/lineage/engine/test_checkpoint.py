@@ -7,7 +7,7 @@ import torch
 from conftest import sha256
 from torch import nn
 
-from lineage import checkpoint
+from lineage.engine import checkpoint
 from lineage.errors import Failure, Mistake
 
 
@@ -68,7 +68,7 @@ def test_the_key_depends_on_recipe_data_code_and_threads(workspace):
 
 
 def test_the_key_depends_on_the_projects_own_code_that_is_loaded(workspace):
-    own = [Path("src/lineage/checkpoint.py"), Path("src/lineage/models/lenet.py"), Path("other/lib.py")]
+    own = [Path("src/lineage/engine/checkpoint.py"), Path("src/lineage/models/lenet.py"), Path("other/lib.py")]
     for path in own:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("a = 1\n")

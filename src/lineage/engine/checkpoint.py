@@ -52,7 +52,7 @@ def versions(device: torch.device, threads: int) -> dict[str, str]:
 
 def key(experiment: dict[str, object], data: list[Path], device: torch.device, threads: int) -> str:
     """Twelve hexadecimal digits of all that decides what a training run does: recipe, data, code, versions."""
-    source = Path(__file__).parents[1]
+    source = Path(__file__).parents[2]
     code = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
     digest = hashlib.sha256(json.dumps([experiment, versions(device, threads)], sort_keys=True).encode())
     for path in [*sorted(path for path in code if source in path.resolve().parents), *data]:
