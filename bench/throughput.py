@@ -45,8 +45,8 @@ from torchvision import datasets, transforms
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
-from lineage import archives, models, params
-from lineage.engine import augment, tensors, training
+from lineage import archives, models, params, parts
+from lineage.engine import augment, training
 from lineage.engine.recipe import Recipe, read_experiment
 from lineage.errors import Mistake, run
 
@@ -75,7 +75,7 @@ class Task:
     @cached_property
     def scaling(self) -> tuple[Tensor, Tensor]:
         """The mean and the deviation of each channel that the recipe normalises by."""
-        own = map(torch.from_numpy, tensors.channel_statistics(self.images.transpose(0, 3, 1, 2)))
+        own = map(torch.from_numpy, parts.channel_statistics(self.images.transpose(0, 3, 1, 2)))
         fixed = augment.SCALINGS.get(self.recipe.scaling)
         return tuple(torch.full((3,), value) for value in fixed) if fixed else tuple(own)
 

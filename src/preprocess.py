@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lineage import parts
 from lineage.engine import tensors
 from lineage.errors import run
 from lineage.files import write_json
@@ -21,15 +22,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", help="a key of `datasets` in params.yaml")
     name = parser.parse_args().dataset
-    raw, classes = tensors.read_raw(Path("data/raw", f"{name}.h5"))
-    positions, dropped = tensors.split(**raw)
+    raw, classes = parts.read_raw(Path("data/raw", f"{name}.h5"))
+    positions, dropped = parts.split(**raw)
     for part, chosen in positions.items():
         arrays = {
             "images": np.ascontiguousarray(raw["images"][chosen].transpose(0, 3, 1, 2)),
             "labels": raw["labels"][chosen],
         }
         if part == "train":
-            arrays["mean"], arrays["std"] = tensors.channel_statistics(arrays["images"])
+            arrays["mean"], arrays["std"] = parts.channel_statistics(arrays["images"])
         if part == "test":
             arrays["names"] = np.frombuffer(raw["names"][chosen].tobytes(), np.uint8).reshape(len(chosen), -1)
         tensors.save(Path("data/tensors", name, f"{part}.safetensors"), arrays, classes)

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lineage import parts
 from lineage.archives import PARTS
-from lineage.engine import tensors
 from lineage.errors import Mistake, run
 
 
@@ -61,7 +61,7 @@ def main() -> None:
         ("cifar-100", "cifar100", None, {"train": 1000, "test": 400}),
         ("cats-vs-dogs", "cifar10", ["cat", "dog"], {"train": 400, "test": 200}),
     ):
-        raw, classes = tensors.read_raw(Path("data/raw", f"{source}.h5"))
+        raw, classes = parts.read_raw(Path("data/raw", f"{source}.h5"))
         if len(raw["labels"]) != 60_000:
             raise Mistake(
                 f"data/raw/{source}.h5 is not the full data set: run `dvc repro fetch@{source}` at scale: full"

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lineage import archives, models, params
-from lineage.engine.tensors import channel_statistics
 from lineage.options import NETWORKS
+from lineage.parts import channel_statistics
 
 ERRATA = (REPOSITORY / "docs/errata.md").read_text(encoding="utf-8")
 VGG16 = {"depth": 16, "head": "classic", "dropout": 0.5}

@@ -7,6 +7,7 @@ import pytest
 from conftest import REPOSITORY, dataset_recipe, one_line, sha256
 
 from lineage.engine import tensors
+from lineage.parts import channel_statistics
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_real_signs_become_tensors(raw_signs, run_script):
         assert arrays["images"].dtype == np.uint8
         assert arrays["images"].shape[1:] == (3, 64, 64)
         assert arrays["labels"].dtype == np.int64
-    mean, std = tensors.channel_statistics(parts["train"]["images"])
+    mean, std = channel_statistics(parts["train"]["images"])
     assert parts["train"]["mean"].tolist() == mean.tolist()
     assert parts["train"]["std"].tolist() == std.tolist()
     before = {path: sha256(path) for path in Path("data/tensors/signs").iterdir()}

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY, one_line, sha256
 
+from lineage import parts
 from lineage.engine import checkpoint, tensors
 from lineage.engine.recipe import Recipe
 
@@ -34,7 +35,7 @@ def experiment(name="mine", scale="full", **recipe):
         images = generator.integers(0, 60, (n, 3, 16, 16)) + 90 * labels[:, None, None, None]
         arrays = {"images": images.astype(np.uint8), "labels": labels}
         if part == "train":
-            arrays["mean"], arrays["std"] = tensors.channel_statistics(arrays["images"])
+            arrays["mean"], arrays["std"] = parts.channel_statistics(arrays["images"])
         if part == "test":
             arrays["names"] = np.array([list(b"%03d.png" % i) for i in range(n)], np.uint8)
         tensors.save(Path("data/tensors/grey", f"{part}.safetensors"), arrays, ["dark", "grey", "light"])

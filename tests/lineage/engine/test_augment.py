@@ -9,6 +9,7 @@ from lineage.engine import augment, tensors
 from lineage.engine.augment import Images, Plan
 from lineage.engine.recipe import Recipe
 from lineage.errors import Mistake
+from lineage.parts import channel_statistics
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.3, 0.25])
 LABELS = torch.arange(6)
@@ -78,7 +79,7 @@ def test_cutout_leaves_a_square_of_the_mean():
 def stored(scaling):
     """An experiment whose training part is brighter than what is usual."""
     pixels = (pictures(40) // 2 + 120).numpy()
-    mean, std = tensors.channel_statistics(pixels)
+    mean, std = channel_statistics(pixels)
     arrays = {"images": pixels, "labels": np.arange(40) % 4, "mean": mean, "std": std}
     tensors.save(Path("data/tensors/bright/train.safetensors"), arrays, list("abcd"))
     arrays = {"images": pixels[::2], "labels": np.arange(40)[::2] % 4}
