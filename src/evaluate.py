@@ -3,26 +3,36 @@
     python src/evaluate.py resnet34-signs
 
 The only reader of the test part. Reads the weights of every seed; writes metrics/experiments/<experiment>.json (means
-over the seeds), plots/confusion/<experiment>.csv (the first seed's, on the test part) and, in
-plots/tables/<experiment>/, scores.csv (every seed and part), predictions.csv (the first seed's, on the test part) and
-provenance.csv (scale, device, versions). Training images are measured without augmentation.
+over the seeds), plots/confusion/<experiment>.csv and, in plots/tables/<experiment>/:
+
+- scores.csv: every seed and part, without augmentation; flip_top1 is that of the mean of the predictions for an image
+  and its mirror image, superclass how often the superclass is right
+- predictions.csv, and mistakes.csv and mistakes.png, the most confident ones: the first seed's, on the test part
+- layers.csv and blocks.csv: what lineage/anatomy.py measures of the first seed's network, on 32 training images
+- filters.png: the first seed's first layer, where its kernels are 7×7 or larger
+- provenance.csv: scale, device, versions, sizes
 """
 
 import argparse
+import copy
+import shutil
 import statistics
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lineage import measures, models
+from lineage import anatomy, measures, models, pictures
 from lineage.engine import augment, checkpoint, tensors, training
 from lineage.engine.recipe import Recipe, fingerprint, read_experiment
 from lineage.errors import Mistake, run
-from lineage.files import write_json, write_table
+from lineage.files import read_json, write_json, write_table
 
 PARTS = ("train", "val", "test")
 PROVENANCE = ("scale", "device", "threads", "torch", "cuda", "parameters", "multiply_adds")
+PROBES = 32  # training images that layers and blocks are measured with
+MISTAKES = 12
+LARGE = 7  # pixels: kernels that are worth looking at
 
 
 def trained(weights: dict[str, torch.Tensor], experiment: dict, device: torch.device) -> torch.nn.Module:
@@ -33,49 +43,88 @@ def trained(weights: dict[str, torch.Tensor], experiment: dict, device: torch.de
     return network.to(device, memory_format=torch.channels_last)
 
 
+def score(network: torch.nn.Module, images: augment.Images, precision: str, groups: torch.Tensor | None) -> tuple:
+    """The scores of one part, and its logits."""
+    logits = training.predict(network, images, precision)
+    mirrored = copy.copy(images)
+    mirrored.pixels = images.pixels.flip(2)
+    flip = measures.averaged(logits, training.predict(network, mirrored, precision), images.labels)
+    return measures.scores(logits, images.labels, groups) | {"flip_top1": flip}, logits
+
+
+def look_inside(network: torch.nn.Module, experiment: dict, device: torch.device, folder: Path) -> None:
+    """Write what is measured within the network."""
+    few = experiment | {"max_images": min(PROBES, experiment["max_images"] or PROBES)}
+    probes = augment.load(few, ("train",), device)["train"]
+    x = probes.plain(0, len(probes))
+    gradients, responses = anatomy.gradients(network, x, probes.labels), anatomy.responses(network, x)
+    rows = [
+        {"layer": name, "gradient": gradient, "weight": weight, "response": responses[name]}
+        for name, (gradient, weight) in gradients.items()
+    ]
+    write_table(folder / "layers.csv", rows)
+    if additions := anatomy.additions(network, x):
+        write_table(folder / "blocks.csv", [{"block": name, "addition": value} for name, value in additions.items()])
+    first = next(iter(anatomy.layers(network).values())).weight
+    if first.ndim == 4 and first.shape[-1] >= LARGE:
+        pictures.write_strip(folder / "filters.png", pictures.filters(first))
+
+
+def write_answers(logits: torch.Tensor, test: dict[str, np.ndarray], shown: dict, name: str, folder: Path) -> None:
+    """Write what the network says of each test image, and the mistakes of which it is most certain."""
+    predicted, confidence = measures.predictions(logits)
+    names = test["names"].view(f"S{test['names'].shape[1]}").ravel()
+    rows = [
+        {"image": n.decode().rsplit(".", 1)[0], "actual": int(a), "predicted": int(p), "percent": round(100 * float(c))}
+        for n, a, p, c in zip(names, test["labels"], predicted, confidence, strict=True)
+    ]
+    write_table(folder / "predictions.csv", rows)
+    wrong = np.flatnonzero(predicted != test["labels"])
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    if len(worst) and shown["pictures"]:
+        write_table(folder / "mistakes.csv", [rows[i] for i in worst])
+        pictures.write_strip(folder / "mistakes.png", test["images"][worst].transpose(0, 2, 3, 1))
+    labels, of = shown["classes"], range(len(shown["classes"]))
+    if shown["superclasses"]:  # a hundred classes are more than a page can show
+        labels = list(dict.fromkeys(shown["superclasses"]))
+        of = [labels.index(superclass) for superclass in shown["superclasses"]]
+    counts = measures.confusion(np.take(of, test["labels"]), np.take(of, predicted), len(labels))
+    cells = [{"actual": labels[i], "predicted": labels[j], "count": counts[i, j]} for i, j in np.argwhere(counts)]
+    write_table(Path("plots/confusion", f"{name}.csv"), cells)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help="a key of `experiments` in params.yaml")
     name = parser.parse_args().experiment
     experiment = read_experiment(name)
-    recipe = Recipe(**experiment["recipe"])
+    recipe, folder = Recipe(**experiment["recipe"]), Path("plots/tables", name)
+    shown = read_json(Path("recipes/labels", f"{experiment['dataset']}.json"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training.prepare(device, recipe.threads)
-    images = augment.load(experiment, PARTS, device)
-    rows, diverged = [], False
+    images, groups = augment.load(experiment, PARTS, device), None
+    if superclasses := shown["superclasses"]:
+        groups = torch.tensor([sorted(set(superclasses)).index(s) for s in superclasses], device=device)
+    rows, diverged, provenance = [], False, {}
     for seed in range(recipe.seeds):
         weights, about = checkpoint.load(Path("models", name, f"seed-{seed}.safetensors"))
         if any(about[key] != value for key, value in experiment.items()):
             raise Mistake(f"models/{name} was trained by another recipe: run `dvc repro train@{name}` first")
         network = trained(weights, experiment, device)
-        logits = {part: training.predict(network, images[part], recipe.precision) for part in PARTS}
-        for part in PARTS:
-            rows.append({"seed": seed, "part": part} | measures.scores(logits[part], images[part].labels))
         diverged |= about["diverged"]
+        for part in PARTS:
+            scores, logits = score(network, images[part], recipe.precision, groups)
+            rows.append({"seed": seed, "part": part} | scores)
         if seed == 0:
-            predicted, confidence = measures.predictions(logits["test"])
+            shutil.rmtree(folder, ignore_errors=True)  # not every network has every table
+            test = tensors.load(experiment["dataset"], "test", experiment["max_images"])
+            write_answers(logits, test, shown, name, folder)
+            look_inside(network, experiment, device, folder)
             provenance = {key: about[key] for key in PROVENANCE}
-    tables = Path("plots/tables", name)
-    write_table(tables / "scores.csv", rows)
-
-    test = tensors.load(experiment["dataset"], "test", experiment["max_images"])
-    names = test["names"].view(f"S{test['names'].shape[1]}").ravel()
-    columns = {
-        "image": [n.decode().rsplit(".", 1)[0] for n in names],
-        "actual": test["labels"],
-        "predicted": predicted,
-        "percent": (100 * confidence).round().astype(int),
-    }
-    write_table(
-        tables / "predictions.csv",
-        [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
-    )
-    counts = measures.confusion(test["labels"], predicted, experiment["classes"])
-    cells = [{"actual": i, "predicted": j, "count": counts[i, j]} for i, j in zip(*np.nonzero(counts), strict=True)]
-    write_table(Path("plots/confusion", f"{name}.csv"), cells)
+    write_table(folder / "scores.csv", rows)
     provenance |= {"recipe": fingerprint(experiment)}
     provenance |= {key: getattr(recipe, key) for key in ("seeds", "epochs", "iterations", "input_size")}
-    write_table(tables / "provenance.csv", [{"key": key, "value": value} for key, value in provenance.items()])
+    write_table(folder / "provenance.csv", [{"key": key, "value": value} for key, value in provenance.items()])
 
     def over_seeds(part: str, key: str) -> list[float]:
         return [row[key] for row in rows if row["part"] == part]
@@ -89,8 +138,6 @@ def main() -> None:
     }
     if recipe.seeds > 1:
         metrics["test_top1_std"] = round(statistics.stdev(over_seeds("test", "top1")), 6)
-    if "top5" in rows[0]:
-        metrics["test_top5"] = round(statistics.fmean(over_seeds("test", "top5")), 6)
     write_json(Path("metrics/experiments", f"{name}.json"), metrics | {"scale": experiment["scale"]})
     print(f"{name}: test top-1 {metrics['test_top1']:.2%} over {recipe.seeds} seeds at scale {experiment['scale']}")
 

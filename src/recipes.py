@@ -2,8 +2,8 @@
 
     python src/recipes.py
 
-Writes recipes/experiments/<experiment>.json, recipes/datasets/<data set>.json and recipes/addresses.json. The other
-stages depend on these files instead of on parameters, so that a change re-runs only what it changes, and a wrong key
+Writes recipes/experiments/<experiment>.json, recipes/datasets/<data set>.json (what is fetched),
+recipes/labels/<data set>.json (what is shown) and recipes/addresses.json. The other stages depend on these files instead of on parameters, so that a change re-runs only what it changes, and a wrong key
 ends the run before any work starts. Expect half a second.
 """
 
@@ -24,6 +24,7 @@ def main() -> None:
         texts[f"datasets/{name}.json"] = dataset.model_dump(include={"classes", "image_size", "unreadable"}) | {
             "archives": [archive.model_dump(exclude={"files": {"__all__": {"urls"}}}) for archive in archives]
         }
+        texts[f"labels/{name}.json"] = dataset.labels()
         addresses |= {file.sha256: file.urls for archive in archives for file in archive.files if file.urls}
     texts["addresses.json"] = addresses
     # Only now, with everything known to be right, the old recipes change.

@@ -35,6 +35,10 @@ STYLE = {
 # Okabe and Ito's colours, which the colour-blind can tell apart, from light to dark with the depth
 DEPTHS = {18: "#56B4E9", 20: "#56B4E9", 32: "#E69F00", 34: "#D55E00", 44: "#009E73", 56: "#D55E00", 110: "#000000"}
 DASHES = {"plain": (0, (4, 2)), "resnet": "solid"}
+FAMILIES = {"plain": "#D55E00", "resnet": "#0072B2"}
+INITIALISATIONS = {"he": "#0072B2", "framework": "#E69F00", "normal-0.01": "#009E73"}
+MARKS = {"by construction": "D", "He et al. 2015": "*", "re-runs": "s"}
+TINY = 1e-12  # what a logarithmic axis shows of zero
 BANNER = "scale: sample – not results"
 
 
@@ -69,27 +73,115 @@ def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> F
         return figure
 
 
-def confusion(counts: np.ndarray, classes: list[str], title: str) -> Figure:
-    """A heat map of classes×classes counts, each row as shares of its class; with the counts where they can be read."""
-    n = len(classes)
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1) * 100
-    side = 3.6 if n <= 10 else 9.0
-    with plt.rc_context(STYLE | {"axes.grid": False}):
-        figure, axis = plt.subplots(figsize=(side + 1.4, side + 0.6), layout="constrained")
-        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-        size = 8 if n <= 10 else 5
-        axis.set_xticks(range(n), [c.replace("_", " ") for c in classes], rotation=90 if n > 6 else 0, fontsize=size)
-        axis.set_yticks(range(n), [c.replace("_", " ") for c in classes], fontsize=size)
-        axis.tick_params(length=0)
-        if n <= 10:
-            for row, column in np.ndindex(n, n):
-                colour = "white" if shares[row, column] > 55 else "black"
-                if counts[row, column]:
-                    axis.text(column, row, counts[row, column], ha="center", va="center", fontsize=7, color=colour)
-        axis.set_xlabel("predicted")
-        axis.set_ylabel("actual")
-        axis.set_title(title, fontsize=9.5)
-        figure.colorbar(image, ax=axis, label="% of the actual class", shrink=0.8)
+def by_depth(errors: pd.DataFrame, marks: pd.DataFrame, title: str) -> Figure:
+    """Final training and test error over depth, mean ± deviation over the seeds.
+
+    `errors`: family, depth, part (train, test), mean, std, in per cent; `marks`, of others or by construction: label,
+    family, depth, part, error.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.6), layout="constrained")
+        for axis, (part, name) in zip(
+            axes, (("train", "training error, clean images"), ("test", "test error")), strict=True
+        ):
+            for family, line in errors[errors.part == part].groupby("family"):
+                style = {"color": FAMILIES[family], "linestyle": DASHES[family], "label": f"{family} (ours)"}
+                axis.errorbar(line.depth, line["mean"], line["std"], marker="o", markersize=4, capsize=3, **style)
+            for (label, family), points in marks[marks.part == part].groupby(["label", "family"], sort=False):
+                style = {"color": FAMILIES[family], "marker": MARKS[label], "fillstyle": "none", "linestyle": "none"}
+                axis.plot(points.depth, points.error, markersize=7, label=f"{family}: {label}", **style)
+            axis.set_title(name, fontsize=9)
+            axis.set_xticks(sorted(errors.depth.unique()))
+            axis.set_xlabel("depth in layers")
+            axis.set_ylim(bottom=0)
+        axes[0].set_ylabel("error in %")
+        handles = {}
+        for axis in axes:
+            handles |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles.keys(), loc="outside right center", handlelength=3)
+        figure.suptitle(title, fontsize=10)
+        return figure
+
+
+def gradients(table: pd.DataFrame, title: str) -> Figure:
+    """The norm of the loss gradient in each layer's weights before training: the mean over the seeds, and a band from
+    the least to the most; a panel per network, with batch norm above, without below. `table` as `src/gradients.py`
+    writes it.
+    """
+    networks = sorted(set(zip(table.family, table.depth, strict=True)))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            2, len(networks), figsize=(10, 4.8), sharey="row", sharex="col", layout="constrained"
+        )
+        for row, batch_norm in zip(axes, ("yes", "no"), strict=True):
+            for axis, (family, depth) in zip(row, networks, strict=True):
+                chosen = table[(table.family == family) & (table.depth == depth) & (table.batch_norm == batch_norm)]
+                for name, colour in INITIALISATIONS.items():
+                    values = chosen[chosen.initialisation == name].groupby("layer").gradient
+                    axis.plot(values.mean().clip(lower=TINY), color=colour, label=name, linestyle=DASHES[family])
+                    low, high = values.min().clip(lower=TINY), values.max().clip(lower=TINY)
+                    axis.fill_between(low.index, low, high, color=colour, alpha=0.15, linewidth=0)
+                axis.set_yscale("log")
+            row[0].set_ylabel(f"{'with' if batch_norm == 'yes' else 'without'} batch norm\n‖∂loss/∂W‖")
+        for axis, (family, depth) in zip(axes[0], networks, strict=True):
+            axis.set_title(f"{family}-{depth}", fontsize=9)
+        for axis in axes[1]:
+            axis.set_xlabel("layer")
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right center", title="initialisation")
+        figure.suptitle(title, fontsize=10)
+        return figure
+
+
+def inside(tables: dict[tuple[str, int], pd.Series], label: str, x_label: str, title: str, log: bool) -> Figure:
+    """A value for each layer or block, a line for each network, by (family, depth); networks of different depth share
+    the axis from the first layer to the last.
+    """
+    families = sorted({family for family, _ in tables})
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(families), figsize=(1.6 + 3.8 * len(families), 3.4), sharey=True, layout="constrained", squeeze=False
+        )
+        for axis, family in zip(axes[0], families, strict=True):
+            for depth in sorted(depth for other, depth in tables if other == family):
+                values = tables[family, depth].to_numpy()
+                style = {"color": DEPTHS.get(depth, "#888888"), "linestyle": DASHES[family]}
+                place = np.linspace(0, 100, len(values)) if len(values) > 1 else [50]
+                axis.plot(place, values, label=f"{family}-{depth}", linewidth=1.2, **style)
+            axis.set_xlabel(x_label)
+            axis.set_title(family, fontsize=9)
+            axis.legend(fontsize=8)
+            if log:
+                axis.set_yscale("log")
+            else:
+                axis.set_ylim(bottom=0)
+        axes[0][0].set_ylabel(label)
+        figure.suptitle(title, fontsize=10)
+        return figure
+
+
+def activations(histories: dict[str, pd.DataFrame], title: str) -> Figure:
+    """Training error by epoch of one network with several activations (Krizhevsky et al. 2012, Fig. 1): the mean over
+    the seeds, and a band from the least to the most.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+        for (name, history), colour in zip(histories.items(), INITIALISATIONS.values(), strict=False):
+            by_epoch = history.groupby("epoch").train_error
+            mean, low, high = (getattr(by_epoch, how)() * 100 for how in ("mean", "min", "max"))
+            axis.plot(mean, color=colour)
+            axis.fill_between(low.index, low, high, color=colour, alpha=0.15, linewidth=0)
+            axis.annotate(f" {name}", (mean.index[-1], mean.iloc[-1]), color=colour, va="center", annotation_clip=False)
+        axis.axhline(25, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
+        axis.annotate(
+            "25 %", (0, 25), xycoords=("axes fraction", "data"), xytext=(3, 3), textcoords="offset points", fontsize=8
+        )
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("training error in %")
+        axis.set_ylim(bottom=0)
+        axis.margins(x=0.01)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.suptitle(title, fontsize=10)
         return figure
 
 

@@ -8,13 +8,24 @@ from torch.nn import functional as F
 TOP5_FROM = 10  # classes: with fewer, top-5 says little
 
 
-def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Top-1 and, from ten classes up, top-5 accuracy as fractions, and the mean cross-entropy, of N×classes logits."""
-    ranked = logits.topk(min(5, logits.shape[1]), 1).indices == labels[:, None]
-    result = {"top1": ranked[:, 0].double().mean().item()}
+def scores(logits: Tensor, labels: Tensor, groups: Tensor | None = None) -> dict[str, float]:
+    """Of N×classes logits: top-1 and, from ten classes up, top-5 accuracy as fractions, the mean cross-entropy, and,
+    where `groups` gives each class its superclass (classes), how often the superclass is right.
+    """
+    ranked = logits.topk(min(5, logits.shape[1]), 1).indices
+    right = ranked == labels[:, None]
+    result = {"top1": right[:, 0].double().mean().item()}
     if logits.shape[1] >= TOP5_FROM:
-        result["top5"] = ranked.any(1).double().mean().item()
+        result["top5"] = right.any(1).double().mean().item()
+    if groups is not None:
+        result["superclass"] = (groups[ranked[:, 0]] == groups[labels]).double().mean().item()
     return result | {"loss": F.cross_entropy(logits.double(), labels).item()}
+
+
+def averaged(logits: Tensor, mirrored: Tensor, labels: Tensor) -> float:
+    """Top-1 accuracy of the mean of two predictions, for the images and for their mirror images."""
+    both = torch.softmax(logits.double(), 1) + torch.softmax(mirrored.double(), 1)
+    return (both.argmax(1) == labels).double().mean().item()
 
 
 def predictions(logits: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -57,12 +57,26 @@ class Dataset(Block):
     sample: Sample
     archives: tuple[Archive, ...] = ()  # in order of preference
     unreadable: Literal["error", "skip"] = "error"  # what to do with a file that is no image
+    superclasses: dict[str, Annotated[tuple[str, ...], BeforeValidator(_names)]] = {}  # and their classes, if any
+    pictures: bool = True  # whether the report may show some of its images
 
     @model_validator(mode="after")
     def _classes_differ(self) -> "Dataset":
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class stands there twice")
+        members = sorted(name for names in self.superclasses.values() for name in names)
+        if self.superclasses and members != sorted(self.classes):
+            odd = set(members) ^ set(self.classes) or {name for name in members if members.count(name) > 1}
+            raise ValueError(f"superclasses: each class belongs to one of them, unlike {', '.join(sorted(odd))}")
         return self
+
+    def labels(self) -> dict[str, object]:
+        """What `evaluate` and `compare` show: the classes, the superclass of each (or none), and whether pictures may
+        be.
+        """
+        of = {name: superclass for superclass, names in self.superclasses.items() for name in names}
+        superclasses = [of[name] for name in self.classes] if of else []
+        return {"classes": self.classes, "superclasses": superclasses, "pictures": self.pictures}
 
 
 # A part of a recipe: what `train`, a named recipe or an experiment says. Null, or nothing, leaves a key to the others.

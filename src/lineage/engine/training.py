@@ -44,6 +44,7 @@ def prepare(device: torch.device, threads: int) -> None:
     torch.set_deterministic_debug_mode("error")  # as torch.use_deterministic_algorithms, which loads a compiler as well
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means it
     torch.set_num_threads(threads)
     if device.type == "cpu":
         torch.set_flush_denormal(True)

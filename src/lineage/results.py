@@ -1,0 +1,71 @@
+"""What was measured, as the small tables in Git have it: one `Result` per experiment that has run."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lineage.engine.recipe import fingerprint, read_experiment
+from lineage.files import read_json
+
+
+@dataclass(frozen=True)
+class Result:
+    """One experiment as it was measured. Top-1 and errors are fractions."""
+
+    name: str
+    recipe: dict  # the effective one
+    labels: dict  # of its data set: `classes`, `superclasses`, `pictures`
+    metrics: dict[str, float]
+    provenance: dict[str, str]
+    scores: pd.DataFrame  # seed, part, top1, …
+    history: pd.DataFrame  # seed, epoch, train_error, val_error, …
+    predictions: pd.DataFrame  # image, actual, predicted, percent: the first seed's
+    layers: pd.DataFrame  # layer, gradient, weight, response: the first seed's
+    folder: Path  # of further tables and pictures, which not every experiment has
+
+    def top1(self, part: str) -> pd.Series:
+        """Seed by seed."""
+        return self.scores[self.scores.part == part].set_index("seed").top1
+
+    def error(self, part: str) -> pd.Series:
+        return 1 - self.top1(part)
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        path = self.folder / f"{name}.csv"
+        return pd.read_csv(path) if path.is_file() else None
+
+
+def read(name: str) -> Result | None:
+    """The experiment's results, or None where it has not run by its present recipe."""
+    folder = Path("plots/tables", name)
+    history, metrics = Path("plots/history", f"{name}.csv"), Path("metrics/experiments", f"{name}.json")
+    tables = {kind: folder / f"{kind}.csv" for kind in ("scores", "predictions", "layers")}
+    recipe = read_experiment(name)
+    if not all(path.is_file() for path in [metrics, history, folder / "provenance.csv", *tables.values()]):
+        return None
+    provenance = pd.read_csv(folder / "provenance.csv", dtype=str, keep_default_na=False)
+    provenance = dict(zip(provenance.key, provenance.value, strict=True))
+    if provenance["recipe"] != fingerprint(recipe):
+        return None
+    labels = read_json(Path("recipes/labels", f"{recipe['dataset']}.json"))
+    frames = {kind: pd.read_csv(path) for kind, path in (tables | {"history": history}).items()}
+    return Result(name, recipe, labels, read_json(metrics), provenance, folder=folder, **frames)
+
+
+def twin(name: str) -> tuple[str, int, str] | None:
+    """Family, depth and group of a network in a plain-beside-residual comparison: plain-20-signs32 → plain, 20,
+    signs32.
+    """
+    found = re.fullmatch(r"(plain|resnet)-(\d+)-(.+)", name)
+    return (found[1], int(found[2]), found[3]) if found else None
+
+
+def groups(results: list[Result]) -> dict[str, dict[tuple[str, int], Result]]:
+    """Every plain-beside-residual comparison, by group, then by family and depth."""
+    found: dict[str, dict[tuple[str, int], Result]] = {}
+    for result in results:
+        if key := twin(result.name):
+            found.setdefault(key[2], {})[key[:2]] = result
+    return {group: dict(sorted(members.items())) for group, members in sorted(found.items())}
