@@ -67,7 +67,7 @@ def look_inside(network: torch.nn.Module, experiment: dict, device: torch.device
         write_table(folder / "blocks.csv", [{"block": name, "addition": value} for name, value in additions.items()])
     first = next(iter(anatomy.layers(network).values())).weight
     if first.ndim == 4 and first.shape[-1] >= LARGE:
-        pictures.write_strip(folder / "filters.png", pictures.filters(first))
+        pictures.write_strip(folder / "filters.png", pictures.filters(first.detach().cpu().numpy()))
 
 
 def write_answers(logits: torch.Tensor, test: dict[str, np.ndarray], shown: dict, name: str, folder: Path) -> None:

@@ -2,9 +2,10 @@
 
     python src/recipes.py
 
-Writes recipes/experiments/<experiment>.json, recipes/datasets/<data set>.json (what is fetched),
-recipes/labels/<data set>.json (what is shown) and recipes/addresses.json. The other stages depend on these files instead of on parameters, so that a change re-runs only what it changes, and a wrong key
-ends the run before any work starts. Expect half a second.
+Writes recipes/experiments/<experiment>.json, recipes/datasets/<data set>.json (what is fetched), recipes/labels/<data
+set>.json (what is shown) and recipes/addresses.json. The other stages depend on these files instead of on parameters,
+so that a change re-runs only what it changes, and a wrong key ends the run before any work starts. Expect half a
+second.
 """
 
 from pathlib import Path

@@ -2,6 +2,8 @@
 its first layer.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -10,11 +12,56 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from lineage.figures import STYLE
+from lineage import pictures
+from lineage.figures import STYLE, save
+from lineage.results import Result, read
 
 TRAIN, VALIDATION = "#0072B2", "#D55E00"
 FEW = 10  # classes: up to here every cell has its count
 WORDS = str.maketrans("_", " ")
+
+
+def card(name: str, folder: Path, scale: str) -> list[str]:
+    """Draw all that there is of an experiment that has run, and return its part of docs/experiments.md."""
+    result = read(name)
+    pages = {f"curves-{name}.svg": curves(result.history, name)}
+    classes, superclasses = result.labels["classes"], result.labels["superclasses"]
+    answers = result.predictions
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (answers.actual, answers.predicted), 1)
+    title = f"{name}: the first seed's answers for the test part"
+    pages[f"confusion-{name}.png"] = confusion(counts, classes, superclasses, title)
+    if len(classes) > FEW:
+        percent = counts.diagonal() / np.maximum(counts.sum(1), 1) * 100
+        pages[f"classes-{name}.svg"] = many_classes(percent, classes, superclasses, title)
+    if (wrong := result.table("mistakes")) is not None:
+        captions = [
+            f"{classes[row.actual]}, not\n{classes[row.predicted]} ({row.percent} %)".translate(WORDS)
+            for row in wrong.itertuples()
+        ]
+        sheet = mistakes(pictures.read_strip(result.folder / "mistakes.png"), captions, f"{name}: surest mistakes")
+        pages[f"mistakes-{name}.png"] = sheet
+    if (result.folder / "filters.png").is_file():
+        tiles = pictures.read_strip(result.folder / "filters.png")
+        pages[f"filters-{name}.png"] = filters(tiles, f"{name}: the first layer's {len(tiles)} kernels")
+    lines = [f"## {name}", "", about(result), ""]
+    for page, figure in pages.items():
+        save(figure, folder / page, scale)
+        lines += [f"![{page.rsplit('.', 1)[0]}](../{(folder / page).as_posix()})", ""]
+    return lines
+
+
+def about(result: Result) -> str:
+    """A line of facts."""
+    test = result.scores[result.scores.part == "test"]
+    facts = [f"test top-1 {test.top1.mean():.2%} (n = {len(test)})"]
+    if "top5" in test:
+        facts.append(f"top-5 {test.top5.mean():.2%}")
+    if "superclass" in test:
+        facts.append(f"superclass {test.superclass.mean():.2%}")
+    facts += [f"mean of an image and its mirror image {test.flip_top1.mean():.2%}", result.budget]
+    facts += [f"{key} {result.provenance[key]}" for key in ("device", "torch") if result.provenance[key]]
+    return f"{'**Diverged.** ' if result.metrics['diverged'] else ''}{'; '.join(facts)}."
 
 
 def curves(history: pd.DataFrame, title: str) -> Figure:
@@ -42,8 +89,8 @@ def curves(history: pd.DataFrame, title: str) -> Figure:
 
 
 def confusion(counts: np.ndarray, classes: list[str], superclasses: list[str], title: str) -> Figure:
-    """A heat map of classes×classes counts, each row as shares of its class. Up to ten classes with the counts, and with
-    the accuracy of each class beside it; more are put in the order of their superclasses, with a box around each.
+    """A heat map of classes×classes counts, each row as shares of its class. Up to ten classes with the counts, and
+    with the accuracy of each class beside it; more are put in the order of their superclasses, a box around each.
     """
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1) * 100
     with plt.rc_context(STYLE | {"axes.grid": False}):

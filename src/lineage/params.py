@@ -57,7 +57,7 @@ class Dataset(Block):
     sample: Sample
     archives: tuple[Archive, ...] = ()  # in order of preference
     unreadable: Literal["error", "skip"] = "error"  # what to do with a file that is no image
-    superclasses: dict[str, Annotated[tuple[str, ...], BeforeValidator(_names)]] = {}  # and their classes, if any
+    superclasses: dict[str, Annotated[tuple[str, ...], BeforeValidator(_names)]] = Field({})  # their classes
     pictures: bool = True  # whether the report may show some of its images
 
     @model_validator(mode="after")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from lineage.files import write_bytes
 
@@ -23,8 +22,8 @@ def read_strip(path: Path) -> np.ndarray:
     return np.stack(np.split(strip, strip.shape[1] // strip.shape[0], 1))
 
 
-def filters(weight: Tensor) -> np.ndarray:
+def filters(weight: np.ndarray) -> np.ndarray:
     """A first layer's kernels (N×3×S×S) as tiles, each from its least weight, black, to its greatest."""
-    kernels = weight.detach().float().cpu().permute(0, 2, 3, 1)  # N×S×S×3
-    low, high = kernels.amin((1, 2, 3), keepdim=True), kernels.amax((1, 2, 3), keepdim=True)
-    return ((kernels - low) / (high - low).clamp_min(1e-12) * 255).round().byte().numpy()
+    kernels = weight.transpose(0, 2, 3, 1)  # N×S×S×3
+    low, high = (extreme((1, 2, 3), keepdims=True) for extreme in (kernels.min, kernels.max))
+    return ((kernels - low) / np.maximum(high - low, 1e-12) * 255).round().astype(np.uint8)

@@ -32,6 +32,11 @@ class Result:
     def error(self, part: str) -> pd.Series:
         return 1 - self.top1(part)
 
+    @property
+    def budget(self) -> str:
+        run = self.provenance
+        return f"{run['epochs']} epochs" if run["epochs"] else f"{run['iterations']} steps"
+
     def table(self, name: str) -> pd.DataFrame | None:
         path = self.folder / f"{name}.csv"
         return pd.read_csv(path) if path.is_file() else None

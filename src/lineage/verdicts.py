@@ -50,7 +50,9 @@ def gap(result: Result) -> pd.Series:
 
 
 def epochs_to_quarter(result: Result) -> pd.Series:
-    """Epochs until a quarter of the training images is wrong (Krizhevsky et al. 2012, Fig. 1), or all of them and one."""
+    """Epochs until a quarter of the training images is wrong (Krizhevsky et al. 2012, Fig. 1); one more than all of
+    them where that never happens.
+    """
     history = result.history
     reached = history[history.train_error <= 0.25].groupby("seed").epoch.min()
     return reached.reindex(history.seed.unique(), fill_value=history.epoch.max() + 1).astype(float)
