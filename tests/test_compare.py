@@ -14,31 +14,42 @@ def write_table(place, rows):
     pd.DataFrame(rows).to_csv(path, index=False)
 
 
-def measured(name, errors=(0.1, 0.12), scale="full", ran=True):
+def measured(name, errors=(0.1, 0.12), scale="full", ran=True, falls=True):
     """An experiment's recipe and, if it ran, what the other stages would have measured: its errors, seed by seed."""
     recipe = {"epochs": 3, "iterations": None, "seeds": len(errors), "input_size": 32}
-    experiment = {"experiment": name, "scale": scale, "dataset": "hands", "recipe": recipe}
-    for path, content in (
-        (f"experiments/{name}", experiment),
-        ("datasets/hands", {"classes": ["zero", "one"]}),
-    ):
+    experiment = {"experiment": name, "scale": scale, "dataset": "hands", "recipe": recipe, "network": {}}
+    labels = {"classes": ["zero", "one"], "superclasses": [], "pictures": True}
+    for path, content in ((f"experiments/{name}", experiment), ("labels/hands", labels)):
         path = Path("recipes", f"{path}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
     if not ran:
         return
-    parts = [("train", 0.5), ("val", 1), ("test", 1)]
+    folder, parts = f"tables/{name}", [("train", 0.5), ("val", 1), ("test", 1)]
     scores = [{"seed": s, "part": p, "top1": 1 - e * f} for s, e in enumerate(errors) for p, f in parts]
-    write_table(f"tables/{name}/scores", scores)
-    epochs = [(s, e, epoch) for s, e in enumerate(errors) for epoch in (1, 2, 3)]
-    history = [{"series": name, "seed": s, "epoch": n, "train_error": e / n, "val_error": e / n} for s, e, n in epochs]
-    write_table(f"history/{name}", [row | {"scale": scale} for row in history])
+    write_table(f"{folder}/scores", [row | {"flip_top1": row["top1"]} for row in scores])
+    epochs = [(s, e / (n if falls else 1), n) for s, e in enumerate(errors) for n in (1, 2, 3)]
+    history = [
+        {"seed": s, "epoch": n, "train_error": e, "val_error": e, "train_loss": e, "val_loss": e} for s, e, n in epochs
+    ]
+    write_table(f"history/{name}", [{"series": name} | row | {"scale": scale} for row in history])
+    answers = [(0, 0)] * 9 + [(1, 0)] * 3
     write_table(
-        f"confusion/{name}", [{"actual": 0, "predicted": 0, "count": 9}, {"actual": 1, "predicted": 0, "count": 3}]
+        f"{folder}/predictions", [{"image": i, "actual": a, "predicted": p} for i, (a, p) in enumerate(answers)]
     )
-    provenance = {"scale": scale, "device": "cpu", "recipe": fingerprint(experiment), "seeds": len(errors)}
+    layers = [{"layer": f"stages.{i}", "gradient": 10.0**-i, "weight": 1, "response": 0.5} for i in range(4)]
+    write_table(f"{folder}/layers", layers)
+    if name.startswith("resnet"):
+        write_table(f"{folder}/blocks", [{"block": f"stages.{i}", "addition": 0.5 + i} for i in range(3)])
+    provenance = {
+        "scale": scale,
+        "device": "cpu",
+        "torch": "2",
+        "recipe": fingerprint(experiment),
+        "seeds": len(errors),
+    }
     provenance |= {"epochs": 3, "iterations": "", "input_size": 32, "parameters": 1234567, "multiply_adds": 8e6}
-    write_table(f"tables/{name}/provenance", [{"key": key, "value": value} for key, value in provenance.items()])
+    write_table(f"{folder}/provenance", [{"key": key, "value": value} for key, value in provenance.items()])
     mean = sum(errors) / len(errors)
     path = Path("metrics/experiments", f"{name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,40 +59,138 @@ def measured(name, errors=(0.1, 0.12), scale="full", ran=True):
 def produced():
     folders = ("docs", "plots/figures")
     paths = [p for folder in folders for p in Path(folder).iterdir()]
-    return {p.as_posix(): sha256(p) for p in [*paths, Path("metrics/summary.json"), Path("plots/degradation.csv")]}
+    tables = [Path("metrics/summary.json"), Path("plots/degradation.csv"), Path("plots/error-by-depth.csv")]
+    return {p.as_posix(): sha256(p) for p in [*paths, *tables]}
 
 
-def test_tables_figures_and_summary(workspace, run_script):
-    measured("plain-20-hands")
-    measured("plain-56-hands", (0.3, 0.34))
-    measured("resnet-56-hands", (0.08,))
-    measured("vgg16-hands")
+def compared(run_script):
+    """The report after a run of `compare`."""
     result = run_script("compare")
     assert result.returncode == 0, result.stderr
-    text = Path("docs/results.md").read_text()
+    return Path("docs/results.md").read_text()
+
+
+def claim(text, larger, smaller):
+    """The difference and the verdict that the report has for a claim."""
+    (line,) = [line for line in text.splitlines() if f"| {larger} – {smaller} |" in line]
+    cells = [cell.strip() for cell in line.split("|")]
+    return cells[4], cells[7].strip("*")
+
+
+SIGNS = [f"{family}-{depth}-signs32" for family in ("plain", "resnet") for depth in (20, 56, 110)]
+
+
+def test_a_clear_degradation(workspace, run_script):
+    errors = [
+        (0.02, 0.03, 0.02),
+        (0.30, 0.34, 0.36),
+        (0.80, 0.82, 0.81),
+        (0.02, 0.02, 0.02),
+        (0.02, 0.02, 0.02),
+        (0.01, 0.02, 0.03),
+    ]
+    for name, values in zip(SIGNS, errors, strict=True):
+        measured(name, values)
+    measured("resnet34-signs", (0.01, 0.03))
+    text = compared(run_script)
+    assert "| plain-56 | 16.67 ± 1.53 | 33.33 ± 3.06 | 3 | 3 epochs |" in text
+    assert "plain 20 layers 1.2%, 56 layers 16.7%, 110 layers 40.5%; resnet 20 layers 1.0%" in text
+    assert claim(text, "plain-56-signs32", "plain-20-signs32")[1] == "holds"
+    difference, said = claim(text, "plain-56-signs32", "resnet-56-signs32")
+    assert difference.startswith("+31.33 (+") and said == "holds"
+    assert claim(text, "resnet-56-signs32", "resnet-20-signs32") == ("+0.00 (+0.00 … +0.00) pp", "does not hold")
+    assert claim(text, "plain-56-cifar10", "plain-20-cifar10") == ("–", "not decided")
     assert (
-        "| vgg16-hands | 89.00 ± 1.41 | 89.00 ± 1.41 | 94.50 ± 0.71 | 2 | 3 epochs | 32 px | 1.23 M | 8 M | cpu |"
-        in text
+        "| resnet34-signs | 98.00 ± 1.41 | 98.00 ± 1.41 | 99.00 ± 0.71 | 98.00 ± 1.41 | 2 | 3 epochs | 32 px |" in text
     )
-    assert "| plain-56 | 16.00 ± 1.41 | 32.00 ± 2.83 | 2 |" in text
-    assert "| resnet-56 | 4.00 | 8.00 | 1 |" in text
     assert "not results" not in text
-    for link in ("degradation-hands.svg", "confusion-vgg16-hands.png"):
-        assert f"(../plots/figures/{link})" in text
-        assert Path("plots/figures", link).is_file()
+    for name in ("degradation-signs32", "depth-signs32", "gradients-trained", "responses", "additions"):
+        assert f"(../plots/figures/{name}.svg)" in text
+        assert Path(f"plots/figures/{name}.svg").is_file()
+    cards = Path("docs/experiments.md").read_text()
+    assert "test top-1 98.00% (n = 2)" in cards
+    for name in ("curves-resnet34-signs.svg", "confusion-resnet34-signs.png"):
+        assert f"(../plots/figures/{name})" in cards
+        assert Path("plots/figures", name).is_file()
     summary = json.loads(Path("metrics/summary.json").read_text())
-    assert summary == {"vgg16-hands": 0.89, "plain-hands": pytest.approx(0.16 - 0.055), "scale": "full"}
-    history = pd.read_csv("plots/degradation.csv")
-    assert set(history.series) == {"plain-20-hands", "plain-56-hands", "resnet-56-hands"}
+    expected = {"resnet34-signs": 0.98, "plain-signs32": pytest.approx(0.405 - 0.035 / 3, abs=1e-5)}
+    assert summary == expected | {"resnet-signs32": pytest.approx(0, abs=1e-5), "scale": "full"}
+    assert set(pd.read_csv("plots/degradation.csv").series) == set(SIGNS)
+    depth = pd.read_csv("plots/error-by-depth.csv")
+    assert len(depth) == 12 and set(depth.series) == {"plain-signs32", "resnet-signs32"}
+
+
+def test_no_degradation(workspace, run_script):
+    for name in SIGNS:
+        measured(name, (0.02, 0.02, 0.021))
+    text = compared(run_script)
+    assert claim(text, "plain-56-signs32", "plain-20-signs32")[1] == "does not hold"
+    assert claim(text, "plain-56-signs32", "resnet-56-signs32")[1] == "does not hold"
+
+
+def test_a_single_seed_decides_nothing(workspace, run_script):
+    for name in SIGNS:
+        measured(name, (0.6,) if "plain-56" in name else (0.1,))
+    text = compared(run_script)
+    assert claim(text, "plain-56-signs32", "plain-20-signs32") == ("+25.00 pp", "not decided")
+    assert "| resnet-56 | 5.00 | 10.00 | 1 |" in text
+
+
+def test_gradients_are_judged(workspace, run_script):
+    measured("plain-20-signs32")
+    about = [
+        (f, d, b, i)
+        for f in ("plain", "resnet")
+        for d in (56, 110)
+        for b in ("yes", "no")
+        for i in ("he", "framework", "normal-0.01")
+    ]
+    explodes = {"plain": [1e6, 1e3, 1.0, 1.0], "resnet": [1.0, 1.0, 1.0, 1.0]}
+    columns = ["family", "depth", "batch_norm", "initialisation"]
+    rows = [
+        dict(zip(columns, key, strict=True)) | {"seed": s, "layer": n, "gradient": 0 if key[2] == "no" else value}
+        for key in about
+        for s in range(2)
+        for n, value in enumerate(explodes[key[0]], 1)
+    ]
+    write_table("gradients", rows)
+    text = compared(run_script)
+    assert "| plain-56 | yes | he | 1e+06 | 1 | explodes |" in text
+    assert "| resnet-110 | yes | framework | 1 | 1 | neither |" in text
+    assert "| plain-110 | no | he | 0 | 0 | there is none |" in text
+    assert "| plain-20 | 1 | 0.01 | explodes |" in text  # the trained one, by its table
+    assert Path("plots/figures/gradients.svg").is_file()
+
+
+def test_the_published_figures_stand_beside_ours(workspace, run_script):
+    measured("resnet-20-cifar10")
+    measured("plain-20-cifar10")
+    text = compared(run_script)
+    assert "91.25 (He et al. 2015, Table 6; one run)" in text
+    figure = Path("plots/figures/depth-cifar10.svg")
+    assert not figure.exists()  # one depth is no comparison
+    measured("resnet-110-cifar10")
+    compared(run_script)
+    assert figure.is_file()
+
+
+def test_activations(workspace, run_script):
+    for name, errors in (("relu", (0.3, 0.3)), ("tanh", (0.6, 0.6)), ("sigmoid", (0.9, 0.9))):
+        measured(f"alexnet4-{name}-cifar10", errors)
+    text = compared(run_script)
+    # 0.3, 0.15 … against 0.6, 0.3, 0.2 …; the sigmoid does not get there within the three epochs
+    assert claim(text, "alexnet4-tanh-cifar10", "alexnet4-relu-cifar10") == ("+1.00 (+1.00 … +1.00) epochs", "holds")
+    assert claim(text, "alexnet4-sigmoid-cifar10", "alexnet4-relu-cifar10")[0].startswith("+2.00")
+    assert "activations.svg" in text
 
 
 def test_a_run_that_diverged_is_marked(workspace, run_script):
     measured("vgg16-hands", (0.6, 0.1))
     measured("vgg19-hands")
-    run_script("compare")
-    text = Path("docs/results.md").read_text()
+    text = compared(run_script)
     assert "| vgg16-hands (diverged) |" in text
     assert "| vgg19-hands |" in text
+    assert "**Diverged.** test top-1 65.00%" in Path("docs/experiments.md").read_text()
 
 
 def test_the_same_tables_give_the_same_bytes(workspace, run_script):
@@ -96,7 +205,7 @@ def test_the_same_tables_give_the_same_bytes(workspace, run_script):
 def test_what_has_not_run_is_named_and_stops_nothing(workspace, run_script):
     measured("plain-20-hands", ran=False)
     assert run_script("compare").returncode == 0
-    assert "Not run yet at scale full with the present recipe: plain-20-hands." in Path("docs/results.md").read_text()
+    assert "At scale full with the present recipe: plain-20-hands." in Path("docs/results.md").read_text()
     measured("vgg16-hands")
     run_script("compare")
     text = Path("docs/results.md").read_text()
@@ -131,7 +240,8 @@ def test_figures_of_experiments_that_are_gone_go_too(workspace, run_script):
     Path("recipes/experiments/plain-20-hands.json").unlink()
     measured("vgg16-hands")
     run_script("compare")
-    assert [p.name for p in Path("plots/figures").iterdir()] == ["confusion-vgg16-hands.png"]
+    names = {path.name for path in Path("plots/figures").iterdir()}
+    assert names == {"confusion-vgg16-hands.png", "curves-vgg16-hands.svg"}
 
 
 def test_before_the_recipes(workspace, run_script):

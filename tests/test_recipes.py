@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def test_one_file_per_experiment_and_data_set(params, run_script):
     content = params()
     assert run_script("recipes").returncode == 0
     expected = {f"recipes/experiments/{name}.json" for name in content["experiments"]}
-    expected |= {f"recipes/datasets/{name}.json" for name in content["datasets"]} | {"recipes/addresses.json"}
+    expected |= {f"recipes/{kind}/{name}.json" for kind in ("datasets", "labels") for name in content["datasets"]}
+    expected |= {"recipes/addresses.json"}
     assert written().keys() == expected
 
 
@@ -88,3 +90,15 @@ def test_the_sample_is_used_at_scale_sample(params, run_script):
     for name, block in content["datasets"].items():
         (archive,) = json.loads(Path(f"recipes/datasets/{name}.json").read_text())["archives"]
         assert archive["files"] == [{"name": block["sample"]["name"], "sha256": block["sample"]["sha256"]}]
+
+
+def test_what_is_shown_of_a_data_set(params, run_script):
+    params()
+    run_script("recipes")
+    labels = {
+        name: json.loads(Path(f"recipes/labels/{name}.json").read_text()) for name in ("cifar100", "cats-vs-dogs")
+    }
+    superclass = dict(zip(labels["cifar100"]["classes"], labels["cifar100"]["superclasses"], strict=True))
+    assert superclass["whale"] == superclass["beaver"] == "aquatic_mammals"
+    assert set(Counter(superclass.values()).values()) == {5}
+    assert labels["cats-vs-dogs"] == {"classes": ["cat", "dog"], "superclasses": [], "pictures": False}

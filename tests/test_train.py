@@ -29,6 +29,9 @@ def experiment(name="mine", scale="full", **recipe):
     path = Path("recipes/experiments", f"{name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
+    labels = {"classes": ["dark", "grey", "light"], "superclasses": ["low", "low", "high"], "pictures": True}
+    Path("recipes/labels").mkdir(parents=True, exist_ok=True)
+    Path("recipes/labels/grey.json").write_text(json.dumps(labels))
     generator = np.random.default_rng(0)
     for part, n in (("train", 96), ("val", 24), ("test", 30)):
         labels = np.arange(n) % 3

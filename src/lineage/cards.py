@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from lineage import pictures
-from lineage.figures import STYLE, save
+from lineage.figures import STYLE, from_zero, save
 from lineage.results import Result, read
 
 TRAIN, VALIDATION = "#0072B2", "#D55E00"
@@ -80,7 +80,7 @@ def curves(history: pd.DataFrame, title: str) -> Figure:
                         axis.plot(line.epoch.iloc[-1], line[f"val_{kind}"].iloc[-1] * unit, "x", color="black")
             axis.set_xlabel("epoch")
             axis.set_ylabel({"loss": "cross-entropy", "error": "error in %"}[kind])
-            axis.set_ylim(bottom=0)
+            from_zero(axis)
             axis.margins(x=0.01)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[1].legend(loc="upper right")
@@ -176,10 +176,10 @@ def mistakes(tiles: np.ndarray, captions: list[str], title: str) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(rows, 6, figsize=(8.4, 0.5 + 1.75 * rows), layout="constrained", squeeze=False)
         for axis in axes.flat:
-            axis.axis("off")
+            axis.set(xticks=[], yticks=[], frame_on=False)
         for axis, tile, caption in zip(axes.flat, tiles, captions, strict=False):
             axis.imshow(tile, interpolation="nearest")
-            axis.set_title(caption, fontsize=7, y=-0.02, va="top")
+            axis.set_xlabel(caption, fontsize=7)
         figure.suptitle(title, fontsize=10)
         return figure
 

@@ -13,7 +13,9 @@ import pandas as pd
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 STYLE = {
@@ -42,6 +44,11 @@ TINY = 1e-12  # what a logarithmic axis shows of zero
 BANNER = "scale: sample – not results"
 
 
+def from_zero(axis: Axes) -> None:
+    """Begin the vertical axis at zero, and leave room above what is drawn."""
+    axis.set_ylim(0, max(1.06 * axis.dataLim.y1, 1e-9))
+
+
 def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> Figure:
     """Training and validation error by epoch (He et al. 2015, Fig. 6): the mean over the seeds, and a band from the
     least to the most.
@@ -61,7 +68,7 @@ def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> F
                     axis.fill_between(low.index, low, high, color=style["color"], alpha=0.12, linewidth=0)
             axis.set_xlabel("epoch")
             axis.set_title(name, fontsize=9)
-            axis.set_ylim(bottom=0)
+            from_zero(axis)
             axis.margins(x=0.01)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[0].set_ylabel("error in %")
@@ -93,7 +100,7 @@ def by_depth(errors: pd.DataFrame, marks: pd.DataFrame, title: str) -> Figure:
             axis.set_title(name, fontsize=9)
             axis.set_xticks(sorted(errors.depth.unique()))
             axis.set_xlabel("depth in layers")
-            axis.set_ylim(bottom=0)
+            from_zero(axis)
         axes[0].set_ylabel("error in %")
         handles = {}
         for axis in axes:
@@ -127,8 +134,8 @@ def gradients(table: pd.DataFrame, title: str) -> Figure:
             axis.set_title(f"{family}-{depth}", fontsize=9)
         for axis in axes[1]:
             axis.set_xlabel("layer")
-        handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right center", title="initialisation")
+        handles = [Line2D([], [], color=colour, label=name) for name, colour in INITIALISATIONS.items()]
+        figure.legend(handles=handles, loc="outside right center", title="initialisation")
         figure.suptitle(title, fontsize=10)
         return figure
 
@@ -154,7 +161,7 @@ def inside(tables: dict[tuple[str, int], pd.Series], label: str, x_label: str, t
             if log:
                 axis.set_yscale("log")
             else:
-                axis.set_ylim(bottom=0)
+                from_zero(axis)
         axes[0][0].set_ylabel(label)
         figure.suptitle(title, fontsize=10)
         return figure
@@ -178,7 +185,7 @@ def activations(histories: dict[str, pd.DataFrame], title: str) -> Figure:
         )
         axis.set_xlabel("epoch")
         axis.set_ylabel("training error in %")
-        axis.set_ylim(bottom=0)
+        from_zero(axis)
         axis.margins(x=0.01)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.suptitle(title, fontsize=10)

@@ -27,7 +27,7 @@ def results(results: Results, missing: list[str], folder: Path, scale: str) -> l
     lines = head("Results", scale)
     lines += ["Mean ± deviation over n seeds; errors and accuracies in per cent. Training images are measured without"]
     lines += ["augmentation, after training; the test part was read by `evaluate` alone, once, after all choices.", ""]
-    for section in (degradation, depth, gradients, blocks, claims, beside_the_published):
+    for section in (in_short, degradation, depth, gradients, blocks, claims, beside_the_published):
         lines += section(results, folder, scale)
     lines += ["## Not run yet", ""]
     lines += [f"At scale {scale} with the present recipe: {', '.join(missing) or 'nothing, all have run'}.", ""]
@@ -51,6 +51,20 @@ def percent(values: pd.Series) -> str:
     """Fractions as per cent, mean and deviation over the seeds."""
     spread = f" ± {values.std() * 100:.2f}" if len(values) > 1 else ""
     return f"{values.mean() * 100:.2f}{spread}"
+
+
+def in_short(results: Results, folder: Path, scale: str) -> list[str]:
+    """A line for each comparison: what depth does to the training error, without and with shortcuts."""
+    lines = ["## In short", ""]
+    for group, members in groups(results.values()).items():
+        said = []
+        for family in dict.fromkeys(family for family, _ in members):
+            by_depth = {depth: r.error("train").mean() for (other, depth), r in members.items() if other == family}
+            said.append(f"{family} " + ", ".join(f"{depth} layers {error:.1%}" for depth, error in by_depth.items()))
+        lines.append(f"- {group}, error on the training images after training: {'; '.join(said)}.")
+    verdicts_of = [verdicts.judged(claim, results)[0] for claim in verdicts.CLAIMS]
+    counts = [f"{verdicts_of.count(kind)} {kind}" for kind in verdicts.KINDS]
+    return [*lines, f"- Of {len(verdicts_of)} claims, {', '.join(counts)}: [claims](#claims).", ""]
 
 
 def degradation(results: Results, folder: Path, scale: str) -> list[str]:
@@ -121,8 +135,11 @@ def gradients(results: Results, folder: Path, scale: str) -> list[str]:
             by_layer = one.groupby("layer").gradient.mean()
             first, last = by_layer.iloc[0], by_layer.iloc[-2]
             rows.append((f"{key[0]}-{key[1]}", *key[2:], f"{first:.2g}", f"{last:.2g}", trend(first, last)))
-        lines += ["Norm of the gradient in the first layer's weights and in the last convolution's. *Vanishes* and"]
-        lines += ["*explodes*, on the way from the last layer to the first, by a factor of 100 or more.", ""]
+        lines += [f"Zero is drawn at {figures.TINY:g}. The table has the norms of the gradients in the weights of the"]
+        lines += [
+            "first layer and of the last convolution; *vanishes* and *explodes* mean a factor of 100 or more.",
+            "",
+        ]
         lines += table(
             "network | batch norm | initialisation | first | last | towards the first layer", "l l l r r l", rows
         )

@@ -15,7 +15,7 @@ from scipy import stats
 
 from lineage.results import Result
 
-HOLDS, DOES_NOT_HOLD, NOT_DECIDED = "holds", "does not hold", "not decided"
+KINDS = HOLDS, DOES_NOT_HOLD, NOT_DECIDED = "holds", "does not hold", "not decided"
 
 
 def difference(larger: pd.Series, smaller: pd.Series) -> tuple[float, float, float]:

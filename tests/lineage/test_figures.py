@@ -1,6 +1,5 @@
 import re
 
-import numpy as np
 import pandas as pd
 import pytest
 from conftest import sha256
@@ -30,15 +29,64 @@ def test_plain_is_dashed_residual_solid_and_a_depth_has_its_colour():
     plt.close(figure)
 
 
-@pytest.mark.parametrize("n", [2, 6, 10, 100])
-def test_confusion_counts_are_readable(n):
-    counts = np.eye(n, dtype=int) * 8
-    counts[0, 1] = 2
-    figure = figures.confusion(counts, [f"class_{i}" for i in range(n)], "title")
-    axis = figure.axes[0]
-    assert axis.images[0].get_array()[0, 1] == pytest.approx(20)
-    assert len(axis.texts) == (n + 1 if n <= 10 else 0)
-    assert axis.get_yticklabels()[1].get_text() == "class 1"
+def test_error_by_depth_has_spreads_and_the_marks_of_others():
+    rows = [(f, d, p, d / 10, 0.5) for f in ("plain", "resnet") for d in (20, 56) for p in ("train", "test")]
+    errors = pd.DataFrame(rows, columns=["family", "depth", "part", "mean", "std"])
+    marks = [("by construction", "plain", 56, "train", 2.0), ("He et al. 2015", "resnet", 56, "test", 7.0)]
+    marks = pd.DataFrame(marks, columns=["label", "family", "depth", "part", "error"])
+    figure = figures.by_depth(errors, marks, "title")
+    train, test = figure.axes
+    assert [tick.get_text() for tick in train.get_xticklabels()] == ["20", "56"]
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in train.get_lines()}
+    assert drawn["plain: by construction"] == [2.0]
+    assert [line.get_ydata().tolist() for line in test.get_lines() if line.get_marker() == "*"] == [[7.0]]
+    assert len(train.containers) == 2 and train.containers[0].has_yerr
+    names = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert names == {"plain (ours)", "resnet (ours)", "plain: by construction", "resnet: He et al. 2015"}
+    assert train.get_ylim()[0] == 0 and test.get_ylim()[1] > 7
+    plt.close(figure)
+
+
+def test_gradients_have_a_panel_for_each_network_with_and_without_batch_norm():
+    rows = [
+        (family, depth, name, batch_norm, seed, layer, 0.0 if batch_norm == "no" else 10.0**layer)
+        for family, depth in (("plain", 56), ("resnet", 110))
+        for name in figures.INITIALISATIONS
+        for batch_norm in ("yes", "no")
+        for seed in (0, 1)
+        for layer in (1, 2, 3)
+    ]
+    table = pd.DataFrame(rows, columns=["family", "depth", "initialisation", "batch_norm", "seed", "layer", "gradient"])
+    figure = figures.gradients(table, "title")
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["plain-56", "resnet-110"]
+    assert all(axis.get_yscale() == "log" for axis in figure.axes)
+    assert figure.axes[0].get_lines()[0].get_ydata().tolist() == [10, 100, 1000]
+    assert (figure.axes[2].get_lines()[0].get_ydata() == figures.TINY).all()  # a zero can be seen
+    assert (
+        figure.axes[0].get_lines()[0].get_linestyle() == "--" and figure.axes[1].get_lines()[0].get_linestyle() == "-"
+    )
+    plt.close(figure)
+
+
+def test_inside_deep_and_shallow_networks_share_an_axis():
+    tables = {
+        ("plain", 20): pd.Series([1.0, 2, 3]),
+        ("plain", 56): pd.Series([1.0, 2, 3, 4, 5]),
+        ("resnet", 20): pd.Series([4.0]),
+    }
+    figure = figures.inside(tables, "norm", "place", "title", log=False)
+    plain, resnet = figure.axes
+    assert [line.get_xdata().tolist()[-1] for line in plain.get_lines()] == [100, 100]
+    assert [line.get_label() for line in plain.get_lines()] == ["plain-20", "plain-56"]
+    assert resnet.get_lines()[0].get_xdata() == [50]
+    plt.close(figure)
+
+
+def test_activations_are_labelled_where_they_end():
+    figure = figures.activations({"relu": history(0.3), "tanh": history(0.9)}, "title")
+    (axis,) = figure.axes
+    assert {" relu", " tanh", "25 %"} == {text.get_text() for text in axis.texts}
+    assert axis.get_lines()[0].get_ydata()[0] == pytest.approx(30.5)
     plt.close(figure)
 
 

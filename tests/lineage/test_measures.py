@@ -18,6 +18,21 @@ def test_scores_of_known_logits():
     assert "top5" not in measures.scores(logits[:, :6], labels[:6].expand(6)[:6].repeat(2)[:10])
 
 
+def test_superclasses_are_right_more_often():
+    labels, groups = torch.tensor([0, 1, 2, 3]), torch.tensor([0, 0, 1, 1])
+    logits = torch.eye(4)[[0, 0, 3, 1]]  # right; right superclass, twice; wrong
+    assert measures.scores(logits, labels, groups)["superclass"] == 0.75
+    assert measures.scores(logits, labels, groups)["top1"] == 0.25
+    assert "superclass" not in measures.scores(logits, labels)
+
+
+def test_an_image_and_its_mirror_image_are_weighed_together():
+    labels = torch.tensor([0, 0])
+    plain = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    mirrored = torch.tensor([[0.0, 1.0], [0.0, 0.5]])
+    assert measures.averaged(plain, mirrored, labels) == 0.5
+
+
 def test_predictions_are_probabilities():
     predicted, confidence = measures.predictions(torch.tensor([[0.0, 0.0], [0.0, np.log(3)]]))
     assert predicted[1] == 1

@@ -151,6 +151,7 @@ def test_numbers_in_scientific_notation(tmp_path):
         ("experiments", {}, "params.yaml: experiments: Dictionary should have at least 1 item"),
         ("datasets/signs/archive", [], "params.yaml: datasets.signs.archive: unknown key; allowed are classes"),
         ("datasets/signs/classes", ["1", "1"], "classes: a class stands there twice"),
+        ("datasets/signs/superclasses", {"even": "0 2 4", "odd": "1 3"}, "each class belongs to one of them, unlike 5"),
         ("datasets/signs/sample/sha256", "123", "datasets.signs.sample.sha256: String should match"),
         ("datasets/signs/sample/format", "rar", "Input should be 'contact-sheets' or 'folders'"),
     ],

@@ -1,0 +1,73 @@
+import math
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from lineage import verdicts
+from lineage.verdicts import DOES_NOT_HOLD, HOLDS, NOT_DECIDED
+
+
+def test_welchs_interval_by_its_formula():
+    a, b = pd.Series([27.5, 21.0, 19.0, 23.6, 17.0, 17.9]), pd.Series([27.1, 22.0, 20.8, 23.4])
+    mean, low, high = verdicts.difference(a, b)
+    error = math.sqrt(a.var() / 6 + b.var() / 4)
+    freedom = error**4 / ((a.var() / 6) ** 2 / 5 + (b.var() / 4) ** 2 / 3)
+    assert freedom == pytest.approx(7.95, abs=0.01)
+    quantile = 2.3087  # of Student's t at 0.975 with 7.95 degrees of freedom
+    assert (mean, low, high) == pytest.approx(
+        (a.mean() - b.mean(), mean - quantile * error, mean + quantile * error), abs=1e-3
+    )
+
+
+def test_single_runs_and_runs_that_agree():
+    assert verdicts.difference(pd.Series([9.0]), pd.Series([1.0, 2.0])) == (7.5, -math.inf, math.inf)
+    assert verdicts.difference(pd.Series([4.0, 4.0]), pd.Series([1.0, 1.0])) == (3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ((5, 4, 6), HOLDS),
+        ((0.2, 0.1, 0.29), DOES_NOT_HOLD),  # surely there, and surely too small to matter
+        ((0.2, 0.1, 0.5), NOT_DECIDED),
+        ((5, -1, 11), NOT_DECIDED),
+        ((0, -0.2, 0.2), DOES_NOT_HOLD),
+        ((-5, -6, -4), DOES_NOT_HOLD),
+        ((0, 0, 0), DOES_NOT_HOLD),
+        ((7, -math.inf, math.inf), NOT_DECIDED),
+    ],
+)
+def test_the_rule(found, expected):
+    assert verdicts.verdict(*found, effect=0.3) == expected
+
+
+def test_epochs_to_a_quarter():
+    rows = [
+        (0, 1, 0.5),
+        (0, 2, 0.2),
+        (0, 3, 0.3),
+        (1, 1, 0.25),
+        (1, 2, 0.2),
+        (1, 3, 0.1),
+        (2, 1, 0.9),
+        (2, 2, 0.9),
+        (2, 3, 0.9),
+    ]
+    history = pd.DataFrame(rows, columns=["seed", "epoch", "train_error"])
+    assert verdicts.epochs_to_quarter(SimpleNamespace(history=history)).tolist() == [2, 1, 4]
+
+
+def test_every_claim_names_experiments_that_exist():
+    from conftest import REPOSITORY
+
+    from lineage import params
+
+    known = params.read(REPOSITORY / "params.yaml").experiments
+    for claim in verdicts.CLAIMS:
+        assert {claim.larger, claim.smaller} <= known.keys()
+        assert claim.larger != claim.smaller and claim.effect > 0
+
+
+def test_a_claim_whose_runs_are_missing_is_not_decided():
+    assert verdicts.judged(verdicts.CLAIMS[0], {}) == (NOT_DECIDED, None)
