@@ -120,6 +120,14 @@ def test_a_clear_degradation(workspace, run_script):
     assert len(depth) == 12 and set(depth.series) == {"plain-signs32", "resnet-signs32"}
 
 
+def test_a_longer_training_stands_beside_the_standard_one(workspace, run_script):
+    measured("plain-20-signs32")
+    measured("plain-56-signs32", (0.3, 0.3))
+    measured("plain-56-signs32-long", (0.1, 0.1))
+    text = compared(run_script)
+    assert "(3 epochs → 3 epochs): plain-56 15.00 ± 0.00 → 5.00 ± 0.00." in text
+
+
 def test_no_degradation(workspace, run_script):
     for name in SIGNS:
         measured(name, (0.02, 0.02, 0.021))

@@ -129,7 +129,7 @@ def of(*experiments):
     [
         ("src/lineage/figures.py", {"compare"}),
         ("src/lineage/models/vgg.py", of("vgg16-cifar100")),
-        ("src/lineage/models/resnet.py", of("plain-20-signs32", "resnet-20-signs32")),
+        ("src/lineage/models/resnet.py", of("plain-20-signs32", "resnet-20-signs32") | {"gradients"}),
         ("src/lineage/params.py", set()),
         ("src/sample.py", set()),
         ("data/sample/README.md", set()),

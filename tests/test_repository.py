@@ -76,10 +76,10 @@ def test_every_requirement_is_pinned_and_every_direct_one_is_used():
     lines = [line for line in pinned.splitlines() if line and not line.lstrip().startswith("#")]
     assert all(re.match(r"[a-z0-9.\-]+(\[.+\])?==[^ ]+", line) for line in lines)
     code = "\n".join(path.read_text() for folder in ("src", "tests") for path in (REPOSITORY / folder).rglob("*.py"))
-    names = {"pillow": "PIL", "pyyaml": "yaml", "ruff": None, "dvc": '"dvc"'}
+    names = {"pillow": "PIL", "pyyaml": "yaml", "ruff": None, "ruamel-yaml-clib": None, "dvc": '"dvc"'}
     for line in (REPOSITORY / "requirements.in").read_text().splitlines():
         if line and not line.startswith("#"):
-            name = re.match(r"[a-z0-9\-]+", line)[0]
+            name = re.match(r"[a-z0-9.\-]+", line)[0].replace(".", "-")
             assert f"\n{name}==" in pinned
             module = names.get(name, name)
             assert module is None or re.search(rf"(import|from) {module}\b|{module}", code), name
@@ -97,6 +97,13 @@ def test_every_test_file_has_its_source():
             "test_models.py": "src/lineage/models",
         }
         assert source.is_file() or (REPOSITORY / whole.get(path.name, "nothing")).exists(), path
+
+
+def test_every_source_has_its_test_file():
+    tests = {path.name for path in (REPOSITORY / "tests").rglob("test_*.py")}
+    sources = [path for folder in ("src", "bench") for path in (REPOSITORY / folder).rglob("*.py")]
+    alone = {"__init__.py", "usual.py"}  # tested by test_models.py and test_throughput.py
+    assert {path.name for path in sources if f"test_{path.name}" not in tests} <= alone
 
 
 def test_the_groups_of_the_readme_are_all_experiments_once():

@@ -68,8 +68,8 @@ def in_short(results: Results, folder: Path, scale: str) -> list[str]:
 
 
 def degradation(results: Results, folder: Path, scale: str) -> list[str]:
-    lines = ["## Plain beside residual", ""]
-    for group, members in groups(results.values()).items():
+    lines, everything = ["## Plain beside residual", ""], groups(results.values())
+    for group, members in everything.items():
         histories = {key: result.history for key, result in members.items()}
         drawn = figures.degradation(histories, f"Plain beside residual networks: {group}")
         lines += [f"### {group}", ""]
@@ -79,7 +79,22 @@ def degradation(results: Results, folder: Path, scale: str) -> list[str]:
             for (family, depth), r in members.items()
         ]
         lines += table("network | training error | test error | n | budget", "l r r r l", rows)
+        if longer := everything.get(f"{group}-long"):
+            lines += slow_or_stuck(members, longer)
     return lines if len(lines) > 2 else []
+
+
+def slow_or_stuck(short: dict[tuple[str, int], Result], longer: dict[tuple[str, int], Result]) -> list[str]:
+    """What a longer training does to the training error: how much of the degradation is slow optimisation."""
+    both = {key: (short[key], longer[key]) for key in short if key in longer}
+    said = [
+        f"{family}-{depth} {percent(one.error('train'))} → {percent(two.error('train'))}"
+        for (family, depth), (one, two) in both.items()
+    ]
+    budgets = " → ".join(next(iter(both.values()))[i].budget for i in (0, 1)) if both else ""
+    return (
+        [f"Slow, or stuck? Training error with a longer training ({budgets}): {'; '.join(said)}.", ""] if both else []
+    )
 
 
 def errors_by_depth(results: Results) -> pd.DataFrame:

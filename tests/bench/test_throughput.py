@@ -17,6 +17,7 @@ from lineage.engine import training
 
 sys.path.append(str(REPOSITORY / "bench"))
 import throughput
+import usual
 
 CPU = torch.device("cpu")
 # a network and batches that take milliseconds
@@ -106,10 +107,10 @@ def test_ratios_are_taken_repetition_by_repetition():
 
 def test_the_usual_loop_learns(task):
     small = task(shift=0, flip=False)
-    data, network = torch.utils.data.Subset(throughput.InMemory(small), range(0, 1000, 25)), small.network()
-    optimiser = throughput.USUAL_OPTIMISERS["sgd"](network.parameters(), small.recipe)
+    data, network = torch.utils.data.Subset(usual.InMemory(small), range(0, 1000, 25)), small.network()
+    optimiser = usual.OPTIMISERS["sgd"](network.parameters(), small.recipe)
     loader = DataLoader(data, 8, shuffle=True)
-    epochs = [throughput.usual_epoch(network, loader, optimiser, CPU) for _ in range(12)]
+    epochs = [usual.epoch(network, loader, optimiser, CPU) for _ in range(12)]
     assert epochs[0][0] > 1.5
     assert epochs[-1][0] < epochs[0][0] / 2
     assert epochs[-1][1] > 0.7
@@ -120,26 +121,24 @@ def test_the_usual_loop_learns(task):
 def test_the_usual_loop_sees_what_ours_sees(task, scaling, dataset, classes, size):
     small = task(dataset, classes, shift=0, flip=False, scaling=scaling, input_size=size)
     plain = small.resident(20).plain(0, 20)
-    data = throughput.InMemory(small)
+    data = usual.InMemory(small)
     assert torch.stack([data[i][0] for i in range(20)]).sub(plain).abs().max() < 1e-5
     assert [data[i][1] for i in range(20)] == small.resident(20).labels.tolist()
 
 
 def test_the_usual_augmentation_is_the_recipes(task):
-    crop, flip, *_ = throughput.usual_transforms(task()).transforms
+    crop, flip, *_ = usual.augmentation(task()).transforms
     assert (crop.size, crop.padding) == ((32, 32), 4) and isinstance(flip, transforms.RandomHorizontalFlip)
-    turn, flip, *_ = throughput.usual_transforms(
-        task("signs", 6, shift=8, rotate=15, zoom=0.15, input_size=64)
-    ).transforms
+    turn, flip, *_ = usual.augmentation(task("signs", 6, shift=8, rotate=15, zoom=0.15, input_size=64)).transforms
     assert (turn.degrees, turn.translate, turn.scale) == ([-15, 15], (0.125, 0.125), (0.85, 1.15))
     larger = task(input_size=48)
-    assert throughput.InMemory(larger)[0][0].shape == (3, 48, 48)
+    assert usual.InMemory(larger)[0][0].shape == (3, 48, 48)
 
 
 def test_photographs_are_read_from_disk(task):
     small = task("cats-vs-dogs", 2, shift=12, input_size=224)
     small = dataclasses.replace(small, images=small.images[::40], labels=small.labels[::40])
-    data = throughput.SETS["cats-vs-dogs"](small)
+    data = usual.SETS["cats-vs-dogs"](small)
     assert len(data) == 10 and sorted(set(data.targets)) == [0, 1]
     assert data[0][0].shape == (3, 224, 224)
     files = [path for path, _ in data.samples]

@@ -27,36 +27,6 @@ def deterministic():
     torch.use_deterministic_algorithms(False)
 
 
-def rates(schedule, steps, warm_up=0.25):
-    return [training.learning_rate(schedule, 0.1, warm_up, step, steps) for step in range(steps)]
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3, 7, 100, 450])
-def test_onecycle_reaches_its_peak_exactly_and_ends_low(steps):
-    lr = rates("onecycle", steps)
-    assert max(lr) == 0.1
-    assert min(lr) > 0
-    top = lr.index(0.1)
-    assert lr[: top + 1] == sorted(lr[: top + 1])
-    assert lr[top:] == sorted(lr[top:], reverse=True)
-    if steps >= 100:
-        assert lr[-1] < 0.002
-        assert top == round(steps / 4) - 1
-
-
-def test_warm_up_of_the_others_is_a_tenth():
-    lr = rates("constant", 100, 0.05)
-    assert lr == pytest.approx([0.01] * 5 + [0.1] * 95)
-    lr = rates("steps", 64000, 400 / 64000)
-    assert (lr[0], lr[399], lr[400]) == pytest.approx((0.01, 0.01, 0.1))
-    assert rates("steps", 8, 0)[0] == 0.1
-
-
-def test_steps_fall_where_the_paper_says():
-    lr = rates("steps", 64000, 0)
-    assert (lr[31_999], lr[32_000], lr[47_999], lr[48_000]) == pytest.approx((0.1, 0.01, 0.01, 0.001))
-
-
 def task(n=64):
     """Four classes that differ in colour: anything learns them."""
     generator = torch.Generator().manual_seed(0)
@@ -215,15 +185,6 @@ def test_keep_best_keeps_the_epoch_with_the_lowest_validation_error():
     best = min(range(10), key=lambda i: run.history[i].val_error)
     assert run.kept is run.history[best]
     assert all(torch.equal(tensor, seen[best][name]) for name, tensor in run.weights().items())
-
-
-def test_adam_takes_steps_of_the_learning_rate():
-    net = network()
-    before = [p.detach().clone() for p in net.parameters()]
-    recipe = {"optimiser": "adam", "schedule": "constant", "epochs": 1, "batch_size": 64, "precision": "fp32"}
-    fit(net, Recipe(**BASE | recipe | {"lr": 0.001}))
-    moves = torch.cat([(p - b).abs().ravel() for p, b in zip(net.parameters(), before, strict=True)])
-    assert moves.median().item() == pytest.approx(0.001, rel=0.05)
 
 
 def test_fewer_images_than_a_batch():

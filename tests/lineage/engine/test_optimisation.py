@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from lineage.engine import optimisation
+from lineage.engine.recipe import Recipe
+
+
+def rates(schedule, steps, warm_up=0.25):
+    return [optimisation.learning_rate(schedule, 0.1, warm_up, step, steps) for step in range(steps)]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 100, 450])
+def test_onecycle_reaches_its_peak_exactly_and_ends_low(steps):
+    lr = rates("onecycle", steps)
+    assert max(lr) == 0.1
+    assert min(lr) > 0
+    top = lr.index(0.1)
+    assert lr[: top + 1] == sorted(lr[: top + 1])
+    assert lr[top:] == sorted(lr[top:], reverse=True)
+    if steps >= 100:
+        assert lr[-1] < 0.002
+        assert top == round(steps / 4) - 1
+
+
+def test_warm_up_of_the_others_is_a_tenth():
+    lr = rates("constant", 100, 0.05)
+    assert lr == pytest.approx([0.01] * 5 + [0.1] * 95)
+    lr = rates("steps", 64000, 400 / 64000)
+    assert (lr[0], lr[399], lr[400]) == pytest.approx((0.01, 0.01, 0.1))
+    assert rates("steps", 8, 0)[0] == 0.1
+
+
+def test_steps_fall_where_the_paper_says():
+    lr = rates("steps", 64000, 0)
+    assert (lr[31_999], lr[32_000], lr[47_999], lr[48_000]) == pytest.approx((0.1, 0.01, 0.01, 0.001))
+
+
+RECIPE = {"epochs": 1, "batch_size": 1, "lr": 0.1, "schedule": "constant", "input_size": 8}
+
+
+def moved(steps, **recipe):
+    """Where a weight of 1 with a gradient of 0.5 is after so many steps."""
+    weight = torch.ones(2, 2, requires_grad=True)
+    recipe = Recipe(**RECIPE | recipe)
+    groups = [{"params": [weight], "weight_decay": recipe.weight_decay}]
+    optimiser = optimisation.OPTIMISERS[recipe.optimiser](groups, torch.tensor(recipe.lr), recipe)
+    for _ in range(steps):
+        weight.grad = torch.full((2, 2), 0.5)
+        optimiser.step()
+    return weight[0, 0].item()
+
+
+def test_sgd_by_hand():
+    assert moved(2, momentum=0.0) == pytest.approx(0.9)
+    assert moved(2, nesterov=False) == pytest.approx(1 - 0.05 - 0.1 * (0.9 * 0.5 + 0.5))
+    assert moved(1) == pytest.approx(1 - 0.1 * (0.5 + 0.9 * 0.5))
+    assert moved(1, momentum=0.0, weight_decay=0.2) == pytest.approx(1 - 0.1 * (0.5 + 0.2))
+
+
+def test_adam_takes_steps_of_the_learning_rate():
+    assert moved(3, optimiser="adam", lr=0.001) == pytest.approx(1 - 0.003, abs=1e-6)
