@@ -13,22 +13,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from lineage import cards, report
 from lineage.engine.recipe import read_experiment
 from lineage.errors import Mistake, run
 from lineage.files import write_json, write_text
-from lineage.results import Result, groups, read, twin
+from lineage.report import cards, depth, markdown, page
+from lineage.report.results import Results, groups, read, twin
 
 FIGURES = Path("plots/figures")
 
 
-def summary(results: dict[str, Result]) -> dict[str, float]:
+def summary(results: Results) -> dict[str, float]:
     """The headline numbers, few: test top-1 of each network of the lineage, and what depth does to the training error.
 
     `plain-signs32` is the training error (without augmentation) of the deepest plain network of that group less the
     shallowest one's, as a fraction: above zero, depth hurts. `resnet-signs32` is the same with shortcuts.
     """
-    numbers = {name: results[name].metrics["test_top1"] for name in report.LINEAGE if name in results}
+    numbers = {name: results[name].metrics["test_top1"] for name in page.LINEAGE if name in results}
     for group, members in groups(results.values()).items():
         for family in ("plain", "resnet"):
             by_depth = [result.error("train").mean() for (other, _), result in members.items() if other == family]
@@ -52,15 +52,15 @@ def main() -> None:
     FIGURES.mkdir(parents=True)
     with ProcessPoolExecutor() as pool:
         drawn = pool.map(cards.card, results, [FIGURES] * len(results), [scale] * len(results))
-        text = report.results(results, missing, FIGURES, scale)
+        text = page.results(results, missing, FIGURES, scale)
         lines = [line for card in drawn for line in card]
     write_text(Path("docs/results.md"), "\n".join(text).rstrip() + "\n")
-    write_text(Path("docs/experiments.md"), "\n".join([*report.head("Experiments", scale), *lines]).rstrip() + "\n")
+    write_text(Path("docs/experiments.md"), "\n".join([*markdown.head("Experiments", scale), *lines]).rstrip() + "\n")
     write_json(Path("metrics/summary.json"), summary(results) | {"scale": scale})
     columns = ["series", "seed", "epoch", "train_error", "val_error", "scale"]
     histories = [result.history[columns] for name, result in results.items() if twin(name)]
     write_csv(Path("plots/degradation.csv"), pd.concat(histories) if histories else pd.DataFrame(columns=columns))
-    write_csv(Path("plots/error-by-depth.csv"), report.errors_by_depth(results).assign(scale=scale))
+    write_csv(Path("plots/error-by-depth.csv"), depth.errors_by_depth(results).assign(scale=scale))
     print(
         f"{len(results)} of {len(names)} experiments at scale {scale}: docs/results.md, docs/experiments.md, {FIGURES}"
     )

@@ -128,6 +128,15 @@ def test_a_longer_training_stands_beside_the_standard_one(workspace, run_script)
     assert "(3 epochs → 3 epochs): plain-56 15.00 ± 0.00 → 5.00 ± 0.00." in text
 
 
+def test_float32_stands_beside_bfloat16(workspace, run_script):
+    measured("plain-56-signs32", (0.1, 0.2))
+    measured("fp32-plain-56-signs32", (0.3,))
+    text = compared(run_script)
+    assert "| plain-56-signs32 | test | 2 | 10.00 … 20.00 | 30.00 | no |" in text
+    measured("fp32-plain-56-signs32", (0.15,))
+    assert "| plain-56-signs32 | train | 2 | 5.00 … 10.00 | 7.50 | yes |" in compared(run_script)
+
+
 def test_no_degradation(workspace, run_script):
     for name in SIGNS:
         measured(name, (0.02, 0.02, 0.021))
@@ -163,10 +172,10 @@ def test_gradients_are_judged(workspace, run_script):
     ]
     write_table("gradients", rows)
     text = compared(run_script)
-    assert "| plain-56 | yes | he | 1e+06 | 1 | explodes |" in text
-    assert "| resnet-110 | yes | framework | 1 | 1 | neither |" in text
-    assert "| plain-110 | no | he | 0 | 0 | there is none |" in text
-    assert "| plain-20 | 1 | 0.01 | explodes |" in text  # the trained one, by its table
+    assert "| plain-56 | yes | 1 → 1e+06, *explodes* |" in text
+    assert "| resnet-110 | yes | 1 → 1, neither |" in text
+    assert "| plain-110 | no | 0 → 0, there is none |" in text
+    assert "| plain-20 | 0.01 → 1, *explodes* |" in text  # the trained one, by its table
     assert Path("plots/figures/gradients.svg").is_file()
 
 
@@ -190,6 +199,15 @@ def test_activations(workspace, run_script):
     assert claim(text, "alexnet4-tanh-cifar10", "alexnet4-relu-cifar10") == ("+1.00 (+1.00 … +1.00) epochs", "holds")
     assert claim(text, "alexnet4-sigmoid-cifar10", "alexnet4-relu-cifar10")[0].startswith("+2.00")
     assert "activations.svg" in text
+    assert "multiples of ReLU's: tanh 1.5, sigmoid 2.0." in text
+
+
+def test_a_number_of_an_article_is_judged(workspace, run_script):
+    measured("vgg16-cifar100-32px", (0.24, 0.25, 0.24))
+    text = compared(run_script)
+    assert claim(text, "vgg16-cifar100-32px", "75.0")[1] == "not decided"
+    measured("vgg16-cifar100-32px", (0.24, 0.241, 0.239))
+    assert claim(compared(run_script), "vgg16-cifar100-32px", "75.0")[1] == "holds"
 
 
 def test_a_run_that_diverged_is_marked(workspace, run_script):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from test_compare import measured
 
-from lineage import results
+from lineage.report import results
 
 
 def test_the_name_says_family_depth_and_group():

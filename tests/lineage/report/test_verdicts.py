@@ -1,11 +1,10 @@
 import math
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from lineage import verdicts
-from lineage.verdicts import DOES_NOT_HOLD, HOLDS, NOT_DECIDED
+from lineage.report import verdicts
+from lineage.report.verdicts import DOES_NOT_HOLD, HOLDS, NOT_DECIDED
 
 
 def test_welchs_interval_by_its_formula():
@@ -25,6 +24,14 @@ def test_single_runs_and_runs_that_agree():
     assert verdicts.difference(pd.Series([4.0, 4.0]), pd.Series([1.0, 1.0])) == (3, 3, 3)
 
 
+def test_against_a_number():
+    mean, low, high = verdicts.difference(pd.Series([74.0, 75.0, 76.0]), 73.0)
+    half = 4.3027 / math.sqrt(3)  # Student's t at 0.975 with 2 degrees of freedom
+    assert (mean, low, high) == pytest.approx((2, 2 - half, 2 + half), abs=1e-3)
+    assert verdicts.difference(pd.Series([74.0]), 73.0) == (1, -math.inf, math.inf)
+    assert verdicts.difference(pd.Series([74.0, 74.0]), 73.0) == (1, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
@@ -40,34 +47,3 @@ def test_single_runs_and_runs_that_agree():
 )
 def test_the_rule(found, expected):
     assert verdicts.verdict(*found, effect=0.3) == expected
-
-
-def test_epochs_to_a_quarter():
-    rows = [
-        (0, 1, 0.5),
-        (0, 2, 0.2),
-        (0, 3, 0.3),
-        (1, 1, 0.25),
-        (1, 2, 0.2),
-        (1, 3, 0.1),
-        (2, 1, 0.9),
-        (2, 2, 0.9),
-        (2, 3, 0.9),
-    ]
-    history = pd.DataFrame(rows, columns=["seed", "epoch", "train_error"])
-    assert verdicts.epochs_to_quarter(SimpleNamespace(history=history)).tolist() == [2, 1, 4]
-
-
-def test_every_claim_names_experiments_that_exist():
-    from conftest import REPOSITORY
-
-    from lineage import params
-
-    known = params.read(REPOSITORY / "params.yaml").experiments
-    for claim in verdicts.CLAIMS:
-        assert {claim.larger, claim.smaller} <= known.keys()
-        assert claim.larger != claim.smaller and claim.effect > 0
-
-
-def test_a_claim_whose_runs_are_missing_is_not_decided():
-    assert verdicts.judged(verdicts.CLAIMS[0], {}) == (NOT_DECIDED, None)

@@ -42,6 +42,9 @@ class Result:
         return pd.read_csv(path) if path.is_file() else None
 
 
+Results = dict[str, Result]  # by name: those that have run
+
+
 def read(name: str) -> Result | None:
     """The experiment's results, or None where it has not run by its present recipe."""
     folder = Path("plots/tables", name)

@@ -3,7 +3,7 @@ import re
 from conftest import REPOSITORY
 
 from lineage import params
-from lineage.published import ERRORS, PUBLISHED, SECTIONS
+from lineage.report.published import ANSWERS, ERRORS, PUBLISHED
 
 EXPERIMENTS = params.read(REPOSITORY / "params.yaml").experiments
 
@@ -24,9 +24,9 @@ def test_the_marks_are_those_of_the_table():
 
 
 def test_sections_name_files_and_experiments_that_exist():
-    for _, _, where, experiments in SECTIONS:
+    for _, _, where, experiments in ANSWERS:
         for file in re.findall(r"`([^`]+)`", where):
             assert (REPOSITORY / file).exists(), file
         if "-" in experiments and "…" not in experiments:
             assert set(experiments.split(", ")) <= EXPERIMENTS.keys(), experiments
-    assert {article for article, *_ in SECTIONS} == {"S0", "S1", "S2", "S3"}
+    assert {article for article, *_ in ANSWERS} == {"S0", "S1", "S2", "S3"}

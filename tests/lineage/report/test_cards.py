@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from lineage import cards
+from lineage.report import cards
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import pytest
 from conftest import sha256
 from matplotlib import pyplot as plt
 
-from lineage import figures
+from lineage.report import figures
 
 
 def history(level, seeds=2):

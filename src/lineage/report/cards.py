@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from lineage import pictures
-from lineage.figures import STYLE, from_zero, save
-from lineage.results import Result, read
+from lineage.report.figures import STYLE, from_zero, save
+from lineage.report.results import Result, read
 
 TRAIN, VALIDATION = "#0072B2", "#D55E00"
 FEW = 10  # classes: up to here every cell has its count

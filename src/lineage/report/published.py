@@ -51,7 +51,7 @@ ERRORS = [
 ]
 
 # each section of each article, and where it is answered
-SECTIONS = [
+ANSWERS = [
     ("S0", "AlexNet's eight layers", "`src/lineage/models/alexnet.py`", "alexnet-cats-vs-dogs"),
     ("S0", "VGG16 for small images", "`src/lineage/models/vgg.py`", "vgg16-cifar100, vgg16-cifar100-32px"),
     (

@@ -44,9 +44,10 @@ TINY = 1e-12  # what a logarithmic axis shows of zero
 BANNER = "scale: sample – not results"
 
 
-def from_zero(axis: Axes) -> None:
-    """Begin the vertical axis at zero, and leave room above what is drawn."""
-    axis.set_ylim(0, max(1.06 * axis.dataLim.y1, 1e-9))
+def from_zero(*axes: Axes) -> None:
+    """Begin the vertical axis, which they may share, at zero, and leave room above what is drawn."""
+    for axis in axes:
+        axis.set_ylim(0, max(1e-9, 1.06 * max(a.dataLim.y1 for a in axes)))
 
 
 def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> Figure:
@@ -68,9 +69,9 @@ def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> F
                     axis.fill_between(low.index, low, high, color=style["color"], alpha=0.12, linewidth=0)
             axis.set_xlabel("epoch")
             axis.set_title(name, fontsize=9)
-            from_zero(axis)
             axis.margins(x=0.01)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        from_zero(*axes)
         axes[0].set_ylabel("error in %")
         seeds = {history.seed.nunique() for history in histories.values()}
         n = f"n = {'–'.join(str(s) for s in sorted({min(seeds), max(seeds)}))}"
@@ -160,8 +161,8 @@ def inside(tables: dict[tuple[str, int], pd.Series], label: str, x_label: str, t
             axis.legend(fontsize=8)
             if log:
                 axis.set_yscale("log")
-            else:
-                from_zero(axis)
+        if not log:
+            from_zero(*axes[0])
         axes[0][0].set_ylabel(label)
         figure.suptitle(title, fontsize=10)
         return figure

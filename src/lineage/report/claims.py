@@ -1,42 +1,21 @@
-"""The articles' claims, and what the measurements say of each by one rule.
+"""What the articles claim, and what the measurements say of it."""
 
-A claim says that one experiment exceeds another by some measure, seed by seed. It *holds* where Welch's 95 % interval
-of the difference excludes 0 and the difference reaches the smallest effect that is worth a word; it *does not hold*
-where the whole interval stays below that effect; everything else, runs that are missing or single included, is *not
-decided*.
-"""
-
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
-from scipy import stats
 
-from lineage.results import Result
-
-KINDS = HOLDS, DOES_NOT_HOLD, NOT_DECIDED = "holds", "does not hold", "not decided"
-
-
-def difference(larger: pd.Series, smaller: pd.Series) -> tuple[float, float, float]:
-    """The difference of the means and Welch's 95 % interval of it; an infinite one where a side has a single value."""
-    mean = larger.mean() - smaller.mean()
-    if min(len(larger), len(smaller)) < 2:
-        return mean, -math.inf, math.inf
-    if larger.std() == smaller.std() == 0:  # all seeds agree, and Welch would divide by zero
-        return mean, mean, mean
-    interval = stats.ttest_ind(larger, smaller, equal_var=False).confidence_interval(0.95)
-    return mean, interval.low, interval.high
-
-
-def verdict(mean: float, low: float, high: float, effect: float) -> str:
-    if low > 0 and mean >= effect:
-        return HOLDS
-    return DOES_NOT_HOLD if high < effect else NOT_DECIDED
+from lineage.report import figures, verdicts
+from lineage.report.markdown import Draw, table
+from lineage.report.results import Result, Results
 
 
 def test_error(result: Result) -> pd.Series:
     return 100 * result.error("test")
+
+
+def top1(result: Result) -> pd.Series:
+    return 100 * result.top1("test")
 
 
 def training_error(result: Result) -> pd.Series:
@@ -66,7 +45,7 @@ class Claim:
     article: str
     text: str
     larger: str  # the experiment that the claim gives the larger value
-    smaller: str
+    smaller: str | float  # or a number that the article gives
     measure: Callable[[Result], pd.Series]
     unit: str = "pp"
     effect: float = 0.3  # the smallest difference that is worth a word
@@ -75,6 +54,7 @@ class Claim:
 # article, claim, the experiment with the larger value, the one with the smaller, by what measure
 HURTS = "depth raises the training error of plain networks"
 HELPS = "shortcuts lower the test error"
+REACHES = "VGG16 reaches 75 % on CIFAR-100 after 20 epochs"
 KEEPS = "depth raises the training error of residual networks too"
 CLAIMS = [
     Claim("S0", HURTS, "plain-56-signs32", "plain-20-signs32", training_error),
@@ -103,6 +83,8 @@ CLAIMS = [
         *("S0", "a 3×3 convolution on every shortcut beats the identity"),
         *("residual-vgg-cifar10", "residual-vgg-always-convolved-cifar10", test_error),
     ),
+    Claim("S2", REACHES, "vgg16-cifar100-article", 75.0, top1, effect=0.0),
+    Claim("S2", REACHES, "vgg16-cifar100-32px", 75.0, top1, effect=0.0),
     Claim("S2", "more layers lower the test error", "vgg11-cifar100", "vgg16-cifar100", test_error),
     Claim("S2", "more layers lower the test error", "vgg16-cifar100", "vgg19-cifar100", test_error),
     Claim("S3", "ReLU learns faster than tanh", "alexnet4-tanh-cifar10", "alexnet4-relu-cifar10", *QUARTER),
@@ -113,9 +95,41 @@ CLAIMS = [
 ]
 
 
-def judged(claim: Claim, results: dict[str, Result]) -> tuple[str, tuple[float, float, float] | None]:
-    """The verdict, and the difference with its interval where both experiments have run."""
-    if claim.larger not in results or claim.smaller not in results:
-        return NOT_DECIDED, None
-    found = difference(*(claim.measure(results[name]) for name in (claim.larger, claim.smaller)))
-    return verdict(*found, claim.effect), found
+def judged(claim: Claim, results: Results) -> tuple[str, tuple[float, float, float] | None]:
+    """The verdict, and the difference with its interval where everything has run."""
+    values = [claim.measure(results[name]) if name in results else name for name in (claim.larger, claim.smaller)]
+    if any(isinstance(value, str) for value in values):
+        return verdicts.NOT_DECIDED, None
+    found = verdicts.difference(*values)
+    return verdicts.verdict(*found, claim.effect), found
+
+
+def section(results: Results, draw: Draw) -> list[str]:
+    lines = ["## Claims", "", *verdicts.__doc__.strip().split("\n\n", 1)[1].splitlines(), ""]
+    rows = []
+    for claim in CLAIMS:
+        said, found = judged(claim, results)
+        numbers, n = "–", "–"
+        if found:
+            mean, low, high = found
+            interval = "" if pd.isna(low) or abs(low) == float("inf") else f" ({low:+.2f} … {high:+.2f})"
+            numbers = f"{mean:+.2f}{interval} {claim.unit}"
+            n = " / ".join(
+                str(len(results[name].top1("test"))) for name in (claim.larger, claim.smaller) if name in results
+            )
+        effect = f"{claim.effect:g} {claim.unit}"
+        rows.append((claim.article, claim.text, f"{claim.larger} – {claim.smaller}", numbers, n, effect, f"**{said}**"))
+    header = "article | claim | experiments | difference (95 % interval) | n | worth a word | verdict"
+    lines += table(header, "l l l r l r l", rows)
+    kinds = {name: f"alexnet4-{name}-cifar10" for name in ("relu", "tanh", "sigmoid")}
+    histories = {kind: results[name].history for kind, name in kinds.items() if name in results}
+    if len(histories) > 1:
+        drawn = figures.activations(histories, "One network, three activations: training error, CIFAR-10")
+        lines += draw(drawn, "activations.svg", "training error by epoch and activation")
+        epochs = {kind: epochs_to_quarter(results[kinds[kind]]).mean() for kind in histories}
+        said = [f"{kind} {n / epochs['relu']:.1f}" for kind, n in epochs.items() if kind != "relu" and "relu" in epochs]
+        lines += [
+            f"Epochs to a training error of 25 %, in multiples of ReLU's: {', '.join(said)}. Krizhevsky et al. 2012"
+        ]
+        lines += ["say six for tanh. What an activation costs to compute: `python bench/activations.py`.", ""]
+    return lines

@@ -1,0 +1,36 @@
+"""The report's pages as lines of Markdown."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lineage.report import figures
+
+Draw = Callable[[Figure, str, str], list[str]]  # a figure, its file's name, and what it shows → lines
+
+
+def head(title: str, scale: str) -> list[str]:
+    lines = [f"# {title}", "", "Written by `src/compare.py`; `dvc repro -s compare` writes it again.", ""]
+    if scale != "full":
+        lines += [f"> **scale: {scale}. A run in miniature, to see that everything works: these are not results.**", ""]
+    return lines
+
+
+def table(header: str, align: str, rows: list[tuple]) -> list[str]:
+    """Lines of Markdown; `align` has an l or an r for each column."""
+    rules = " | ".join({"l": "---", "r": "---:"}[side] for side in align.split())
+    return [f"| {header} |", f"| {rules} |", *(f"| {' | '.join(map(str, row))} |" for row in rows), ""]
+
+
+def figure(folder: Path, scale: str, drawn: Figure, name: str, shows: str) -> list[str]:
+    """Save a figure and return the lines that show it on a page of docs/."""
+    figures.save(drawn, folder / name, scale)
+    return [f"![{shows}](../{(folder / name).as_posix()})", ""]
+
+
+def percent(values: pd.Series) -> str:
+    """Fractions as per cent, mean and deviation over the seeds."""
+    spread = f" ± {values.std() * 100:.2f}" if len(values) > 1 else ""
+    return f"{values.mean() * 100:.2f}{spread}"

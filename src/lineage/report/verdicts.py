@@ -1,0 +1,35 @@
+"""One rule for all claims.
+
+A claim says that one experiment exceeds another by some measure, seed by seed. It *holds* where Welch's 95 % interval
+of the difference excludes 0 and the difference reaches the smallest effect that is worth a word; it *does not hold*
+where the whole interval stays below that effect; everything else, runs that are missing or single included, is *not
+decided*.
+"""
+
+import math
+
+import pandas as pd
+from scipy import stats
+
+KINDS = HOLDS, DOES_NOT_HOLD, NOT_DECIDED = "holds", "does not hold", "not decided"
+
+
+def difference(larger: pd.Series, smaller: pd.Series | float) -> tuple[float, float, float]:
+    """The difference of the means and Welch's 95 % interval of it; an infinite one where a side has a single value.
+    Against a plain number, the mean's own interval (Student's).
+    """
+    number = isinstance(smaller, float)
+    mean = larger.mean() - (smaller if number else smaller.mean())
+    if min(len(larger), 2 if number else len(smaller)) < 2:
+        return mean, -math.inf, math.inf
+    if larger.std() == 0 and (number or smaller.std() == 0):  # all seeds agree, and there is nothing to divide by
+        return mean, mean, mean
+    test = stats.ttest_1samp(larger, smaller) if number else stats.ttest_ind(larger, smaller, equal_var=False)
+    interval = test.confidence_interval(0.95)
+    return (mean, interval.low - smaller, interval.high - smaller) if number else (mean, interval.low, interval.high)
+
+
+def verdict(mean: float, low: float, high: float, effect: float) -> str:
+    if low > 0 and mean >= effect:
+        return HOLDS
+    return DOES_NOT_HOLD if high < effect else NOT_DECIDED

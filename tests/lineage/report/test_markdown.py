@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import pyplot as plt
+
+from lineage.report import markdown
+
+
+def test_tables_are_markdown():
+    assert markdown.table("a | b", "l r", [("x", 1)]) == ["| a | b |", "| --- | ---: |", "| x | 1 |", ""]
+
+
+def test_mean_and_deviation_in_per_cent():
+    assert markdown.percent(pd.Series([0.5, 0.52])) == "51.00 ± 1.41"
+    assert markdown.percent(pd.Series([0.5])) == "50.00"
+
+
+def test_a_figure_is_saved_and_shown(workspace):
+    lines = markdown.figure(Path("plots/figures"), "sample", plt.figure(), "a.svg", "what it shows")
+    assert lines == ["![what it shows](../plots/figures/a.svg)", ""]
+    assert "scale: sample" in Path("plots/figures/a.svg").read_text()
+
+
+def test_a_page_says_its_scale():
+    assert markdown.head("Results", "full")[0] == "# Results"
+    assert not any("not results" in line for line in markdown.head("Results", "full"))
+    assert any("not results" in line for line in markdown.head("Results", "sample"))
