@@ -52,10 +52,11 @@ def main() -> None:
     FIGURES.mkdir(parents=True)
     with ProcessPoolExecutor() as pool:
         drawn = pool.map(cards.card, results, [FIGURES] * len(results), [scale] * len(results))
-        text = page.results(results, missing, FIGURES, scale)
-        lines = [line for card in drawn for line in card]
-    write_text(Path("docs/results.md"), "\n".join(text).rstrip() + "\n")
-    write_text(Path("docs/experiments.md"), "\n".join([*markdown.head("Experiments", scale), *lines]).rstrip() + "\n")
+        report = page.results(results, missing, FIGURES, scale)
+        contents = [f"- [{name}](#{name})" for name in results]
+        experiments = [*markdown.head("Experiments", scale), *contents, "", *(line for card in drawn for line in card)]
+    write_text(Path("docs/results.md"), "\n".join(report).rstrip() + "\n")
+    write_text(Path("docs/experiments.md"), "\n".join(experiments).rstrip() + "\n")
     write_json(Path("metrics/summary.json"), summary(results) | {"scale": scale})
     columns = ["series", "seed", "epoch", "train_error", "val_error", "scale"]
     histories = [result.history[columns] for name, result in results.items() if twin(name)]
