@@ -16,7 +16,7 @@ import pandas as pd
 from lineage.engine.recipe import read_experiment
 from lineage.errors import Mistake, run
 from lineage.files import write_json, write_text
-from lineage.report import cards, depth, markdown, page
+from lineage.report import cards, depth, figures, markdown, page
 from lineage.report.results import Results, groups, read, twin
 
 FIGURES = Path("plots/figures")
@@ -25,16 +25,41 @@ FIGURES = Path("plots/figures")
 def summary(results: Results) -> dict[str, float]:
     """The headline numbers, few: test top-1 of each network of the lineage, and what depth does to the training error.
 
-    `plain-signs32` is the training error (without augmentation) of the deepest plain network of that group less the
-    shallowest one's, as a fraction: above zero, depth hurts. `resnet-signs32` is the same with shortcuts.
+    `train_error_by_depth/plain-signs32` is the training error (without augmentation) of the deepest plain network of
+    that group less the shallowest one's, as a fraction: above zero, depth hurts.
     """
-    numbers = {name: results[name].metrics["test_top1"] for name in page.LINEAGE if name in results}
+    numbers = {f"test_top1/{name}": results[name].metrics["test_top1"] for name in page.LINEAGE if name in results}
     for group, members in groups(results.values()).items():
         for family in ("plain", "resnet"):
             by_depth = [result.error("train").mean() for (other, _), result in members.items() if other == family]
             if len(by_depth) > 1:
-                numbers[f"{family}-{group}"] = round(by_depth[-1] - by_depth[0], 6)
+                numbers[f"train_error_by_depth/{family}-{group}"] = round(by_depth[-1] - by_depth[0], 6)
     return numbers
+
+
+def curves(results: Results) -> pd.DataFrame:
+    """For `dvc plots`, one line per epoch, errors in per cent over the seeds. Without any plain and residual twins, of
+    everything that has run.
+    """
+    twins = [(name, twin(name)) for name in results if twin(name)]
+    tables = []
+    for name, (family, layers, group) in twins or [(name, (name, 0, "all")) for name in results]:
+        table = figures.over_seeds(results[name].history, "train_error").add_prefix("train_error_")
+        table["val_error"] = figures.over_seeds(results[name].history, "val_error")["mean"]
+        table.insert(0, "series", name)
+        tables.append(table.assign(group=group, family=family, depth=layers).reset_index())
+    columns = [
+        "series",
+        "group",
+        "family",
+        "depth",
+        "epoch",
+        "train_error_mean",
+        "train_error_min",
+        "train_error_max",
+        "val_error",
+    ]
+    return pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -58,9 +83,7 @@ def main() -> None:
     write_text(Path("docs/results.md"), "\n".join(report).rstrip() + "\n")
     write_text(Path("docs/experiments.md"), "\n".join(experiments).rstrip() + "\n")
     write_json(Path("metrics/summary.json"), summary(results) | {"scale": scale})
-    columns = ["series", "seed", "epoch", "train_error", "val_error", "scale"]
-    histories = [result.history[columns] for name, result in results.items() if twin(name)]
-    write_csv(Path("plots/degradation.csv"), pd.concat(histories) if histories else pd.DataFrame(columns=columns))
+    write_csv(Path("plots/degradation.csv"), curves(results).assign(scale=scale))
     write_csv(Path("plots/error-by-depth.csv"), depth.errors_by_depth(results).assign(scale=scale))
     print(
         f"{len(results)} of {len(names)} experiments at scale {scale}: docs/results.md, docs/experiments.md, {FIGURES}"

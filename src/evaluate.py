@@ -122,6 +122,7 @@ def main() -> None:
             look_inside(network, experiment, device, folder)
             provenance = {key: about[key] for key in PROVENANCE}
     write_table(folder / "scores.csv", rows)
+    provenance |= {"evaluated_on": checkpoint.versions(device, recipe.threads)["device"]}
     provenance |= {"recipe": fingerprint(experiment)}
     provenance |= {key: getattr(recipe, key) for key in ("seeds", "epochs", "iterations", "input_size")}
     write_table(folder / "provenance.csv", [{"key": key, "value": value} for key, value in provenance.items()])

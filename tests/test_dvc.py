@@ -127,7 +127,7 @@ def of(*experiments):
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("src/lineage/figures.py", {"compare"}),
+        ("src/lineage/report/figures.py", {"compare"}),
         ("src/lineage/models/vgg.py", of("vgg16-cifar100")),
         ("src/lineage/models/resnet.py", of("plain-20-signs32", "resnet-20-signs32") | {"gradients"}),
         ("src/lineage/params.py", set()),

@@ -32,8 +32,7 @@ def card(name: str, folder: Path, scale: str) -> list[str]:
     title = f"{name}: the first seed's answers for the test part"
     pages[f"confusion-{name}.png"] = confusion(counts, classes, superclasses, title)
     if len(classes) > FEW:
-        percent = counts.diagonal() / np.maximum(counts.sum(1), 1) * 100
-        pages[f"classes-{name}.svg"] = many_classes(percent, classes, superclasses, title)
+        pages[f"classes-{name}.svg"] = many_classes(shares(counts).diagonal(), classes, superclasses, title)
     if (wrong := result.table("mistakes")) is not None:
         captions = [
             f"{classes[row.actual]}, not\n{classes[row.predicted]} ({row.percent} %)".translate(WORDS)
@@ -66,24 +65,28 @@ def about(result: Result) -> str:
 
 def curves(history: pd.DataFrame, title: str) -> Figure:
     """Loss and error by epoch, each seed a line; `history` as `train` writes it. A seed that diverged ends with a
-    cross.
+    cross. The loss is on a logarithmic axis where it goes through more than two powers of ten.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(7.6, 2.9), layout="constrained")
+        figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.2), layout="constrained")
         for axis, kind, unit in zip(axes, ("loss", "error"), (1, 100), strict=True):
             for part, colour in (("train", TRAIN), ("val", VALIDATION)):
                 for i, (_, line) in enumerate(history.groupby("seed")):
                     values = line[f"{part}_{kind}"] * unit
-                    name = {"train": "training, augmented", "val": "validation"}[part] if i == 0 else None
+                    name = {"train": "training (running average)", "val": "validation"}[part] if i == 0 else None
                     axis.plot(line.epoch, values, color=colour, linewidth=1, alpha=0.8, label=name)
                     if line.train_loss.isna().any():
                         axis.plot(line.epoch.iloc[-1], line[f"val_{kind}"].iloc[-1] * unit, "x", color="black")
             axis.set_xlabel("epoch")
             axis.set_ylabel({"loss": "cross-entropy", "error": "error in %"}[kind])
-            from_zero(axis)
+            low, high = history[[f"train_{kind}", f"val_{kind}"]].stack().agg(["min", "max"])
+            if kind == "loss" and high > 100 * low > 0:
+                axis.set_yscale("log")
+            else:
+                from_zero(axis)
             axis.margins(x=0.01)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes[1].legend(loc="upper right")
+        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         figure.suptitle(f"{title} (n = {history.seed.nunique()}, each seed a line)", fontsize=10)
         return figure
 
@@ -92,22 +95,27 @@ def confusion(counts: np.ndarray, classes: list[str], superclasses: list[str], t
     """A heat map of classes×classes counts, each row as shares of its class. Up to ten classes with the counts, and
     with the accuracy of each class beside it; more are put in the order of their superclasses, a box around each.
     """
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1) * 100
+    percent = shares(counts)
     with plt.rc_context(STYLE | {"axes.grid": False}):
         few = len(classes) <= FEW
         size = (8.2, 4.0) if few else (8.6, 7.4)
         figure = plt.figure(figsize=size, layout="constrained")
         axis, *beside = figure.subplots(1, 2 if few else 1, squeeze=False, width_ratios=[1.35, 1] if few else None)[0]
         order = np.arange(len(classes)) if few else np.argsort(superclasses or classes, kind="stable")
-        image = axis.imshow(shares[np.ix_(order, order)], cmap="Blues", vmin=0, vmax=100)
+        image = axis.imshow(percent[np.ix_(order, order)], cmap="Blues", vmin=0, vmax=100)
+        axis.set_facecolor("#dddddd")  # where a class has no images
         if few:
             names = [name.translate(WORDS) for name in classes]
             axis.set_xticks(range(len(names)), names, rotation=90 if len(names) > 6 else 0, fontsize=8)
             axis.set_yticks(range(len(names)), names, fontsize=8)
-            _write_counts(axis, counts, shares)
-            accuracy(beside[0], shares.diagonal(), names)
+            _write_counts(axis, counts, percent)
+            accuracy(beside[0], percent.diagonal(), names)
         elif superclasses:
             _box(axis, np.array(superclasses)[order])
+        else:
+            names = [classes[i].translate(WORDS) for i in order]
+            axis.set_xticks(range(len(names)), names, rotation=90, fontsize=5)
+            axis.set_yticks(range(len(names)), names, fontsize=5)
         axis.tick_params(length=0)
         axis.set_xlabel("predicted")
         axis.set_ylabel("actual")
@@ -116,9 +124,15 @@ def confusion(counts: np.ndarray, classes: list[str], superclasses: list[str], t
         return figure
 
 
-def _write_counts(axis: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
+def shares(counts: np.ndarray) -> np.ndarray:
+    """Counts as per cent of their row; not a number where it is empty."""
+    images = counts.sum(1, keepdims=True)
+    return 100 * counts / np.where(images == 0, np.nan, images)
+
+
+def _write_counts(axis: Axes, counts: np.ndarray, percent: np.ndarray) -> None:
     for row, column in np.argwhere(counts):
-        colour = "white" if shares[row, column] > 55 else "black"
+        colour = "white" if percent[row, column] > 55 else "black"
         axis.text(column, row, counts[row, column], ha="center", va="center", fontsize=7, color=colour)
 
 
@@ -133,15 +147,15 @@ def _box(axis: Axes, superclasses: np.ndarray) -> None:
 
 
 def accuracy(axis: Axes, percent: np.ndarray, names: list[str]) -> None:
-    """A bar for each class, in the classes' order, with its figure."""
+    """A bar for each class, in the classes' order, with its figure; a dash for a class without images."""
     positions = np.arange(len(names))
     axis.barh(positions, percent, color=TRAIN, height=0.7)
     for position, value in zip(positions, percent, strict=True):
         inside = value > 20
         axis.text(
-            value - 1.5 if inside else value + 1.5,
+            value - 1.5 if inside else np.nan_to_num(value) + 1.5,
             position,
-            f"{value:.0f}",
+            "–" if np.isnan(value) else f"{value:.0f}",
             **{"ha": "right" if inside else "left", "va": "center", "fontsize": 7},
             color="white" if inside else "black",
         )

@@ -34,12 +34,15 @@ STYLE = {
     "svg.hashsalt": "lineage",
     "svg.fonttype": "path",
 }
-# Okabe and Ito's colours, which the colour-blind can tell apart, from light to dark with the depth
-DEPTHS = {18: "#56B4E9", 20: "#56B4E9", 32: "#E69F00", 34: "#D55E00", 44: "#009E73", 56: "#D55E00", 110: "#000000"}
+# from light to dark with the depth: told apart by the colour-blind, and in grey
+DEPTHS = {18: "#fca50a", 20: "#fca50a", 32: "#e65d2f", 34: "#781c6d", 44: "#bb3754", 56: "#781c6d", 110: "#210c4a"}
+OTHER_DEPTH = "#888888"
 DASHES = {"plain": (0, (4, 2)), "resnet": "solid"}
-FAMILIES = {"plain": "#D55E00", "resnet": "#0072B2"}
-INITIALISATIONS = {"he": "#0072B2", "framework": "#E69F00", "normal-0.01": "#009E73"}
-MARKS = {"by construction": "D", "He et al. 2015": "*", "re-runs": "s"}
+FILL = {"plain": "none", "resnet": "full"}  # of the points of a depth
+# Okabe and Ito's, for what is no depth
+KINDS = ["#0072B2", "#E69F00", "#009E73"]
+INITIALISATIONS = dict(zip(["he", "framework", "normal-0.01"], KINDS, strict=True))
+MARKS = {"by construction": "D", "He et al. 2015": "*", "nabla0001": "s", "a-martyn": "^", "weiaicunzai": "v"}
 TINY = 1e-12  # what a logarithmic axis shows of zero
 BANNER = "scale: sample – not results"
 
@@ -52,21 +55,23 @@ def from_zero(*axes: Axes) -> None:
 
 def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> Figure:
     """Training and validation error by epoch (He et al. 2015, Fig. 6): the mean over the seeds, and a band from the
-    least to the most.
+    least to the most, as far as all seeds go; where one diverged, a cross.
 
     `histories` by (family, depth), families `plain` and `resnet`: columns `seed`, `epoch`, `train_error`, `val_error`.
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.6), sharey=True, layout="constrained")
-        panels = (("train_error", "training error (with augmentation)"), ("val_error", "validation error"))
+        panels = (("train_error", "training error (running average)"), ("val_error", "validation error"))
         for axis, (column, name) in zip(axes, panels, strict=True):
             for (family, depth), history in sorted(histories.items()):
-                by_epoch = history.groupby("epoch")[column]
-                style = {"color": DEPTHS.get(depth, "#888888"), "linestyle": DASHES[family]}
-                axis.plot(by_epoch.mean() * 100, label=f"{family}-{depth}", **style)
-                if history.seed.nunique() > 1:
-                    low, high = by_epoch.min() * 100, by_epoch.max() * 100
-                    axis.fill_between(low.index, low, high, color=style["color"], alpha=0.12, linewidth=0)
+                by_epoch = over_seeds(history, column)
+                style = {"color": DEPTHS.get(depth, OTHER_DEPTH), "linestyle": DASHES[family]}
+                axis.plot(by_epoch["mean"], label=f"{family}-{depth}", **style)
+                axis.fill_between(
+                    by_epoch.index, by_epoch["min"], by_epoch["max"], color=style["color"], alpha=0.12, linewidth=0
+                )
+                if by_epoch.index.max() < history.epoch.max() or history.train_loss.isna().any():
+                    axis.plot(by_epoch.index[-1], by_epoch["mean"].iloc[-1], "x", color=style["color"])
             axis.set_xlabel("epoch")
             axis.set_title(name, fontsize=9)
             axis.margins(x=0.01)
@@ -81,27 +86,35 @@ def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> F
         return figure
 
 
-def by_depth(errors: pd.DataFrame, marks: pd.DataFrame, title: str) -> Figure:
-    """Final training and test error over depth, mean ± deviation over the seeds.
+def over_seeds(history: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean, min and max by epoch in per cent, as far as every seed goes."""
+    by_epoch = 100 * history.pivot(index="epoch", columns="seed", values=column).dropna()
+    return pd.DataFrame({how: getattr(by_epoch, how)(axis=1) for how in ("mean", "min", "max")})
 
-    `errors`: family, depth, part (train, test), mean, std, in per cent; `marks`, of others or by construction: label,
-    family, depth, part, error.
+
+def by_depth(errors: pd.DataFrame, marks: pd.DataFrame, title: str) -> Figure:
+    """Final training and test error over depth, mean ± deviation over the seeds; logarithmic above 10 %.
+
+    `errors`: family, depth, part (train, test), mean, std, diverged, in per cent; `marks`, of others or by
+    construction: label, family, depth, part, error.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.6), layout="constrained")
-        for axis, (part, name) in zip(
-            axes, (("train", "training error, clean images"), ("test", "test error")), strict=True
-        ):
+        figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.8), sharey=True, layout="constrained")
+        for axis, (part, name) in zip(axes, (("train", "training error"), ("test", "test error")), strict=True):
             for family, line in errors[errors.part == part].groupby("family"):
-                style = {"color": FAMILIES[family], "linestyle": DASHES[family], "label": f"{family} (ours)"}
-                axis.errorbar(line.depth, line["mean"], line["std"], marker="o", markersize=4, capsize=3, **style)
+                style = {"color": "black", "linestyle": DASHES[family], "fillstyle": FILL[family], "capsize": 3}
+                axis.errorbar(line.depth, line["mean"], line["std"], marker="o", label=f"{family} (ours)", **style)
+                gone = line[line.diverged == "yes"]
+                axis.plot(gone.depth, gone["mean"], "x", color="red", markersize=9)
             for (label, family), points in marks[marks.part == part].groupby(["label", "family"], sort=False):
-                style = {"color": FAMILIES[family], "marker": MARKS[label], "fillstyle": "none", "linestyle": "none"}
-                axis.plot(points.depth, points.error, markersize=7, label=f"{family}: {label}", **style)
+                style = {"color": "#0072B2", "marker": MARKS[label], "fillstyle": FILL[family], "linestyle": "none"}
+                axis.plot(points.depth, points.error, markersize=7, alpha=0.8, label=f"{family}: {label}", **style)
             axis.set_title(name, fontsize=9)
-            axis.set_xticks(sorted(errors.depth.unique()))
+            axis.set_xticks(sorted({*errors.depth, *marks.depth}))
             axis.set_xlabel("depth in layers")
-            from_zero(axis)
+            axis.set_yscale("symlog", linthresh=10)
+            axis.set_yticks([0, 2, 4, 6, 8, 10, 20, 50, 100], [0, 2, 4, 6, 8, 10, 20, 50, 100])
+            axis.set_ylim(-0.3, 110)
         axes[0].set_ylabel("error in %")
         handles = {}
         for axis in axes:
@@ -112,7 +125,7 @@ def by_depth(errors: pd.DataFrame, marks: pd.DataFrame, title: str) -> Figure:
 
 
 def gradients(table: pd.DataFrame, title: str) -> Figure:
-    """The norm of the loss gradient in each layer's weights before training: the mean over the seeds, and a band from
+    """The norm of the loss gradient in each layer's weights before training: the median over the seeds, and a band from
     the least to the most; a panel per network, with batch norm above, without below. `table` as `src/gradients.py`
     writes it.
     """
@@ -126,7 +139,7 @@ def gradients(table: pd.DataFrame, title: str) -> Figure:
                 chosen = table[(table.family == family) & (table.depth == depth) & (table.batch_norm == batch_norm)]
                 for name, colour in INITIALISATIONS.items():
                     values = chosen[chosen.initialisation == name].groupby("layer").gradient
-                    axis.plot(values.mean().clip(lower=TINY), color=colour, label=name, linestyle=DASHES[family])
+                    axis.plot(values.median().clip(lower=TINY), color=colour, label=name, linestyle=DASHES[family])
                     low, high = values.min().clip(lower=TINY), values.max().clip(lower=TINY)
                     axis.fill_between(low.index, low, high, color=colour, alpha=0.15, linewidth=0)
                 axis.set_yscale("log")
@@ -147,23 +160,23 @@ def inside(tables: dict[tuple[str, int], pd.Series], label: str, x_label: str, t
     """
     families = sorted({family for family, _ in tables})
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1, len(families), figsize=(1.6 + 3.8 * len(families), 3.4), sharey=True, layout="constrained", squeeze=False
-        )
+        size = (2.6 + 3.4 * len(families), 3.4)
+        figure, axes = plt.subplots(1, len(families), figsize=size, sharey=True, layout="constrained", squeeze=False)
         for axis, family in zip(axes[0], families, strict=True):
             for depth in sorted(depth for other, depth in tables if other == family):
                 values = tables[family, depth].to_numpy()
-                style = {"color": DEPTHS.get(depth, "#888888"), "linestyle": DASHES[family]}
+                values = np.maximum(values, TINY) if log else values
+                style = {"color": DEPTHS.get(depth, OTHER_DEPTH), "linestyle": DASHES[family]}
                 place = np.linspace(0, 100, len(values)) if len(values) > 1 else [50]
                 axis.plot(place, values, label=f"{family}-{depth}", linewidth=1.2, **style)
             axis.set_xlabel(x_label)
             axis.set_title(family, fontsize=9)
-            axis.legend(fontsize=8)
             if log:
                 axis.set_yscale("log")
         if not log:
             from_zero(*axes[0])
         axes[0][0].set_ylabel(label)
+        figure.legend(loc="outside right center", handlelength=3)
         figure.suptitle(title, fontsize=10)
         return figure
 
@@ -173,22 +186,18 @@ def activations(histories: dict[str, pd.DataFrame], title: str) -> Figure:
     the seeds, and a band from the least to the most.
     """
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-        for (name, history), colour in zip(histories.items(), INITIALISATIONS.values(), strict=False):
-            by_epoch = history.groupby("epoch").train_error
-            mean, low, high = (getattr(by_epoch, how)() * 100 for how in ("mean", "min", "max"))
-            axis.plot(mean, color=colour)
-            axis.fill_between(low.index, low, high, color=colour, alpha=0.15, linewidth=0)
-            axis.annotate(f" {name}", (mean.index[-1], mean.iloc[-1]), color=colour, va="center", annotation_clip=False)
-        axis.axhline(25, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
-        axis.annotate(
-            "25 %", (0, 25), xycoords=("axes fraction", "data"), xytext=(3, 3), textcoords="offset points", fontsize=8
-        )
+        figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
+        for (name, history), colour in zip(histories.items(), KINDS, strict=False):
+            by_epoch = over_seeds(history, "train_error")
+            axis.plot(by_epoch["mean"], color=colour, label=name)
+            axis.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.15, linewidth=0)
+        axis.axhline(25, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)), label="25 %")
         axis.set_xlabel("epoch")
         axis.set_ylabel("training error in %")
         from_zero(axis)
         axis.margins(x=0.01)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(loc="outside right center")
         figure.suptitle(title, fontsize=10)
         return figure
 

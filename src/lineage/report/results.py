@@ -1,6 +1,7 @@
 """What was measured, as the small tables in Git have it: one `Result` per experiment that has run."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,15 @@ class Result:
         return 1 - self.top1(part)
 
     @property
+    def n(self) -> int:
+        """Seeds."""
+        return self.scores.seed.nunique()
+
+    def shown(self, text: str) -> str:
+        """The text, marked where a seed diverged."""
+        return f"{text} (diverged)" if self.metrics["diverged"] else text
+
+    @property
     def budget(self) -> str:
         run = self.provenance
         return f"{run['epochs']} epochs" if run["epochs"] else f"{run['iterations']} steps"
@@ -58,7 +68,9 @@ def read(name: str) -> Result | None:
     if provenance["recipe"] != fingerprint(recipe):
         return None
     labels = read_json(Path("recipes/labels", f"{recipe['dataset']}.json"))
-    frames = {kind: pd.read_csv(path) for kind, path in (tables | {"history": history}).items()}
+    frames = {kind: pd.read_csv(path, dtype={"image": str}) for kind, path in (tables | {"history": history}).items()}
+    if set(frames["history"].scale) != {recipe["scale"]}:
+        return None
     return Result(name, recipe, labels, read_json(metrics), provenance, folder=folder, **frames)
 
 
@@ -70,9 +82,12 @@ def twin(name: str) -> tuple[str, int, str] | None:
     return (found[1], int(found[2]), found[3]) if found else None
 
 
-def groups(results: list[Result]) -> dict[str, dict[tuple[str, int], Result]]:
+Members = dict[tuple[str, int], Result]  # by family and depth
+
+
+def groups(results: Iterable[Result]) -> dict[str, Members]:
     """Every plain-beside-residual comparison, by group, then by family and depth."""
-    found: dict[str, dict[tuple[str, int], Result]] = {}
+    found: dict[str, Members] = {}
     for result in results:
         if key := twin(result.name):
             found.setdefault(key[2], {})[key[:2]] = result

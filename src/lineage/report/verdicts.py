@@ -1,9 +1,9 @@
 """One rule for all claims.
 
-A claim says that one experiment exceeds another by some measure, seed by seed. It *holds* where Welch's 95 % interval
-of the difference excludes 0 and the difference reaches the smallest effect that is worth a word; it *does not hold*
-where the whole interval stays below that effect; everything else, runs that are missing or single included, is *not
-decided*.
+A claim says that one experiment exceeds another by some measure, seed by seed, and by how much at least. It *holds*
+where Welch's 95 % interval of the difference excludes 0 and the difference reaches the smallest effect that is worth a
+word; it *does not hold* where the whole interval stays below that effect. A claim that there is no such difference is
+judged the other way round. Everything else, runs that are missing, single or diverged included, is *not decided*.
 """
 
 import math
@@ -12,9 +12,11 @@ import pandas as pd
 from scipy import stats
 
 KINDS = HOLDS, DOES_NOT_HOLD, NOT_DECIDED = "holds", "does not hold", "not decided"
+OPPOSITE = {HOLDS: DOES_NOT_HOLD, DOES_NOT_HOLD: HOLDS, NOT_DECIDED: NOT_DECIDED}
+Interval = tuple[float, float, float]  # mean, low, high
 
 
-def difference(larger: pd.Series, smaller: pd.Series | float) -> tuple[float, float, float]:
+def difference(larger: pd.Series, smaller: pd.Series | float) -> Interval:
     """The difference of the means and Welch's 95 % interval of it; an infinite one where a side has a single value.
     Against a plain number, the mean's own interval (Student's).
     """

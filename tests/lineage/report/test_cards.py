@@ -33,6 +33,8 @@ def test_curves_have_a_line_for_each_seed_and_a_cross_where_one_diverged():
             assert axis.get_ylim()[0] == 0
         assert figure.axes[1].get_lines()[0].get_ydata()[0] == 50
         assert "n = 2" in figure.get_suptitle()
+    exploded = history().assign(val_loss=[1e8, 1, 1, 1, 1, 1])
+    assert [axis.get_yscale() for axis in cards.curves(exploded, "mine").axes] == ["log", "linear"]
 
 
 @pytest.mark.parametrize("n", [2, 6, 10])
@@ -47,6 +49,19 @@ def test_few_classes_have_counts_and_accuracies(n):
     assert [text.get_text() for text in bars.texts] == ["80", *["100"] * (n - 1)]
 
 
+def test_a_class_without_images_is_no_zero():
+    figure = cards.confusion(np.array([[4, 0], [0, 0]]), ["here", "not"], [], "mine")
+    axis, bars = figure.axes[:2]
+    assert np.isnan(axis.images[0].get_array().filled(np.nan)[1]).all()
+    assert [text.get_text() for text in bars.texts] == ["100", "–"]
+
+
+def test_many_classes_without_superclasses_keep_their_names():
+    names = [f"class_{i:02}" for i in range(11)]
+    axis = cards.confusion(np.eye(11, dtype=int), names[::-1], [], "mine").axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == [name.replace("_", " ") for name in names]
+
+
 def test_many_classes_are_boxed_by_superclass():
     classes = [f"class_{i}" for i in range(100)]
     superclasses = [f"kind_{i % 20:02}" for i in range(100)]
@@ -56,7 +71,7 @@ def test_many_classes_are_boxed_by_superclass():
     assert len(axis.patches) == 20 and not axis.texts
     assert [label.get_text() for label in axis.get_yticklabels()][:2] == ["kind 00", "kind 01"]
     shares = axis.images[0].get_array()
-    rows, columns = np.nonzero(shares)
+    rows, columns = np.nonzero(shares.filled(0))
     assert (rows // 5 == columns // 5).all()  # within the box
     panels = cards.many_classes(counts.diagonal() * 10.0, classes, superclasses, "mine").axes
     names = [label.get_text() for panel in panels for label in panel.get_yticklabels()]

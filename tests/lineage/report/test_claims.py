@@ -1,27 +1,74 @@
+import dataclasses
+import math
 from types import SimpleNamespace
 
 import pandas as pd
+import pytest
 from conftest import REPOSITORY
 
 from lineage import params
 from lineage.report import claims
-from lineage.report.verdicts import NOT_DECIDED
+from lineage.report.verdicts import DOES_NOT_HOLD, HOLDS, NOT_DECIDED
+
+BY_SEED = {0: [0.5, 0.2, 0.3], 1: [0.25, 0.2, 0.1], 2: [0.9, 0.9, 0.9]}  # training errors, epoch by epoch
+
+
+def result(by_seed=BY_SEED, test=(0.1, 0.2), train=(0.0, 0.1), diverged=False):
+    rows = [(seed, epoch, error) for seed, errors in by_seed.items() for epoch, error in enumerate(errors, 1)]
+    history = pd.DataFrame(rows, columns=["seed", "epoch", "train_error"])
+    errors = {"test": pd.Series(test), "train": pd.Series(train)}
+    return SimpleNamespace(
+        history=history,
+        error=errors.get,
+        top1=lambda part: 1 - errors[part],
+        metrics={"diverged": diverged},
+    )
 
 
 def test_epochs_to_a_quarter():
-    rows = [
-        (0, 1, 0.5),
-        (0, 2, 0.2),
-        (0, 3, 0.3),
-        (1, 1, 0.25),
-        (1, 2, 0.2),
-        (1, 3, 0.1),
-        (2, 1, 0.9),
-        (2, 2, 0.9),
-        (2, 3, 0.9),
-    ]
-    history = pd.DataFrame(rows, columns=["seed", "epoch", "train_error"])
-    assert claims.epochs_to_quarter(SimpleNamespace(history=history)).tolist() == [2, 1, 4]
+    assert claims.epochs(result()).tolist() == [2, 1, math.inf]
+    assert claims.log_epochs(result()).tolist() == pytest.approx([math.log(2), 0, math.inf])
+
+
+def test_errors_are_in_per_cent():
+    assert claims.wrong(result()).tolist() == pytest.approx([10, 20])
+    assert claims.train(result()).tolist() == pytest.approx([0, 10])
+    assert claims.gap(result()).tolist() == pytest.approx([10, 10])
+    assert claims.top1(result()).tolist() == pytest.approx([90, 80])
+
+
+HIGHER = claims.Claim("S0", "a exceeds b", "a", "b", claims.wrong)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "said", "opposite"),
+    [
+        ((0.30, 0.31), (0.10, 0.11), HOLDS, DOES_NOT_HOLD),
+        ((0.10, 0.11), (0.30, 0.31), DOES_NOT_HOLD, HOLDS),
+        ((0.10, 0.50), (0.10, 0.20), NOT_DECIDED, NOT_DECIDED),
+    ],
+)
+def test_a_claim_of_a_difference_and_one_of_none(a, b, said, opposite):
+    results = {"a": result(test=a), "b": result(test=b)}
+    assert claims.judged(HIGHER, results)[0] == said
+    assert claims.judged(dataclasses.replace(HIGHER, none=True), results)[0] == opposite
+
+
+def test_what_is_missing_or_diverged_decides_nothing():
+    a, b = result(test=(0.3, 0.31)), result()
+    assert claims.judged(HIGHER, {"a": a}) == (NOT_DECIDED, None)
+    said, found = claims.judged(HIGHER, {"a": result(test=(0.3, 0.31), diverged=True), "b": b})
+    assert said == "not decided (diverged)" and found[0] == pytest.approx(15.5)
+
+
+def test_what_never_happened_is_a_bound():
+    slow, fast = {0: [0.9] * 9, 1: [0.9] * 9}, {0: [0.2] * 9, 1: [0.2] * 9}
+    faster = claims.Claim("S3", "b is faster", "a", "b", claims.epochs, 1.0, "epochs")
+    assert claims.judged(faster, {"a": result(slow), "b": result(fast)}) == (HOLDS, (9, 9, 9))
+    assert claims.judged(faster, {"a": result(fast), "b": result(slow)}) == (NOT_DECIDED, None)
+    twenty = claims.Claim("S3", "20 times", "a", "b", claims.log_epochs, math.log(20), "×")
+    said, found = claims.judged(twenty, {"a": result(slow), "b": result(fast)})
+    assert said == NOT_DECIDED and claims.shown(twenty, found) == "10.00 (10.00 … 10.00) ×"
 
 
 def test_every_claim_names_experiments_that_exist():
@@ -31,5 +78,13 @@ def test_every_claim_names_experiments_that_exist():
         assert claim.larger != claim.smaller and claim.effect >= 0
 
 
-def test_a_claim_whose_runs_are_missing_is_not_decided():
-    assert claims.judged(claims.CLAIMS[0], {}) == (NOT_DECIDED, None)
+def test_each_way_round():
+    """Higher errors are those of the deeper plain, of the plain, and of the shallower residual network."""
+    for claim in claims.CLAIMS:
+        if claim.text in (claims.HURTS[1], claims.KEEPS[1]):
+            assert int(claim.larger.split("-")[1]) > int(claim.smaller.split("-")[1])
+            assert claim.none == (claim.text == claims.KEEPS[1])
+        elif claim.text == claims.HELPS[1]:
+            assert claim.larger.startswith("plain") and claim.smaller.startswith("res")
+        elif claim.text == claims.DEEPER[1]:
+            assert int(claim.larger.split("-")[1]) < int(claim.smaller.split("-")[1])

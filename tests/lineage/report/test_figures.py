@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import pandas as pd
@@ -11,7 +12,7 @@ from lineage.report import figures
 def history(level, seeds=2):
     rows = [(seed, epoch, level / epoch + seed / 100) for seed in range(seeds) for epoch in (1, 2, 3)]
     table = pd.DataFrame(rows, columns=["seed", "epoch", "train_error"])
-    return table.assign(val_error=table.train_error)
+    return table.assign(val_error=table.train_error, train_loss=1.0)
 
 
 HISTORIES = {("plain", 20): history(0.4), ("plain", 56): history(0.8), ("resnet", 20): history(0.3, 1)}
@@ -29,9 +30,29 @@ def test_plain_is_dashed_residual_solid_and_a_depth_has_its_colour():
     plt.close(figure)
 
 
+def test_a_line_ends_where_a_seed_does():
+    diverged = history(0.4)
+    diverged = diverged[(diverged.seed == 0) | (diverged.epoch < 3)]
+    assert figures.over_seeds(diverged, "train_error").index.tolist() == [1, 2]
+    figure = figures.degradation({("plain", 20): diverged}, "title")
+    line, cross = figure.axes[0].get_lines()
+    assert line.get_xdata().tolist() == [1, 2] and cross.get_marker() == "x"
+    plt.close(figure)
+
+
+def test_depths_are_told_apart_in_grey():
+    def luminance(colour):
+        red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    shades = [luminance(figures.DEPTHS[depth]) for depth in (20, 32, 44, 56, 110)]
+    assert all(light - dark > 15 for light, dark in itertools.pairwise(shades))
+
+
 def test_error_by_depth_has_spreads_and_the_marks_of_others():
     rows = [(f, d, p, d / 10, 0.5) for f in ("plain", "resnet") for d in (20, 56) for p in ("train", "test")]
-    errors = pd.DataFrame(rows, columns=["family", "depth", "part", "mean", "std"])
+    errors = pd.DataFrame(rows, columns=["family", "depth", "part", "mean", "std"]).assign(diverged="no")
+    errors.loc[errors.depth == 56, "diverged"] = "yes"
     marks = [("by construction", "plain", 56, "train", 2.0), ("He et al. 2015", "resnet", 56, "test", 7.0)]
     marks = pd.DataFrame(marks, columns=["label", "family", "depth", "part", "error"])
     figure = figures.by_depth(errors, marks, "title")
@@ -40,10 +61,12 @@ def test_error_by_depth_has_spreads_and_the_marks_of_others():
     drawn = {line.get_label(): line.get_ydata().tolist() for line in train.get_lines()}
     assert drawn["plain: by construction"] == [2.0]
     assert [line.get_ydata().tolist() for line in test.get_lines() if line.get_marker() == "*"] == [[7.0]]
+    crosses = [line for line in test.get_lines() if line.get_marker() == "x"]
+    assert [line.get_xdata().tolist() for line in crosses] == [[56], [56]]
     assert len(train.containers) == 2 and train.containers[0].has_yerr
     names = {text.get_text() for text in figure.legends[0].get_texts()}
     assert names == {"plain (ours)", "resnet (ours)", "plain: by construction", "resnet: He et al. 2015"}
-    assert train.get_ylim()[0] == 0 and test.get_ylim()[1] > 7
+    assert train.get_ylim()[0] < 0 and test.get_ylim()[1] > 100
     plt.close(figure)
 
 
@@ -82,10 +105,10 @@ def test_inside_deep_and_shallow_networks_share_an_axis():
     plt.close(figure)
 
 
-def test_activations_are_labelled_where_they_end():
+def test_activations_stand_in_the_legend():
     figure = figures.activations({"relu": history(0.3), "tanh": history(0.9)}, "title")
     (axis,) = figure.axes
-    assert {" relu", " tanh", "25 %"} == {text.get_text() for text in axis.texts}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["relu", "tanh", "25 %"]
     assert axis.get_lines()[0].get_ydata()[0] == pytest.approx(30.5)
     plt.close(figure)
 

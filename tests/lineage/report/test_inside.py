@@ -5,19 +5,27 @@ from lineage.report import inside
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "said"),
+    ("gradients", "said"),
     [
-        (1e3, 1.0, "*explodes*"),
-        (1e-3, 1.0, "*vanishes*"),
-        (0.0, 1.0, "*vanishes*"),
-        (99.0, 1.0, "neither"),
-        (0.0, 0.0, "there is none"),
-        (1.0, 0.0, "*explodes*"),
+        ([500.0, 3.0, 2.0], "2 → 5e+02, *explodes* (greatest in layer 1)"),
+        ([1e-3, 3.0, 1.0], "1 → 0.001, *vanishes* (greatest in layer 2)"),
+        ([2.0, 3.0, 4.0], "4 → 2, keeps (greatest in layer 3)"),
+        ([2e9, 3e9, 4e9], "4e+09 → 2e+09, keeps, *huge* (greatest in layer 3)"),
+        ([2e-9, 3e-9, 4e-9], "4e-09 → 2e-09, keeps, *tiny* (greatest in layer 3)"),
+        ([0.0, 0.0, 1.0], "1 → 0, *vanishes*, *tiny* (greatest in layer 3)"),
+        ([0.0, 0.0, 0.0], "none: 0 in every layer"),
+        ([float("nan"), 1.0, 1.0], "not finite"),
     ],
 )
-def test_where_gradients_go(first, last, said):
-    assert inside.trend(first, last) == said
+def test_the_way_of_a_gradient(gradients, said):
+    assert inside.way(pd.Series(gradients)) == said
 
 
-def test_the_way_of_a_gradient():
-    assert inside.way(pd.Series([500.0, 3.0, 2.0])) == "2 → 5e+02, *explodes*"
+def test_whether_blocks_add_less_with_depth():
+    assert inside.tends_to_zero({20: 0.5}) == []
+    assert inside.tends_to_zero({20: 0.5, 56: 0.3, 110: 0.05})[0] == (
+        "The deeper the network, the less a block adds: 20 layers 0.50, 56 layers 0.30, 110 layers 0.05 of what it "
+        "keeps, in the median block; in the deepest, close to nothing."
+    )
+    said = inside.tends_to_zero({20: 0.5, 56: 0.6})[0]
+    assert said.startswith("Deeper networks' blocks do not add less each") and said.endswith("but not nothing.")
