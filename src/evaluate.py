@@ -108,8 +108,8 @@ def main() -> None:
     rows, diverged, provenance = [], False, {}
     for seed in range(recipe.seeds):
         weights, about = checkpoint.load(Path("models", name, f"seed-{seed}.safetensors"))
-        if any(about[key] != value for key, value in experiment.items()):
-            raise Mistake(f"models/{name} was trained by another recipe: run `dvc repro train@{name}` first")
+        if any(about[key] != value for key, value in experiment.items()) or not about.keys() >= set(PROVENANCE):
+            raise Mistake(f"models/{name} was trained by another recipe or version: run `dvc repro train@{name}` first")
         network = trained(weights, experiment, device)
         diverged |= about["diverged"]
         for part in PARTS:

@@ -7,7 +7,7 @@ from conftest import one_line
 from test_train import experiment, outputs
 
 from lineage import models, pictures
-from lineage.engine import tensors
+from lineage.engine import checkpoint, tensors
 
 
 @pytest.fixture
@@ -111,9 +111,17 @@ def test_a_run_that_diverged_is_measured_and_says_so(workspace, run_script):
 
 def test_weights_of_another_recipe_are_refused(trained, run_script):
     experiment(lr=0.01)
-    assert "models/mine was trained by another recipe" in one_line(run_script("evaluate", "mine"), 2)
+    assert "models/mine was trained by another recipe or version" in one_line(run_script("evaluate", "mine"), 2)
     experiment(scale="sample")
-    assert "models/mine was trained by another recipe" in one_line(run_script("evaluate", "mine"), 2)
+    assert "models/mine was trained by another recipe or version" in one_line(run_script("evaluate", "mine"), 2)
+
+
+def test_weights_of_another_version_are_refused(trained, run_script):
+    path = Path("models/mine/seed-0.safetensors")
+    weights, about = checkpoint.load(path)
+    del about["multiply_adds"]
+    checkpoint.save(path, weights, about)
+    assert "models/mine was trained by another recipe or version" in one_line(run_script("evaluate", "mine"), 2)
 
 
 def test_mistakes_are_one_line(workspace, run_script):

@@ -35,7 +35,7 @@ def card(name: str, folder: Path, scale: str) -> list[str]:
         pages[f"classes-{name}.svg"] = many_classes(shares(counts).diagonal(), classes, superclasses, title)
     if (wrong := result.table("mistakes")) is not None:
         captions = [
-            f"{classes[row.actual]}, not\n{classes[row.predicted]} ({row.percent} %)".translate(WORDS)
+            f"{classes[row.actual]} taken for\n{classes[row.predicted]} ({row.percent} %)".translate(WORDS)
             for row in wrong.itertuples()
         ]
         sheet = mistakes(pictures.read_strip(result.folder / "mistakes.png"), captions, f"{name}: surest mistakes")

@@ -56,7 +56,7 @@ def way(gradients: pd.Series) -> str:
 def blocks(results: Results, draw: Draw) -> list[str]:
     if not (members := groups(results.values()).get("signs32")):
         return []
-    lines = ["Does F(x) tend to zero, as S0 argues? (He et al. 2015, Fig. 7.)", MEASURED, ""]
+    lines = [f"Does F(x) tend to zero, as S0 argues (He et al. 2015, Fig. 7)? {MEASURED}", ""]
     responses = {key: result.layers.response.iloc[:-1] for key, result in members.items()}
     title = "Response of each layer, after batch norm"
     drawn = figures.inside(responses, "deviation of the response", "place of the layer in %", title, log=True)
@@ -82,9 +82,9 @@ def tends_to_zero(by_depth: dict[int, float]) -> list[str]:
     values = list(by_depth.values())
     falls = all(deeper < shallower for shallower, deeper in pairwise(values))
     said = "The deeper the network, the less a block adds" if falls else "Deeper networks' blocks do not add less each"
-    near = "close to nothing" if values[-1] < 0.1 else "but not nothing"
+    near = "close to nothing" if values[-1] < 0.1 else "far from nothing"
     numbers = ", ".join(f"{depth} layers {value:.2f}" for depth, value in by_depth.items())
-    return [f"{said}: {numbers} of what it keeps, in the median block; in the deepest, {near}.", ""]
+    return [f"{said}: {numbers} of what it keeps, in the median block. In the deepest that is {near}.", ""]
 
 
 def precision(results: Results, draw: Draw) -> list[str]:

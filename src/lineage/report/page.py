@@ -41,8 +41,8 @@ def in_short(results: Results, draw: Draw) -> list[str]:
             said.append(f"{family} {', '.join(ends)}")
         lines.append(f"- {group}, error on the training images after training: {'; '.join(said)}.")
     said = [claims.judged(claim, results)[0] for claim in claims.CLAIMS]
-    counts = [f"{sum(one.startswith(kind) for one in said)} {kind}" for kind in verdicts.KINDS]
-    return [*lines, f"- Of {len(said)} claims, {', '.join(counts)}: [claims](#claims).", ""]
+    counts = [f"{kind} {sum(one.startswith(kind) for one in said)}" for kind in verdicts.KINDS]
+    return [*lines, f"- {len(said)} [claims](#claims), by verdict: {', '.join(counts)}.", ""]
 
 
 def beside_the_published(results: Results, missing: list[str], scale: str) -> list[str]:

@@ -25,7 +25,7 @@ def test_whether_blocks_add_less_with_depth():
     assert inside.tends_to_zero({20: 0.5}) == []
     assert inside.tends_to_zero({20: 0.5, 56: 0.3, 110: 0.05})[0] == (
         "The deeper the network, the less a block adds: 20 layers 0.50, 56 layers 0.30, 110 layers 0.05 of what it "
-        "keeps, in the median block; in the deepest, close to nothing."
+        "keeps, in the median block. In the deepest that is close to nothing."
     )
     said = inside.tends_to_zero({20: 0.5, 56: 0.6})[0]
-    assert said.startswith("Deeper networks' blocks do not add less each") and said.endswith("but not nothing.")
+    assert said.startswith("Deeper networks' blocks do not add less each") and said.endswith("far from nothing.")
