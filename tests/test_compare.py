@@ -138,12 +138,12 @@ def test_a_longer_training_stands_beside_the_standard_one(workspace, run_script)
 
 
 def test_float32_stands_beside_bfloat16(workspace, run_script):
-    measured("plain-56-signs32", (0.1, 0.2))
-    measured("fp32-plain-56-signs32", (0.3,))
+    measured("plain-56-signs32", (0.1, 0.11, 0.12))
+    measured("fp32-plain-56-signs32", (0.2,))
     text = compared(run_script)
-    assert "| plain-56-signs32 | test | 2 | 10.00 … 20.00 | 30.00 | no |" in text
+    assert "| plain-56-signs32 | test | 3 | 11.00 ± 1.00 | 6.03 … 15.97 | 20.00 | no |" in text
     measured("fp32-plain-56-signs32", (0.15,))
-    assert "| plain-56-signs32 | train | 2 | 5.00 … 10.00 | 7.50 | yes |" in compared(run_script)
+    assert "| plain-56-signs32 | train | 3 | 5.50 ± 0.50 | 3.02 … 7.98 | 7.50 | yes |" in compared(run_script)
 
 
 def test_a_single_seed_decides_nothing(workspace, run_script):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from lineage.report import figures
 from lineage.report.markdown import Draw, percent, table
@@ -94,9 +95,19 @@ def precision(results: Results, draw: Draw) -> list[str]:
         if (usual := results.get(name.removeprefix("fp32-"))) and usual is not exact:
             for part in ("train", "val", "test"):
                 values, one = usual.error(part), exact.error(part)
-                within = values.min() <= one.mean() <= values.max()
-                ends = f"{100 * values.min():.2f} … {100 * values.max():.2f}"
-                rows.append((usual.name, part, len(values), ends, percent(one), "yes" if within else "no"))
-    header = "experiment | part | n | errors in bfloat16 | error in float32 | within"
-    lines = ["One seed in float32: does its error lie among those of the seeds in bfloat16?", ""]
-    return [*lines, *table(header, "l l r r r l", rows)] if rows else []
+                low, high = one_more(values)
+                within = low <= one.mean() <= high
+                ends = f"{100 * max(0, low):.2f} … {100 * high:.2f}"
+                rows.append(
+                    (usual.name, part, len(values), percent(values), ends, percent(one), "yes" if within else "no")
+                )
+    header = "experiment | part | n | errors in bfloat16 | one more seed would have | error in float32 | within"
+    lines = ["One seed in float32: could it be one more of those in bfloat16 (95 % prediction interval)?", ""]
+    return [*lines, *table(header, "l l r r r r l", rows)] if rows else []
+
+
+def one_more(values: pd.Series) -> tuple[float, float]:
+    """Student's 95 % prediction interval of a further value."""
+    n = len(values)
+    half = stats.t.ppf(0.975, n - 1) * values.std() * (1 + 1 / n) ** 0.5 if n > 1 else np.inf
+    return values.mean() - half, values.mean() + half
