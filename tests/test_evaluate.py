@@ -1,19 +1,33 @@
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import one_line
+from conftest import REPOSITORY, one_line
 from test_train import experiment, outputs
 
 from lineage import models, pictures
 from lineage.engine import checkpoint, tensors
 
 
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A folder with one trained experiment, made once."""
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        experiment()
+        command = [sys.executable, REPOSITORY / "src/train.py", "mine"]
+        assert subprocess.run(command, capture_output=True).returncode == 0
+    return folder
+
+
 @pytest.fixture
-def trained(workspace, run_script):
-    experiment()
-    assert run_script("train", "mine").returncode == 0
+def trained(study, workspace):
+    shutil.copytree(study, workspace, dirs_exist_ok=True)
 
 
 def test_every_seed_and_part_is_measured(trained, run_script):
