@@ -16,7 +16,7 @@ from lineage.options import NETWORKS, Block
 
 # the caps of `scale: sample`: seconds per experiment on two cores, whatever the recipe says
 SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 16, "input_size": 32}  # or the least that the network takes
-SAMPLE_BATCHES = 4  # of images of each part
+SAMPLE_BATCHES = 2  # of images of each part
 
 
 T = TypeVar("T", bound=BaseModel)
