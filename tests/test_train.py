@@ -212,12 +212,13 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run
         try:
             # from within the imports to some epochs on
             process.communicate(timeout=moments.choice((0.5, 3)) + moments.random() * 2.5)
-            break
         except subprocess.TimeoutExpired:
             process.send_signal(moments.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
             process.communicate()
             kills += 1
-    assert kills == 10, f"the run ended after {kills} kills: it should be longer"
+        else:  # a fast machine gets to the end between two kills: once more, from the start
+            assert outputs() == whole
+            shutil.rmtree("models")
     result = run_script("train", "mine")
     assert result.returncode == 0, result.stderr
     assert outputs() == whole
