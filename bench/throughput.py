@@ -57,7 +57,6 @@ FULL = {"cifar10": 45_000, "cifar100": 45_000, "cats-vs-dogs": 20_000}
 PIXELS = 2**28  # bytes that ours gathers its batches from at most: beyond any CPU's cache
 FEWEST = 8  # steps of one measurement
 TRIAL = 4  # the fewest steps of a trial in tuning
-LAYOUTS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 Train = Callable[[int], float]  # train for so many steps, and return the seconds that took
 
 
@@ -88,14 +87,16 @@ class Task:
         torch.manual_seed(0)
         one, size = self.experiment, self.recipe.input_size
         network = models.build(one["model"], one["classes"], size, one["network"])
-        return network.to(self.device, memory_format=LAYOUTS[layout])
+        return network.to(self.device, memory_format=augment.LAYOUTS[layout])
 
     def resident(self, images: int, pad: int = 0) -> augment.Images:
         """So many images on the device, as ours holds them."""
         which = np.arange(images) % len(self.images)
         pixels = torch.from_numpy(self.images[which]).permute(0, 3, 1, 2)
         labels = torch.from_numpy(self.labels[which])
-        return augment.Images(pixels, labels, *self.scaling, self.recipe.input_size, self.device, pad)
+        return augment.Images(
+            pixels, labels, *self.scaling, self.recipe.input_size, self.device, pad, self.recipe.layout
+        )
 
 
 def prepared(experiment: dict, device: torch.device, folder: Path) -> Task:
@@ -146,7 +147,7 @@ def bare(task: Task, option: tuple[str, str, bool]) -> Train:
     """Forward, backward and the fused optimiser on one batch."""
     (precision, layout, graph), recipe = option, task.recipe
     network, batch = task.network(layout).train(), task.resident(recipe.batch_size)
-    inputs = batch.plain(0, len(batch)).contiguous(memory_format=LAYOUTS[layout])
+    inputs = batch.plain(0, len(batch)).contiguous(memory_format=augment.LAYOUTS[layout])
     groups = [{"params": list(network.parameters()), "weight_decay": recipe.weight_decay}]
     optimiser = training.OPTIMISERS[recipe.optimiser](groups, torch.tensor(recipe.lr, device=task.device), recipe)
 
@@ -192,7 +193,7 @@ class Clocked(training.Training):
     def __init__(self, task: Task, images: int) -> None:
         endless = task.recipe.model_copy(update={"epochs": 10**6, "iterations": None})
         pixels, val = task.resident(images, task.recipe.shift), task.resident(1)
-        super().__init__(task.network("NHWC"), pixels, val, endless, seed=0)
+        super().__init__(task.network(task.recipe.layout), pixels, val, endless, seed=0)
         self.clocked(1)  # on CUDA, this captures the step
         step, self._first = self._replay, 0.0
 
@@ -238,7 +239,7 @@ class Way(NamedTuple):
 
 
 def bare_choices(device: torch.device, _: int) -> list[tuple[str, str, bool]]:
-    return list(product(training.DTYPES, LAYOUTS, [False, True] if device.type == "cuda" else [False]))
+    return list(product(training.DTYPES, augment.LAYOUTS, [False, True] if device.type == "cuda" else [False]))
 
 
 WAYS = {

@@ -37,10 +37,10 @@ LARGE = 7  # pixels: kernels that are worth looking at
 
 def trained(weights: dict[str, torch.Tensor], experiment: dict, device: torch.device) -> torch.nn.Module:
     """One seed's network with its weights."""
-    size = experiment["recipe"]["input_size"]
-    network = models.build(experiment["model"], experiment["classes"], size, experiment["network"])
+    recipe = Recipe(**experiment["recipe"])
+    network = models.build(experiment["model"], experiment["classes"], recipe.input_size, experiment["network"])
     network.load_state_dict(weights)
-    return network.to(device, memory_format=torch.channels_last)
+    return network.to(device, memory_format=augment.LAYOUTS[recipe.layout])
 
 
 def score(network: torch.nn.Module, images: augment.Images, precision: str, groups: torch.Tensor | None) -> tuple:

@@ -56,7 +56,7 @@ def train_seed(experiment: dict, images: dict[str, Images], seed: int, folder: P
         network = models.build(experiment["model"], experiment["classes"], recipe.input_size, experiment["network"])
     except ValueError as error:
         raise Mistake(f"{experiment['experiment']}: {error}") from None
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device, memory_format=augment.LAYOUTS[recipe.layout])
     job = training.Training(network, images["train"], images["val"], recipe, seed)
     data = [Path("data/tensors", experiment["dataset"], f"{part}.safetensors") for part in images]
     path = folder / f"seed-{seed}-{checkpoint.key(experiment, data, device, recipe.threads)}.state"

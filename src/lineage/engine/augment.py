@@ -18,6 +18,7 @@ from lineage.engine.recipe import Recipe
 
 # mean and deviation of what `scaling` subtracts and divides by, where it is not the training part's
 SCALINGS = {"symmetric": (0.5, 0.5), "unit": (0.0, 1.0)}
+LAYOUTS = {"NHWC": torch.channels_last, "NCHW": torch.contiguous_format}
 
 
 class Plan(NamedTuple):
@@ -69,23 +70,23 @@ class Images:
         input_size: int,
         device: torch.device,
         pad: int = 0,
+        layout: str = "NHWC",
     ) -> None:
         """`images` are N×3×S×S, uint8; larger than `input_size` they are shrunk once, smaller ones enlarged batch by
-        batch.
+        batch. Batches come in `layout`.
         """
         if input_size < images.shape[2]:
             images = shrink(images, input_size)
         if pad:
             images = torch.cat([F.pad(part.float(), (pad,) * 4, mode="reflect").byte() for part in images.split(1024)])
         self.size, self.pad, self.input_size = images.shape[2] - 2 * pad, pad, input_size
+        self.layout = LAYOUTS[layout]
         self.pixels = images.permute(0, 2, 3, 1).contiguous().to(device)  # N × S+2·pad × S+2·pad × 3
         self.labels = labels.to(device)
         self.mean, self.std = mean.float().to(device), std.float().to(device)
 
     def batch(self, which: Tensor, choices: Plan, cutout: int = 0) -> Tensor:
-        """The images at the positions `which` (B), augmented and normalised: B×3×input_size×input_size, channels
-        last.
-        """
+        """The images at the positions `which` (B), augmented and normalised: B×3×input_size×input_size."""
         line = torch.arange(self.size, device=which.device)
         rows = choices.shift[which, 0, None] + line  # B×S
         mirrored = torch.where(choices.flip[which, None] > 0, self.size - 1 - line, line)
@@ -110,10 +111,10 @@ class Images:
         return ((x.float() / 255 - self.mean) / self.std).permute(0, 3, 1, 2)  # channels last already
 
     def enlarge(self, x: Tensor) -> Tensor:
-        if self.size == self.input_size:
-            return x
-        size = (self.input_size, self.input_size)
-        return F.interpolate(x, size, mode="bilinear", align_corners=False)
+        if self.size < self.input_size:
+            # a channel at a time, which a CPU does three times as fast as three channels pixel by pixel
+            x = F.interpolate(x.contiguous(), (self.input_size,) * 2, mode="bilinear", align_corners=False)
+        return x.contiguous(memory_format=self.layout)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -137,6 +138,7 @@ def load(experiment: dict, parts: Iterable[str], device: torch.device, pad: int 
             recipe.input_size,
             device,
             pad if part == "train" else 0,
+            recipe.layout,
         )
         for part in parts
     }

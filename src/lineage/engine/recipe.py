@@ -60,6 +60,7 @@ class Recipe(BaseModel):
     # these change sums, and with them the last bits of a result
     precision: Literal["bf16", "fp32"] = "bf16"
     threads: Count = 2
+    layout: Literal["NHWC", "NCHW"] = "NHWC"  # in memory; on a CPU, NCHW is faster for wide layers of few pixels
 
     @model_validator(mode="after")
     def _one_budget(self) -> "Recipe":

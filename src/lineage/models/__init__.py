@@ -9,7 +9,6 @@ from importlib import import_module
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 INITIALISATIONS = {
     "relu": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
@@ -50,6 +49,8 @@ def size(network: nn.Module, input_size: int) -> dict[str, int]:
     """`parameters`, the numbers that are trained, and `multiply_adds`, those of the convolutions and linear layers for
     one image, as torch counts them. Leaves the network in evaluation mode.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # loads a compiler: only those who count wait for it
+
     network.eval()
     example = next(network.parameters()).new_zeros(1, 3, input_size, input_size)
     with FlopCounterMode(display=False) as counter:

@@ -124,12 +124,14 @@ def test_a_quarter_turn_turns_the_picture():
 
 
 @pytest.mark.parametrize("size", [4, 8, 16])
-def test_input_size(size):
+@pytest.mark.parametrize("layout", augment.LAYOUTS)
+def test_input_size_and_layout(size, layout):
     pixels = pictures()
-    images = Images(pixels, LABELS, MEAN, STD, size, torch.device("cpu"), pad=1)
+    images = Images(pixels, LABELS, MEAN, STD, size, torch.device("cpu"), 1, layout)
     plan = augment.plan(0, 1, 6, 1, flip=False, rotate=5, zoom=0)
-    assert images.batch(plan.order, plan).shape == (6, 3, size, size)
-    assert images.plain(0, 6).shape == (6, 3, size, size)
+    for batch in images.batch(plan.order, plan), images.plain(0, 6):
+        assert batch.shape == (6, 3, size, size)
+        assert batch.is_contiguous(memory_format=augment.LAYOUTS[layout])
     if size == 4:
         means = pixels.view(6, 3, 4, 2, 4, 2).float().mean((3, 5))
         assert (images.plain(0, 6) - normalised(means)).abs().max() < 0.5 / 255 / 0.2 + 1e-6
