@@ -150,16 +150,23 @@ def test_it_learns(signs, depth, shortcut, stem):
     assert learn(network, signs, 32)[1] < 0.05
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("depth", [44, 56])
-def test_deep_plain_nets_learn_slowly(signs, depth):
+class EqualShares(torch.optim.Optimizer):
+    """A gradient step in which every tensor takes the same share off the loss, lr in all, to first order."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self):
+        tensors, lr = self.param_groups[0]["params"], self.param_groups[0]["lr"]
+        for tensor in tensors:
+            tensor -= lr / len(tensors) * tensor.grad / tensor.grad.square().sum().clamp_min(1e-30)
+
+
+@pytest.mark.parametrize("depth", [44, 56, pytest.param(110, marks=pytest.mark.slow)])
+def test_deep_plain_nets_learn_where_every_layer_gets_its_own_step(signs, depth):
+    # the gradient of plain-110's first layer is ten million times that of its last: under one step size for all, SGD's
+    # or Adam's, its loss stays above 1.2. In He et al. 2015, Figure 6, its error stays above 60 %
     network = build("resnet", 32, 6, depth=depth, shortcut="none")
-    first, last = learn(network, signs, 32, partial(torch.optim.SGD, momentum=0.9), lr=0.02, steps=250, goal=0.8)
+    first, last = learn(network, signs, 32, EqualShares, lr=1.0, steps=300, goal=0.8)  # 11, 12 and some 100 steps
     assert last < first / 2
-
-
-@pytest.mark.slow
-def test_plain_110_hardly_learns(signs):
-    # He et al. 2015, Figure 6: its error stays above 60 %. Its residual twin is through in some ten steps
-    first, last = learn(build("resnet", 32, 6, depth=110, shortcut="none"), signs, 32, steps=150, goal=1.55)
-    assert last < 0.9 * first
