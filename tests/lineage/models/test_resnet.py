@@ -1,5 +1,3 @@
-from functools import partial
-
 import pytest
 import torch
 from test_models import assert_equal, build, count, learn, shapes, stirred, transfer
