@@ -21,7 +21,7 @@ from lineage.files import write_table
 FAMILIES = {"plain": "none", "resnet": "identity"}
 DEPTHS = (56, 110)
 SEEDS = 3
-IMAGES, SIZE = 32, 32
+IMAGES, SIZE, CLASSES = 32, 32, 6  # of SIGNS
 
 
 def main() -> None:
@@ -31,11 +31,11 @@ def main() -> None:
     part = tensors.load("signs", "train", IMAGES)
     arrays = [torch.from_numpy(part[key]) for key in ("images", "labels", "mean", "std")]
     images = augment.Images(*arrays, SIZE, device)
-    x, classes = images.plain(0, IMAGES), 6
+    x = images.plain(0, IMAGES)
     rows = []
     for (family, shortcut), depth in product(FAMILIES.items(), DEPTHS):
         options = {"depth": depth, "shortcut": shortcut, "stem": "cifar"}
-        network = models.build("resnet", classes, SIZE, options)
+        network = models.build("resnet", CLASSES, SIZE, options)
         for initialisation, batch_norm, seed in product(anatomy.INITIALISATIONS, (True, False), range(SEEDS)):
             torch.manual_seed(seed)
             begun = anatomy.initialised(network, initialisation, batch_norm)

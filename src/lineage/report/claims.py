@@ -148,7 +148,8 @@ def section(results: Results, draw: Draw) -> list[str]:
         said, found = judged(claim, results)
         names = [name for name in (claim.larger, claim.smaller) if name in results]
         n = " / ".join(str(len(results[name].top1("test"))) for name in names) if found else "–"
-        worth = f"{math.exp(claim.effect) if claim.unit == '×' else claim.effect:g} {claim.unit}"
+        effect = math.exp(claim.effect) if claim.unit == "×" else claim.effect
+        worth = f"{effect:g} {claim.unit.rstrip('s') if effect == 1 else claim.unit}"
         worth = f"none of {worth}" if claim.none else worth
         pair = f"{claim.larger} – {claim.smaller}"
         rows.append((claim.source, claim.text, pair, shown(claim, found) if found else "–", n, worth, f"**{said}**"))
