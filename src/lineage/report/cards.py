@@ -16,7 +16,7 @@ from lineage import pictures
 from lineage.report.figures import STYLE, from_zero, save
 from lineage.report.results import Result, read
 
-TRAIN, VALIDATION = "#0072B2", "#D55E00"
+TRAIN, VALIDATION = "#08306b", "#E69F00"
 FEW = 10  # classes: up to here every cell has its count
 WORDS = str.maketrans("_", " ")
 

@@ -35,12 +35,12 @@ STYLE = {
     "svg.fonttype": "path",
 }
 # from light to dark with the depth: told apart by the colour-blind, and in grey
-DEPTHS = {18: "#fca50a", 20: "#fca50a", 32: "#e65d2f", 34: "#781c6d", 44: "#bb3754", 56: "#781c6d", 110: "#210c4a"}
+DEPTHS = {18: "#fcb519", 20: "#fcb519", 32: "#f37819", 34: "#a52c60", 44: "#d24644", 56: "#a52c60", 110: "#140b34"}
 OTHER_DEPTH = "#888888"
 DASHES = {"plain": (0, (4, 2)), "resnet": "solid"}
 FILL = {"plain": "none", "resnet": "full"}  # of the points of a depth
-# Okabe and Ito's, for what is no depth
-KINDS = ["#0072B2", "#E69F00", "#009E73"]
+# for what is no depth: told apart in the same way
+KINDS = ["#08306b", "#D55E00", "#7cc4e8"]
 INITIALISATIONS = dict(zip(["he", "framework", "normal-0.01"], KINDS, strict=True))
 MARKS = {"by construction": "D", "He et al. 2015": "*", "nabla0001": "s", "a-martyn": "^", "weiaicunzai": "v"}
 TINY = 1e-12  # what a logarithmic axis shows of zero
