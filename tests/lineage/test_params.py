@@ -139,7 +139,7 @@ def test_numbers_in_scientific_notation(tmp_path):
         ("experiments/plain-20-signs32/depth", 21, "depth: 21 is neither 18, 34 or 50 nor of the form 6n+2"),
         ("recipes/he2015/epochs", 3, "give either epochs or iterations"),
         ("recipes/unused", {"lrr": 3}, "params.yaml: recipes.unused.lrr: unknown key; allowed are"),
-        ("recipes/onecycle/lr", None, "params.yaml: experiments.vgg11-cifar100.lr: Field required"),
+        ("recipes/vgg/lr", None, "params.yaml: experiments.vgg11-cifar100.lr: Field required"),
         ("experiments/vgg16-cifar100/dataset", ["cifar100"], "vgg16-cifar100.dataset: ['cifar100'] is unknown"),
         (
             "experiments/vgg16-cifar100/input_size",
