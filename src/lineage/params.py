@@ -185,7 +185,8 @@ def _checked(kind: type[T], content: object, place: str) -> T:
     except ValidationError as errors:
         first, more = errors.errors()[0], len(errors.errors()) - 1
         where = ".".join([place, *map(str, first["loc"])]).replace(":.", ": ")
-        message = f"{first['msg'].removeprefix('Value error, ')}, not {first['input']!r:.60}"
+        given = "" if first["type"] == "missing" else f", not {first['input']!r:.60}"
+        message = first["msg"].removeprefix("Value error, ") + given
         if first["type"] == "extra_forbidden":
             blocks = [KINDS[key] for key in first["loc"][:-1] if key in KINDS]
             message = f"unknown key; allowed are {', '.join((blocks or [kind])[-1].model_fields)}"

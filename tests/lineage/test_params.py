@@ -139,7 +139,6 @@ def test_numbers_in_scientific_notation(tmp_path):
         ("experiments/plain-20-signs32/depth", 21, "depth: 21 is neither 18, 34 or 50 nor of the form 6n+2"),
         ("recipes/he2015/epochs", 3, "give either epochs or iterations"),
         ("recipes/unused", {"lrr": 3}, "params.yaml: recipes.unused.lrr: unknown key; allowed are"),
-        ("recipes/vgg/lr", None, "params.yaml: experiments.vgg11-cifar100.lr: Field required"),
         ("experiments/vgg16-cifar100/dataset", ["cifar100"], "vgg16-cifar100.dataset: ['cifar100'] is unknown"),
         (
             "experiments/vgg16-cifar100/input_size",
@@ -163,6 +162,12 @@ def test_a_mistake_is_named_in_one_line(tmp_path, key, value, said):
             params.resolve(everything, name)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_missing_key_is_named_without_the_rest(tmp_path):
+    with pytest.raises(Mistake) as error:
+        params.resolve(read(changed("recipes/vgg/lr", None), tmp_path), "vgg11-cifar100")
+    assert str(error.value) == "params.yaml: experiments.vgg11-cifar100.lr: Field required"
 
 
 @pytest.mark.parametrize("text", ["scale: [", "", "- a list", "scale: full", "scale: \udcff"])
