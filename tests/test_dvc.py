@@ -223,8 +223,8 @@ def test_an_override_reaches_the_history_and_fetches_nothing_again(small_study):
             "experiments.vgg16-cifar100.model: 'vit' is unknown; choose one of alexnet, resnet",
         ),
         (
-            ("recipe: onecycle", "recipe: onecicle"),
-            "experiments.vgg16-cifar100.recipe: 'onecicle' is unknown; choose one of",
+            ("recipe: vgg", "recipe: vggg"),
+            "experiments.vgg16-cifar100.recipe: 'vggg' is unknown; choose one of",
         ),
     ],
 )
