@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from test_models import assert_equal, build, count, learn, shapes, stirred, transfer
@@ -146,6 +148,21 @@ def test_a_deeper_net_can_be_the_shallower_one(signs, shortcut):
 def test_it_learns(signs, depth, shortcut, stem):
     network = build("resnet", 32, 6, depth=depth, shortcut=shortcut, stem=stem)
     assert learn(network, signs, 32)[1] < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [44, 56])
+def test_deep_plain_nets_learn_slowly(signs, depth):
+    network = build("resnet", 32, 6, depth=depth, shortcut="none")
+    first, last = learn(network, signs, 32, partial(torch.optim.SGD, momentum=0.9), lr=0.02, steps=250, goal=0.8)
+    assert last < first / 2
+
+
+@pytest.mark.slow
+def test_plain_110_hardly_learns(signs):
+    # He et al. 2015, Figure 6: its error stays above 60 %. Its residual twin is through in some ten steps
+    first, last = learn(build("resnet", 32, 6, depth=110, shortcut="none"), signs, 32, steps=150, goal=1.55)
+    assert last < 0.9 * first
 
 
 class EqualShares(torch.optim.Optimizer):
