@@ -195,7 +195,7 @@ class Clocked(training.Training):
         pixels, val = task.resident(images, task.recipe.shift), task.resident(1)
         super().__init__(task.network(task.recipe.layout), pixels, val, endless, seed=0)
         self.clocked(1)  # on CUDA, this captures the step
-        step, self._first = self._replay, 0.0
+        step, self._first = self._replay or self._step, 0.0
 
         def stamped() -> None:
             self._first = self._first or now(task.device)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import random
 import re
@@ -6,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +74,38 @@ def test_it_trains_every_seed_without_the_test_part_and_twice_alike(workspace, r
     assert len(first) == 4
     assert first["models/mine/seed-0.safetensors"] != first["models/mine/seed-1.safetensors"]
     shutil.rmtree("models")
+    shutil.rmtree("runs")
     run_script("train", "mine")
     assert outputs() == first
+
+
+def test_trained_seeds_stay_until_they_are_recorded(workspace, run_script):
+    """`dvc` may die, or find the disk full, while it takes the outputs over."""
+    experiment()
+    assert "seed 1  epoch" in run_script("train", "mine").stdout
+    whole = outputs()
+    for folder in ("models", "plots", "metrics"):  # as DVC does before it runs a stage
+        shutil.rmtree(folder)
+    again = run_script("train", "mine")
+    assert "seed 0: trained already" in again.stdout and "  epoch " not in again.stdout
+    assert outputs() == whole
+    history = Path("plots/history/mine.csv").read_bytes()
+    Path("dvc.lock").write_text(f"md5: {hashlib.md5(history).hexdigest()}\n")
+    forced = run_script("train", "mine").stdout
+    assert "trained already" not in forced and "seed 1  epoch" in forced
+    assert outputs() == whole
+
+
+def test_a_second_run_beside_the_first_is_refused(workspace, run_script):
+    """Where `dvc` itself was killed, its training goes on without it."""
+    experiment(epochs=500)
+    first = start("mine")
+    after_epochs(first, 1)
+    assert "runs/mine is in use" in one_line(run_script("train", "mine"), 2)
+    first.kill()
+    first.communicate()
+    experiment(epochs=1)
+    assert run_script("train", "mine").returncode == 0
 
 
 def test_the_history_shows_the_learning_rate_in_use(workspace, run_script):
@@ -151,6 +183,7 @@ def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(worksp
     run_script("train", "mine")
     whole = outputs()
     shutil.rmtree("models")
+    shutil.rmtree("runs")
     process = start("mine")
     after_epochs(process, 9)  # seed 0 is through, seed 1 in its midst
     process.kill()
@@ -162,7 +195,6 @@ def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(worksp
     assert re.search(r"seed 1: (resuming at epoch [45] of 6|trained already)", result.stdout)
     assert "seed 0  epoch" not in result.stdout
     assert outputs() == whole
-    assert not list(Path("runs").rglob("*.state"))
 
 
 def test_ctrl_c_is_one_line(workspace):
@@ -176,11 +208,23 @@ def test_ctrl_c_is_one_line(workspace):
     assert "interrupted; the same command goes on" in errors
 
 
+@pytest.mark.parametrize("seconds", [0.3, 1, 2])
+def test_ctrl_c_while_it_starts_is_one_line(workspace, seconds):
+    experiment(epochs=500)
+    process = start("mine")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.strip().splitlines() == [f"{REPOSITORY}/src/train.py: interrupted; the same command goes on"]
+
+
 @pytest.mark.slow
 def test_what_belongs_to_another_recipe_or_is_damaged_is_not_gone_on_with(workspace, run_script):
     experiment(seeds=1, epochs=6)
     run_script("train", "mine")
     whole = outputs()
+    shutil.rmtree("runs")
     process = start("mine")
     after_epochs(process, 2)
     process.kill()
@@ -206,6 +250,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run
     run_script("train", "mine")
     whole = outputs()
     shutil.rmtree("models")
+    shutil.rmtree("runs")
     moments, kills = random.Random(0), 0
     while kills < 10:
         process = start("mine")
@@ -219,6 +264,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run
         else:  # a fast machine gets to the end between two kills: once more, from the start
             assert outputs() == whole
             shutil.rmtree("models")
+            shutil.rmtree("runs")
     result = run_script("train", "mine")
     assert result.returncode == 0, result.stderr
     assert outputs() == whole
@@ -238,4 +284,5 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(workspace, run_script
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, preexec_fn=limit)
     assert "cannot write" in one_line(result, 1)
     assert outputs() == whole
-    assert not list(Path("runs").rglob("*.state")) + list(Path().rglob("*.part"))
+    assert len(list(Path("runs").rglob("*.state"))) == 1  # of the run before
+    assert not list(Path().rglob("*.part"))

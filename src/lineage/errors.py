@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from types import TracebackType
 
 # faults of the disk rather than of the code
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
@@ -55,6 +56,16 @@ def run(main: Callable[[], None]) -> None:
         )
 
 
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Where a script imports this module before those that take seconds, Ctrl-C is one line there, too."""
+    if issubclass(kind, KeyboardInterrupt):
+        os._exit(_say(sys.argv[0], "interrupted; the same command goes on", 130))
+    sys.__excepthook__(kind, error, trace)
+
+
 def _say(name: str, message: str, exit_code: int) -> int:
-    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{name}: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return exit_code
+
+
+sys.excepthook = _uncaught

@@ -5,24 +5,51 @@ import io
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from lineage.errors import Mistake
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to instead of `path`; at the end it takes the place of `path`, after an error it is removed."""
+    """A path to write to, a file or a folder, instead of `path`; at the end it takes the place of `path`, after an
+    error it is removed.
+    """
     temporary = path.with_name(f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove(temporary)
     try:
         yield temporary
+        if temporary.is_dir():  # which replaces no folder that is not empty
+            _remove(path)
         os.replace(temporary, path)
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep a folder to this process as long as it lives, however it ends. Raises `Mistake` where another has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise Mistake(f"{folder} is in use: the same is running already; wait for its end, or stop it") from None
+    with lock:
+        yield
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

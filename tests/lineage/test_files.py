@@ -1,9 +1,14 @@
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
 from lineage import files
+from lineage.errors import Mistake
 
 
 def test_an_error_leaves_the_old_file_and_no_other(workspace):
@@ -20,6 +25,38 @@ def test_a_fault_of_the_disk_names_the_file(workspace):
     with pytest.raises(OSError) as error, files.replacing(Path("results.md")):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert error.value.filename == "results.md"
+
+
+def test_a_folder_is_there_whole_or_not_at_all(workspace):
+    path = Path("models/mine")
+    for name in ("seed-0", "seed-1"):
+        with files.replacing(path) as folder:
+            files.write_text(folder / name, name)
+        assert [file.name for file in path.iterdir()] == [name]  # nothing is left of the one before
+    with pytest.raises(OSError), files.replacing(path) as folder:
+        files.write_text(folder / "seed-0", "half of them")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert (path / "seed-1").read_text() == "seed-1"
+    Path("models/mine.part").mkdir()  # of a process that was killed
+    Path("models/mine.part/seed-9").touch()
+    with files.replacing(path) as folder:
+        files.write_text(folder / "seed-2", "new")
+    assert [file.name for file in Path("models").rglob("*")] == ["mine", "seed-2"]
+
+
+def test_a_folder_is_claimed_by_one_process_at_a_time(workspace):
+    code = "import sys; from pathlib import Path; from lineage.files import claimed\n"
+    code += "with claimed(Path('runs')): print('mine', flush=True); sys.stdin.read()"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as other:
+        assert other.stdout.readline() == b"mine\n"
+        with pytest.raises(Mistake, match="runs is in use"), files.claimed(Path("runs")):
+            raise AssertionError
+        other.kill()
+        other.wait()
+    with files.claimed(Path("runs")):
+        pass
 
 
 def test_json_comes_back(workspace):

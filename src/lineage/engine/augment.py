@@ -113,7 +113,8 @@ class Images:
     def enlarge(self, x: Tensor) -> Tensor:
         if self.size < self.input_size:
             # a channel at a time, which a CPU does three times as fast as three channels pixel by pixel
-            x = F.interpolate(x.contiguous(), (self.input_size,) * 2, mode="bilinear", align_corners=False)
+            # F.interpolate would take it apart on CUDA, for the sake of a backward pass that nobody needs
+            x = torch.ops.aten.upsample_bilinear2d(x.contiguous(), [self.input_size] * 2, False)
         return x.contiguous(memory_format=self.layout)
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from lineage.errors import Failure, Mistake
-from lineage.files import write_bytes
+from lineage.files import read_json, write_bytes, write_json
 
 
 def save(path: Path, weights: dict[str, Tensor], about: dict[str, object]) -> None:
@@ -81,3 +81,22 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, object]] | None
         return None
     state = deserialise(bytes(content[32:]))
     return state, json.loads(bytes(state.pop("about")))
+
+
+def note_complete(runs: Path, states: list[str], history: Path) -> None:
+    """Note the states that a complete run leaves behind, and the MD5 by which dvc.lock will know its history."""
+    md5 = hashlib.md5(history.read_bytes(), usedforsecurity=False).hexdigest()
+    write_json(runs / "complete.json", {"history": md5, "states": states})
+
+
+def forget_recorded(runs: Path) -> None:
+    """Remove the states of a complete run whose outputs dvc.lock has: to run it once more is to train once more. Until
+    then they stay, because a disk may fill up, or a plug be pulled, while DVC takes the outputs over.
+    """
+    noted, lock = runs / "complete.json", Path("dvc.lock")
+    if noted.is_file() and lock.is_file():
+        complete = read_json(noted)
+        if complete["history"] in lock.read_text(encoding="utf-8"):
+            for state in complete["states"]:
+                (runs / state).unlink(missing_ok=True)
+            noted.unlink()

@@ -68,8 +68,12 @@ class Training:
     graph knows its tensors by their addresses.
     """
 
-    def __init__(self, network: nn.Module, train: Images, val: Images, recipe: Recipe, seed: int) -> None:
-        """`network`, as initialised, and the images are on one device."""
+    def __init__(
+        self, network: nn.Module, train: Images, val: Images, recipe: Recipe, seed: int, graph: bool = True
+    ) -> None:
+        """`network`, as initialised, and the images are on one device; without `graph`, a step on CUDA runs as it
+        stands, to the same bits.
+        """
         self.network, self.train, self.val, self.recipe, self.seed = network, train, val, recipe, seed
         self.steps, self.per_epoch = recipe.steps(len(train))
         self.epochs = recipe.epochs_of(len(train))
@@ -88,7 +92,7 @@ class Training:
         self._which = torch.zeros(min(recipe.batch_size, len(train)), dtype=torch.long, device=device)
         self._choices = self._plan(1).to(device)
         self._sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, and of wrong answers
-        self._replay: Callable[[], None] | None = None
+        self._graph, self._replay = graph and device.type == "cuda", None
 
     @property
     def diverged(self) -> bool:
@@ -107,13 +111,16 @@ class Training:
         """The weights of `kept`; of a run that diverged, those from before the epoch in which it did."""
         return self._best or self.result.state_dict()
 
-    def epoch(self) -> Epoch:
-        """Train for one more epoch, validate, and return the new line of `history`.
+    def epoch(self, tick: Callable[[], object] = lambda: None) -> Epoch:
+        """Train for one more epoch, validate, and return the new line of `history`; `tick` is called after each step,
+        for which a GPU has had its orders only.
 
         A loss that is not finite ends the training: the weights go back to where the epoch began.
         """
         number, before = len(self.history) + 1, _copies(self._state())
-        self._replay = self._replay or (self._capture() if self._lr.is_cuda else self._step)
+        if self._graph and not self._replay:
+            self._replay = self._capture()
+        step = self._replay or self._step
         self.network.train()
         torch.manual_seed(epoch_seed(self.seed, number))  # for dropout
         for place, choice in zip(self._choices, self._plan(number), strict=True):
@@ -125,7 +132,8 @@ class Training:
         for i, lr in enumerate(rates):
             self._lr.fill_(lr)
             self._which.copy_(self._choices.order[i * batch_size : (i + 1) * batch_size])
-            self._replay()
+            step()
+            tick()
         loss, wrong = (self._sums / torch.tensor([1, batch_size], device=self._sums.device) / len(rates)).tolist()
         val_loss, val_error = self._validate()
         if not math.isfinite(loss) or not math.isfinite(val_loss):
@@ -137,9 +145,11 @@ class Training:
         return self.history[-1]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """All that `resume` needs, as tensors and as numbers."""
-        best = {f"best/{name}": tensor for name, tensor in self._best.items()}
-        return self._state() | best, {"history": [asdict(line) for line in self.history]}
+        """All that `resume` needs, as tensors and as numbers; of a training that has ended, no optimiser's memory."""
+        state = {f"best/{name}": tensor for name, tensor in self._best.items()} | self._state()
+        if self.finished:
+            state = {name: tensor for name, tensor in state.items() if not name.startswith("optimiser/")}
+        return state, {"history": [asdict(line) for line in self.history]}
 
     def resume(self, state: dict[str, Tensor], about: dict[str, object]) -> None:
         """Go on from what `state` gave, which may come from another process."""

@@ -1,3 +1,4 @@
+import hashlib
 import pickle
 import types
 from pathlib import Path
@@ -85,3 +86,20 @@ def test_the_key_depends_on_the_projects_own_code_that_is_loaded(workspace):
     assert key() == first
     own[1].write_text("a = 2\n")
     assert key() != first
+
+
+def test_states_of_a_complete_run_stay_until_it_is_recorded(workspace):
+    runs, history, lock = Path("runs/mine"), Path("mine.csv"), Path("dvc.lock")
+    checkpoint.forget_recorded(runs)
+    runs.mkdir(parents=True)
+    history.write_text("seed,epoch\n0,1\n")
+    old, other = runs / "seed-0-aaa.state", runs / "seed-0-bbb.state"
+    old.touch(), other.touch()
+    checkpoint.note_complete(runs, [old.name], history)
+    checkpoint.forget_recorded(runs)
+    lock.write_text("md5: 00000000000000000000000000000000\n")
+    checkpoint.forget_recorded(runs)
+    assert old.exists()
+    lock.write_text(f"outs:\n- path: mine.csv\n  md5: {hashlib.md5(history.read_bytes()).hexdigest()}\n")
+    checkpoint.forget_recorded(runs)
+    assert list(runs.iterdir()) == [other]

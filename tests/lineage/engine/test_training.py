@@ -151,11 +151,48 @@ def test_a_run_that_goes_on_elsewhere_ends_with_the_same_bits(recipe, stop):
     while not second.finished:
         second.epoch()
     assert second.history == whole.history
-    ours, theirs = second.state()[0], whole.state()[0]
-    assert ours.keys() == theirs.keys()
+    ours, theirs = second._state(), whole._state()
+    assert ours.keys() == theirs.keys() and not any(name.startswith("optimiser/") for name in second.state()[0])
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     ours, theirs = second.weights(), whole.weights()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_the_state_at_the_end_is_enough_for_the_weights(recipe):
+    whole = begin(network(), Recipe(**BASE | {"epochs": 2} | recipe))
+    while not whole.finished:
+        whole.epoch()
+    second = begin(network(), whole.recipe)
+    second.resume(*whole.state())
+    assert second.finished and second.kept == whole.kept
+    ours, theirs = second.weights(), whole.weights()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_each_step_is_told():
+    steps = []
+    begin(network(), Recipe(**BASE)).epoch(lambda: steps.append(1))
+    assert len(steps) == 8
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_cuda_graph_and_the_step_itself_give_the_same_bits(recipe):
+    device, weights = torch.device("cuda"), []
+    training.prepare(device, 1)
+    recipe = Recipe(**BASE | {"epochs": 2} | recipe)
+    for graph in (True, False):
+        pixels, labels = task()
+        about = torch.full((3,), 0.4), torch.full((3,), 0.3), 8, device
+        images, val = (Images(pixels, labels, *about, pad) for pad in (recipe.shift, 0))
+        net = network().to(device, memory_format=torch.channels_last)
+        run = training.Training(net, images, val, recipe, 0, graph=graph)
+        while not run.finished:
+            run.epoch()
+        weights.append((run.history, run.weights()))
+    (first, ours), (second, theirs) = weights
+    assert first == second and all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_the_average_trails_the_weights():
