@@ -7,6 +7,9 @@ GPU, and takes a second per experiment that has run, less on several cores. Expe
 in params.yaml are named as such, and nothing waits for them.
 """
 
+from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -14,7 +17,6 @@ from pathlib import Path
 import pandas as pd
 
 from lineage.engine.recipe import read_experiment
-from lineage.errors import Mistake, run
 from lineage.files import write_json, write_text
 from lineage.report import cards, depth, figures, markdown, page
 from lineage.report.results import Results, groups, read, twin
@@ -39,11 +41,11 @@ def summary(results: Results) -> dict[str, float]:
 
 def curves(results: Results) -> pd.DataFrame:
     """For `dvc plots`, one line per epoch, errors in per cent over the seeds. Without any plain and residual twins, of
-    everything that has run.
+    everything that has run, each in a panel of its own.
     """
     twins = [(name, twin(name)) for name in results if twin(name)]
     tables = []
-    for name, (family, layers, group) in twins or [(name, (name, 0, "all")) for name in results]:
+    for name, (family, layers, group) in twins or [(name, ("", "", name)) for name in results]:
         table = figures.over_seeds(results[name].history, "train_error").add_prefix("train_error_")
         table["val_error"] = figures.over_seeds(results[name].history, "val_error")["mean"]
         table.insert(0, "series", name)
@@ -77,9 +79,9 @@ def main() -> None:
     FIGURES.mkdir(parents=True)
     with ProcessPoolExecutor() as pool:
         drawn = pool.map(cards.card, results, [FIGURES] * len(results), [scale] * len(results))
-        report = page.results(results, missing, FIGURES, scale)
         contents = [f"- [{name}](#{name})" for name in results]
         experiments = [*markdown.head("Experiments", scale), *contents, "", *(line for card in drawn for line in card)]
+    report = page.results(results, missing, FIGURES, scale)  # which links to what has been drawn
     write_text(Path("docs/results.md"), "\n".join(report).rstrip() + "\n")
     write_text(Path("docs/experiments.md"), "\n".join(experiments).rstrip() + "\n")
     write_json(Path("metrics/summary.json"), summary(results) | {"scale": scale})

@@ -13,6 +13,9 @@ over the seeds), plots/confusion/<experiment>.csv and, in plots/tables/<experime
 - provenance.csv: scale, device, versions, sizes
 """
 
+from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import argparse
 import copy
 import shutil
@@ -25,7 +28,6 @@ import torch
 from lineage import anatomy, measures, models, pictures
 from lineage.engine import augment, checkpoint, tensors, training
 from lineage.engine.recipe import Recipe, fingerprint, read_experiment
-from lineage.errors import Mistake, run
 from lineage.files import read_json, write_json, write_table
 
 PARTS = ("train", "val", "test")
@@ -75,7 +77,7 @@ def write_answers(logits: torch.Tensor, test: dict[str, np.ndarray], shown: dict
     predicted, confidence = measures.predictions(logits)
     names = test["names"].view(f"S{test['names'].shape[1]}").ravel()
     rows = [
-        {"image": n.decode().rsplit(".", 1)[0], "actual": int(a), "predicted": int(p), "percent": round(100 * float(c))}
+        {"image": n.decode().rsplit(".", 1)[0], "actual": int(a), "predicted": int(p), "confidence": float(c)}
         for n, a, p, c in zip(names, test["labels"], predicted, confidence, strict=True)
     ]
     write_table(folder / "predictions.csv", rows)

@@ -7,6 +7,9 @@ measures one batch of SIGNS at 32×32 pixels in each; writes plots/gradients.csv
 layer's weights, for three seeds. Expect half a minute on two CPU cores.
 """
 
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import argparse
 from itertools import product
 from pathlib import Path
@@ -15,7 +18,6 @@ import torch
 
 from lineage import anatomy, models
 from lineage.engine import augment, tensors, training
-from lineage.errors import run
 from lineage.files import write_table
 
 FAMILIES = {"plain": "none", "resnet": "identity"}

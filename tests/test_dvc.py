@@ -1,6 +1,7 @@
 """dvc.yaml: what each stage depends on, and what a change makes stale."""
 
 import ast
+import csv
 import json
 import re
 import shutil
@@ -32,6 +33,32 @@ def modules(path):
             place = REPOSITORY / "src" / name.replace(".", "/")
             found |= {file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
     return found.union(*(modules(file) for file in found))
+
+
+def fields(template):
+    """The columns that a plot's template reads, without those that it makes itself or that DVC adds."""
+    if isinstance(template, list):
+        return set().union(*map(fields, template))
+    if not isinstance(template, dict):
+        return set()
+    named = {template["field"]} if isinstance(template.get("field"), str) else set()
+    return named.union(*map(fields, template.values()))
+
+
+@pytest.mark.parametrize("stage", [name for name, body in BODIES.items() if body.get("plots")])
+def test_the_templates_of_plots_read_columns_that_are_there(stage):
+    for plot in BODIES[stage]["plots"]:
+        ((path, about),) = plot.items()
+        if "template" not in about:
+            continue
+        text = (REPOSITORY / f".dvc/plots/{about['template']}.json").read_text()
+        made = set(re.findall(r'"as": "(\w+)"', text)) | {"rev"}
+        needed = {about["x"], about["y"]} | {field for field in fields(json.loads(text)) if field[0] != "<"} - made
+        recorded = sorted(REPOSITORY.glob(path.replace("${key}", "*")))
+        assert recorded
+        for table in recorded:
+            with table.open() as file:
+                assert needed <= set(next(csv.reader(file))), table
 
 
 @pytest.mark.parametrize("stage", BODIES)

@@ -52,7 +52,7 @@ def test_predictions_and_confusion_are_the_first_seeds(trained, run_script):
     run_script("evaluate", "mine")
     predictions = pd.read_csv("plots/tables/mine/predictions.csv", dtype={"image": str})
     assert predictions.image.tolist() == [f"{i:03}" for i in range(30)]
-    assert predictions.percent.between(0, 100).all()
+    assert predictions.confidence.between(1 / 3, 1).all()
     scores = pd.read_csv("plots/tables/mine/scores.csv").set_index(["seed", "part"])
     assert (predictions.actual == predictions.predicted).mean() == pytest.approx(scores.top1[0, "test"], abs=1e-5)
     confusion = pd.read_csv("plots/confusion/mine.csv")  # by superclass, where there are any
@@ -72,8 +72,8 @@ def test_mistakes_are_the_surest_ones(trained, run_script):
     predictions = pd.read_csv("plots/tables/mine/predictions.csv", dtype={"image": str})
     wrong = predictions[predictions.actual != predictions.predicted]
     assert len(mistakes) == min(12, len(wrong)) > 0
-    assert mistakes.percent.is_monotonic_decreasing
-    assert mistakes.percent.min() >= wrong.percent.nlargest(len(mistakes)).min()
+    assert mistakes.confidence.is_monotonic_decreasing
+    assert mistakes.confidence.min() >= wrong.confidence.nlargest(len(mistakes)).min()
     tiles = pictures.read_strip(Path("plots/tables/mine/mistakes.png"))
     assert (tiles[0] == arrays["images"][int(mistakes.image[0])].transpose(1, 2, 0)).all()
     labels = Path("recipes/labels/grey.json")

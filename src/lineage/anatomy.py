@@ -25,14 +25,16 @@ def layers(network: nn.Module) -> dict[str, nn.Module]:
 
 def gradients(network: nn.Module, x: Tensor, y: Tensor) -> dict[str, tuple[float, float]]:
     """Of each layer, the norm of the loss gradient in its weights, and that of the weights, for one batch as in
-    training, but without dropout. The network stays as it is.
+    training, but without dropout. The network stays as it is. The norms are summed in float64: the squares of small
+    gradients are too small for float32 where they themselves are not.
     """
     network = copy.deepcopy(network).train()
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.eval()
     F.cross_entropy(network(x), y).backward()
-    return {name: (m.weight.grad.norm().item(), m.weight.norm().item()) for name, m in layers(network).items()}
+    found = {name: module.weight for name, module in layers(network).items()}
+    return {name: (w.grad.double().norm().item(), w.detach().double().norm().item()) for name, w in found.items()}
 
 
 @torch.no_grad()

@@ -42,6 +42,13 @@ def test_gradients_are_those_of_a_training_step_and_leave_no_trace():
         assert weight == pytest.approx(module.weight.norm().item(), rel=1e-6)
 
 
+def test_gradients_whose_squares_are_too_small_for_float32_are_not_zero():
+    torch.manual_seed(0)
+    network = anatomy.initialised(build(depth=56, shortcut="none", stem="cifar"), "framework", batch_norm=False)
+    norms = [gradient for gradient, _ in anatomy.gradients(network, *images()).values()]
+    assert 0 < min(norms) < 1e-20
+
+
 def test_gradients_are_without_dropout():
     network, (x, y) = build("vgg", depth=11, head="mean", dropout=0.9), images()
     assert anatomy.gradients(network, x, y) == anatomy.gradients(network, x, y)

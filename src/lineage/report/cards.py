@@ -35,10 +35,14 @@ def card(name: str, folder: Path, scale: str) -> list[str]:
         pages[f"classes-{name}.svg"] = many_classes(shares(counts).diagonal(), classes, superclasses, title)
     if (wrong := result.table("mistakes")) is not None:
         captions = [
-            f"{classes[row.actual]} taken for\n{classes[row.predicted]} ({row.percent} %)".translate(WORDS)
+            f"{classes[row.actual]} taken for\n{classes[row.predicted]} ({100 * row.confidence:.4g} %)".translate(WORDS)
             for row in wrong.itertuples()
         ]
-        sheet = mistakes(pictures.read_strip(result.folder / "mistakes.png"), captions, f"{name}: surest mistakes")
+        sheet = mistakes(
+            pictures.read_strip(result.folder / "mistakes.png"),
+            captions,
+            f"{name}: the first seed's surest mistakes on the test part",
+        )
         pages[f"mistakes-{name}.png"] = sheet
     if (result.folder / "filters.png").is_file():
         tiles = pictures.read_strip(result.folder / "filters.png")

@@ -5,8 +5,11 @@ import pandas as pd
 from lineage.report import figures
 from lineage.report.markdown import Draw, percent, table
 from lineage.report.published import reported
-from lineage.report.results import Members, Results, groups
+from lineage.report.results import Members, Results, groups, twin
 
+PANELS = """\
+The panel on the right has the validation part, because the test part is read once, after training; its errors are in
+the tables."""
 CONSTRUCTION = """\
 Errors above 10 % are drawn on a logarithmic axis; figures of others are as they report them. *By construction* (He et
 al. 2015, section 1): the shallowest plain network with further layers that hand on what they are given is a deeper one
@@ -27,28 +30,36 @@ def degradation(results: Results, draw: Draw) -> list[str]:
         lines += table("network | training error | test error | n | budget", "l r r r l", rows)
         if longer := everything.get(f"{group}-long"):
             lines += slow_or_stuck(members, longer)
-    return lines
+    return [*PANELS.splitlines(), "", *lines] if lines else []
 
 
 def slow_or_stuck(short: Members, longer: Members) -> list[str]:
-    """What a longer training does to the training error: how much of the degradation is slow optimisation."""
-    both = {key: (short[key], longer[key]) for key in short if key in longer}
-    plain = {depth: pair for (family, depth), pair in both.items() if family == "plain"}
-    if not plain:
+    """What a longer training does to the errors of plain networks: how much of what a deeper one loses to the
+    shallowest, on the training images, is slow optimisation.
+    """
+    both = {depth: (r, longer[family, depth]) for (family, depth), r in short.items() if (family, depth) in longer}
+    both = {depth: pair for depth, pair in both.items() if twin(pair[0].name)[0] == "plain"}
+    if not both:
         return []
-    budgets = " → ".join(result.budget for result in next(iter(plain.values())))
-    said = []
-    for depth, pair in plain.items():
+    shallowest, rows = min(both), []
+    base = [100 * result.error("train").mean() for result in both[shallowest]]
+    for depth, pair in both.items():
         chance = 100 * (1 - 1 / len(pair[0].labels["classes"]))
-        before, after = (100 * result.error("train").mean() for result in pair)
-        if before < 0.3:
-            what = "no degradation to mend"
-        elif after > 0.9 * chance:
+        errors = [100 * result.error("train").mean() for result in pair]
+        before, after = (error - least for error, least in zip(errors, base, strict=True))
+        if depth == shallowest:
+            what = "–"
+        elif before < 0.3:
+            what = "nothing is lost"
+        elif errors[1] > 0.9 * chance:
             what = f"stuck: guessing is wrong in {chance:.0f} %"
         else:
-            what = f"{max(0, 100 * (1 - after / before)):.0f} % of it was slow optimisation"
-        said.append(f"plain-{depth} {' → '.join(percent(result.error('train')) for result in pair)} ({what})")
-    return [f"Slow, or stuck? Training error with a longer training ({budgets}): {'; '.join(said)}.", ""]
+            what = f"{min(100, max(0, 100 * (1 - after / before))):.0f} % was slow optimisation"
+        ways = (" → ".join(percent(result.error(part)) for result in pair) for part in ("train", "test"))
+        rows.append((f"plain-{depth}", *ways, what))
+    budgets = " → ".join(result.budget for result in both[shallowest])
+    header = f"{budgets} | training error | test error | of what it loses to plain-{shallowest} in training"
+    return ["Slow, or stuck? With a longer training:", "", *table(header, "l r r l", rows)]
 
 
 def errors_by_depth(results: Results) -> pd.DataFrame:

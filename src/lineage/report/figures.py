@@ -43,7 +43,7 @@ FILL = {"plain": "none", "resnet": "full"}  # of the points of a depth
 KINDS = ["#08306b", "#D55E00", "#7cc4e8"]
 INITIALISATIONS = dict(zip(["he", "framework", "normal-0.01"], KINDS, strict=True))
 MARKS = {"by construction": "D", "He et al. 2015": "*", "nabla0001": "s", "a-martyn": "^", "weiaicunzai": "v"}
-TINY = 1e-12  # what a logarithmic axis shows of zero
+TINY = 1e-30  # what a logarithmic axis shows of zero
 BANNER = "scale: sample – not results"
 
 
@@ -154,14 +154,16 @@ def gradients(table: pd.DataFrame, title: str) -> Figure:
         return figure
 
 
-def inside(tables: dict[tuple[str, int], pd.Series], label: str, x_label: str, title: str, log: bool) -> Figure:
+def inside(
+    tables: dict[tuple[str, int], pd.Series], label: str, x_label: str, title: str, log: bool, share: bool = True
+) -> Figure:
     """A value for each layer or block, a line for each network, by (family, depth); networks of different depth share
-    the axis from the first layer to the last.
+    the axis from the first layer to the last, and the families the one of values, unless `share` is false.
     """
     families = sorted({family for family, _ in tables})
     with plt.rc_context(STYLE):
         size = (2.6 + 3.4 * len(families), 3.4)
-        figure, axes = plt.subplots(1, len(families), figsize=size, sharey=True, layout="constrained", squeeze=False)
+        figure, axes = plt.subplots(1, len(families), figsize=size, sharey=share, layout="constrained", squeeze=False)
         for axis, family in zip(axes[0], families, strict=True):
             for depth in sorted(depth for other, depth in tables if other == family):
                 values = tables[family, depth].to_numpy()

@@ -9,13 +9,22 @@ from scipy import stats
 
 from lineage.report import figures
 from lineage.report.markdown import Draw, percent, table
-from lineage.report.results import Results, groups
+from lineage.report.results import Members, Results, groups
 
 GRADIENTS = f"""\
-Norms of the gradients in the layers' weights; zero is drawn at {figures.TINY:g}. The tables have the last
+Norms of the gradients in the layers' weights, in float32; zero is drawn at {figures.TINY:g}. The tables have the last
 convolution's → the first layer's, and the layer where it is greatest. *Explodes* and *vanishes*: by a factor of 100 or
 more on that way back; *huge* and *tiny*: the median layer's is above 1000, or below a millionth."""
+AFTER = """\
+Before a batch norm the size of a layer's weights W changes nothing but its gradient, which goes with 1/‖W‖. What a
+step turns the weights by goes with the product: it tells whether a layer still learns."""
 MEASURED = "Measured in float32, on 32 training images, in the first seed's network."
+NEAR = 0.1  # of what a block keeps: what it adds is close to nothing below that
+
+
+def bases(results: Results) -> dict[str, Members]:
+    """The comparisons with the standard training."""
+    return {group: members for group, members in groups(results.values()).items() if "-" not in group}
 
 
 def gradients(results: Results, draw: Draw) -> list[str]:
@@ -31,13 +40,19 @@ def gradients(results: Results, draw: Draw) -> list[str]:
             rows.append((f"{family}-{depth}", batch_norm, *(way(values.iloc[:-1]) for values in begun)))
         header = " | ".join(["network | batch norm", *figures.INITIALISATIONS])
         lines += table(header, "l l" + " l" * len(figures.INITIALISATIONS), rows)
-    if members := groups(results.values()).get("signs32"):
+    for group, members in bases(results).items():
         tables = {key: r.layers.gradient.iloc[:-1] for key, r in members.items()}
-        label, title = "‖∂loss/∂W‖", "Loss gradient by layer after training (SIGNS at 32 pixels)"
-        drawn = figures.inside(tables, label, "place of the layer in %", title, log=True)
-        lines += draw(drawn, "gradients-trained.svg", "gradient by layer after training")
-        rows = [(members[key].shown("-".join(map(str, key))), way(values)) for key, values in tables.items()]
-        lines += [*table("after training | loss gradient", "l l", rows), MEASURED, ""]
+        title = f"Loss gradient by layer after training: {group}"
+        drawn = figures.inside(tables, "‖∂loss/∂W‖", "place of the layer in %", title, log=True)
+        lines += draw(drawn, f"gradients-trained-{group}.svg", f"gradient by layer after training, {group}")
+        rows = []
+        for key, values in tables.items():
+            weights = members[key].layers.weight.iloc[:-1]
+            ends = f"{weights.iloc[-1]:.2g} → {weights.iloc[0]:.2g}"
+            rows.append((members[key].shown("-".join(map(str, key))), way(values), ends, way(values * weights)))
+        lines += table(f"{group}, after training | gradient | ‖W‖ | gradient · ‖W‖", "l l l l", rows)
+    if bases(results):
+        lines += [*AFTER.splitlines(), MEASURED, ""]
     return [*GRADIENTS.splitlines(), "", *lines] if lines else []
 
 
@@ -47,7 +62,7 @@ def way(gradients: pd.Series) -> str:
         return "not finite"
     first, last, size = gradients.iloc[0], gradients.iloc[-1], gradients.median()
     if gradients.max() == 0:
-        return "none: 0 in every layer"
+        return "0 in every layer: too small for float32"
     ratio = first / last if last else np.inf
     trend = "*explodes*" if ratio >= 100 else "*vanishes*" if ratio <= 0.01 else "keeps"
     trend += ", *huge*" if size > 1e3 else ", *tiny*" if size < 1e-6 else ""
@@ -55,37 +70,54 @@ def way(gradients: pd.Series) -> str:
 
 
 def blocks(results: Results, draw: Draw) -> list[str]:
-    if not (members := groups(results.values()).get("signs32")):
-        return []
-    lines = [f"Does F(x) tend to zero, as S0 argues (He et al. 2015, Fig. 7)? {MEASURED}", ""]
-    responses = {key: result.layers.response.iloc[:-1] for key, result in members.items()}
-    title = "Response of each layer, after batch norm"
-    drawn = figures.inside(responses, "deviation of the response", "place of the layer in %", title, log=True)
-    lines += draw(drawn, "responses.svg", "deviation of the responses by layer")
-    additions = {key: found.addition for key, r in members.items() if (found := r.table("blocks")) is not None}
-    if additions:
-        title = "What each residual block adds beside what it keeps"
+    lines = []
+    for group, members in bases(results).items():
+        responses = {key: result.layers.response.iloc[:-1] for key, result in members.items()}
+        title = f"Response of each layer, after batch norm: {group}"
+        drawn = figures.inside(
+            responses, "deviation of the response", "place of the layer in %", title, log=True, share=False
+        )
+        lines += draw(drawn, f"responses-{group}.svg", f"deviation of the responses by layer, {group}")
+        additions = {key: found.addition for key, r in members.items() if (found := r.table("blocks")) is not None}
+        if not additions:
+            continue
+        title = f"What each residual block adds beside what it keeps: {group}"
         drawn = figures.inside(additions, "‖F(x)‖ / ‖x‖", "place of the block in %", title, log=False)
-        lines += draw(drawn, "additions.svg", "what each block adds")
-        rows = [
-            (f"{family}-{depth}", len(v), *(f"{value:.2f}" for value in (v.median(), v.min(), v.max())))
-            for (family, depth), v in additions.items()
-        ]
-        lines += table("network | blocks | median of ‖F(x)‖ / ‖x‖ | least | greatest", "l r r r r", rows)
-        lines += tends_to_zero({depth: values.median() for (_, depth), values in additions.items()})
-    return lines
+        lines += draw(drawn, f"additions-{group}.svg", f"what each block adds, {group}")
+        rows = []
+        for (family, depth), v in additions.items():
+            numbers = v.median(), v.min(), v.max(), responses[family, depth].median()
+            rows.append((f"{family}-{depth}", len(v), *(f"{number:.2f}" for number in numbers)))
+        header = f"{group} | blocks | median of ‖F(x)‖ / ‖x‖ | least | greatest | median response"
+        lines += table(header, "l r r r r r", rows)
+        medians = [{depth: of[family, depth].median() for family, depth in additions} for of in (additions, responses)]
+        spared = {members[key].recipe["recipe"].get("decay") for key in additions} == {"kernels"}
+        lines += tends_to_zero(*medians, spared)
+    question = f"Does F(x) tend to zero, as S0 argues (He et al. 2015, Fig. 7)? {MEASURED}"
+    return [question, "", *lines] if lines else []
 
 
-def tends_to_zero(by_depth: dict[int, float]) -> list[str]:
-    """The answer in words, from the median of the blocks' additions by depth."""
-    if len(by_depth) < 2:
+def tends_to_zero(additions: dict[int, float], responses: dict[int, float], spared: bool) -> list[str]:
+    """The answer in words, from the medians by depth: of what blocks add beside what they keep, and of the layers'
+    responses, which is what the paper measures; `spared`: batch norms' weights do not decay.
+    """
+    if len(additions) < 2:
         return []
-    values = list(by_depth.values())
-    falls = all(deeper < shallower for shallower, deeper in pairwise(values))
-    said = "The deeper the network, the less a block adds" if falls else "Deeper networks' blocks do not add less each"
-    near = "close to nothing" if values[-1] < 0.1 else "far from nothing"
-    numbers = ", ".join(f"{depth} layers {value:.2f}" for depth, value in by_depth.items())
-    return [f"{said}: {numbers} of what it keeps, in the median block. In the deepest that is {near}.", ""]
+
+    def fall(values: dict[int, float]) -> bool:
+        return all(deeper < shallower for shallower, deeper in pairwise(values.values()))
+
+    numbers = ", ".join(f"{depth} layers {value:.2f}" for depth, value in additions.items())
+    said = "The deeper the network, the less a block adds" if fall(additions) else "Deeper networks' blocks add no less"
+    near = f"close to nothing (below {NEAR:g})" if [*additions.values()][-1] < NEAR else "far from nothing"
+    said = f"{said}: {numbers} of what it keeps, in the median block. In the deepest that is {near}."
+    numbers = ", ".join(f"{value:.2f}" for value in responses.values())
+    falls = "fall, too" if fall(responses) else "do not fall with depth"
+    said += f" The responses, which are the paper's measure, {falls} ({numbers})"
+    said += ": what is kept grows instead." if fall(additions) and not fall(responses) else "."
+    if spared:
+        said += " They are the size of batch norm's weights, which decay in the paper, and not here."
+    return [said, ""]
 
 
 def precision(results: Results, draw: Draw) -> list[str]:

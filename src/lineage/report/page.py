@@ -6,7 +6,7 @@ from pathlib import Path
 from lineage.report import claims, depth, inside, verdicts
 from lineage.report.markdown import Draw, figure, head, percent, table
 from lineage.report.published import ANSWERS, PUBLISHED
-from lineage.report.results import Result, Results, groups
+from lineage.report.results import Result, Results, groups, twin
 
 LINEAGE = [
     *("lenet5-cifar10", "alexnet-cats-vs-dogs", "vgg11-cifar100", "vgg13-cifar100", "vgg16-cifar100", "vgg19-cifar100"),
@@ -27,7 +27,7 @@ def results(results: Results, missing: list[str], folder: Path, scale: str) -> l
             *(section(results, draw) or [f"Nothing of this has run yet at scale {scale}.", ""]),
         ]
     lines += beside_the_published(results, missing, scale)
-    return lines + where_answered(results)
+    return lines + where_answered(results, folder)
 
 
 def in_short(results: Results, draw: Draw) -> list[str]:
@@ -41,8 +41,30 @@ def in_short(results: Results, draw: Draw) -> list[str]:
             said.append(f"{family} {', '.join(ends)}")
         lines.append(f"- {group}, error on the training images after training: {'; '.join(said)}.")
     said = [claims.judged(claim, results)[0] for claim in claims.CLAIMS]
-    counts = [f"{kind} {sum(one.startswith(kind) for one in said)}" for kind in verdicts.KINDS]
-    return [*lines, f"- {len(said)} [claims](#claims), by verdict: {', '.join(counts)}.", ""]
+    run = [one for one in said if one != verdicts.NOT_RUN]
+    counts = ", ".join(f"{kind} {sum(one.startswith(kind) for one in run)}" for kind in verdicts.KINDS)
+    lines += [f"- {len(said)} [claims](#claims), by verdict: {counts}; {len(said) - len(run)} have not run.", ""]
+    return lines + depth_and_shortcuts(results)
+
+
+def depth_and_shortcuts(results: Results) -> list[str]:
+    """Where depth stops helping, and what shortcuts change: the verdicts on the claims that say so, by network."""
+    asked = {
+        "does depth raise plain's training error?": claims.HURTS,
+        "residual's?": claims.KEEPS,
+        "do shortcuts lower the test error?": claims.HELPS,
+    }
+    cells: dict[tuple[str, int], dict[str, str]] = {}
+    for question, asks in asked.items():
+        for claim in claims.CLAIMS:
+            if (claim.source, claim.text) == asks and (key := twin(claim.larger)) and twin(str(claim.smaller)):
+                said, found = claims.judged(claim, results)
+                if found:
+                    said = verdicts.OPPOSITE.get(said, said) if claim.none else said
+                    words = {verdicts.HOLDS: "**yes**", verdicts.DOES_NOT_HOLD: "no"}.get(said, said)
+                    cells.setdefault((key[2], key[1]), {})[question] = f"{words}, {found[0]:+.2f} pp"
+    rows = [(*key, *(answers.get(question, "–") for question in asked)) for key, answers in sorted(cells.items())]
+    return table(" | ".join(["training", "layers", *asked]), "l r l l l", rows) if rows else []
 
 
 def beside_the_published(results: Results, missing: list[str], scale: str) -> list[str]:
@@ -51,7 +73,7 @@ def beside_the_published(results: Results, missing: list[str], scale: str) -> li
     for name in sorted([*results, *missing]):
         ours = measured(results[name]) if name in results else (name, f"not run at scale {scale}", *["–"] * 12)
         other = PUBLISHED.get(name)
-        public = f"{other.public:.2f} ({other.source}; {other.selection})" if other else "–"
+        public = f"{other.public} ({other.source}; {other.selection})" if other else "–"
         rows.append((*ours, other.article if other and other.article else "–", public))
     header = "experiment | test top-1 | top-5 | superclass | with mirror images | validation | training | n | budget"
     header += " | input | head | parameters | multiply-adds | device | the article's | best public figure"
@@ -63,22 +85,29 @@ def measured(r: Result) -> tuple:
     """A line of the table, as far as it is ours."""
     test = r.scores[r.scores.part == "test"]
     more = [percent(test[key]) if key in test else "–" for key in ("top5", "superclass", "flip_top1")]
-    sizes = [f"{float(r.provenance[key]) / 1e6:.3g} M" for key in ("parameters", "multiply_adds")]
+    sizes = [millions(float(r.provenance[key])) for key in ("parameters", "multiply_adds")]
     about = [r.n, r.budget, f"{r.provenance['input_size']} px", r.recipe["network"].get("head", "–"), *sizes]
     top1 = {part: percent(r.top1(part)) for part in ("test", "val", "train")}
     return (r.shown(r.name), top1["test"], *more, top1["val"], top1["train"], *about, r.provenance["device"])
 
 
-def where_answered(results: Results) -> list[str]:
-    """Each section of each article: the file, the experiments and the part of the report."""
+def millions(number: float) -> str:
+    return f"{number / 1e9:.3g} G" if number >= 1e9 else f"{number / 1e6:.3g} M"
+
+
+def where_answered(results: Results, folder: Path) -> list[str]:
+    """Each section of each article: the file, the experiments, the figure and the part of the report."""
     rows = []
-    for article, section, file, experiments, place in ANSWERS:
+    for article, section, file, experiments, place, shows in ANSWERS:
         named = [name if name in results else f"{name} (not run)" for name in experiments.split()]
         link = place if place.endswith(".md") else f"#{place}"
         words = place.removesuffix(".md").replace("-", " ")
-        rows.append((article, section, f"[{Path(file).name}](../{file})", ", ".join(named), f"[{words}]({link})"))
+        drawn, path = Path(shows).stem or "–", folder / shows
+        drawn = f"[{drawn}](../{path.as_posix()})" if shows and path.is_file() else drawn
+        code = f"[{Path(file).name}](../{file})"
+        rows.append((article, section, code, ", ".join(named), drawn, f"[{words}]({link})"))
     lines = ["## Where each section of the articles is answered", ""]
-    return [*lines, *table("article | section | file | experiments | here", "l l l l l", rows)]
+    return [*lines, *table("article | section | file | experiments | figure | here", "l l l l l l", rows)]
 
 
 SECTIONS = {

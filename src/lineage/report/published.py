@@ -10,7 +10,7 @@ import yaml
 class Published(NamedTuple):
     """Test top-1 in per cent."""
 
-    public: float  # the best public figure
+    public: str  # the best public figure
     source: str
     selection: str  # how that figure was chosen
     article: str = ""  # what the article says that the experiment answers
@@ -18,7 +18,7 @@ class Published(NamedTuple):
 
 _TABLES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 PUBLISHED = {name: Published(**entry) for name, entry in _TABLES["figures"].items()}
-ANSWERS = [tuple(row) for row in _TABLES["answers"]]  # article, section, file, experiments, anchor or page
+ANSWERS = [tuple(row) for row in _TABLES["answers"]]  # article, section, file, experiments, anchor or page, figure
 
 
 def reported(group: str) -> pd.DataFrame:

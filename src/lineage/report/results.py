@@ -22,7 +22,7 @@ class Result:
     provenance: dict[str, str]
     scores: pd.DataFrame  # seed, part, top1, …
     history: pd.DataFrame  # seed, epoch, train_error, val_error, …
-    predictions: pd.DataFrame  # image, actual, predicted, percent: the first seed's
+    predictions: pd.DataFrame  # image, actual, predicted, confidence: the first seed's
     layers: pd.DataFrame  # layer, gradient, weight, response: the first seed's
     folder: Path  # of further tables and pictures, which not every experiment has
 

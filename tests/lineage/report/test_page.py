@@ -30,3 +30,17 @@ def test_every_line_of_a_table_has_as_many_cells(workspace):
     for table in "\n".join(lines).split("\n\n"):
         if table.startswith("|"):
             assert len({line.count(" | ") for line in table.splitlines()}) == 1, table
+
+
+def test_large_numbers_are_readable():
+    assert page.millions(269722) == "0.27 M"
+    assert page.millions(313.4e6) == "313 M"
+    assert page.millions(1.2534e9) == "1.25 G"
+    assert page.millions(15.47e9) == "15.5 G"
+
+
+def test_only_figures_that_exist_are_linked(workspace):
+    figure = "gradients.svg"
+    assert "| gradients |" in "\n".join(page.where_answered({}, workspace))
+    (workspace / figure).touch()
+    assert f"| [gradients](../{(workspace / figure).as_posix()}) |" in "\n".join(page.where_answered({}, workspace))

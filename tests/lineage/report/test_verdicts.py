@@ -47,3 +47,11 @@ def test_against_a_number():
 )
 def test_the_rule(found, expected):
     assert verdicts.verdict(*found, effect=0.3) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [((7, 6.5, 7.5), HOLDS), ((7, 5.5, 8.5), NOT_DECIDED), ((5, 4, 5.9), DOES_NOT_HOLD)],
+)
+def test_a_number_to_be_exceeded_takes_the_place_of_zero(found, expected):
+    assert verdicts.verdict(*found, effect=6, least=6) == expected
