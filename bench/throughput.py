@@ -22,6 +22,7 @@ memory.
 """
 
 import argparse
+import ctypes
 import gc
 import os
 import platform
@@ -283,7 +284,11 @@ def peak_memory(task: Task, way: str, choice: object, threads: int) -> float:
     """The most bytes that a process has held which does nothing but train this way, its loader's workers aside."""
     set_mode(way, task.device, threads)
     WAYS[way].make(task, choice)(2)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    status = Path("/proc/self/status")  # because Linux hands ru_maxrss on from a parent
+    if status.exists():
+        (kibibytes,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return 1024 * int(kibibytes)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def built(task: Task, name: str, choice: object, threads: int) -> tuple[Train, str]:
@@ -300,6 +305,14 @@ def built(task: Task, name: str, choice: object, threads: int) -> tuple[Train, s
     train = way.make(task, choice)
     train(1)
     return train, f", {(torch.cuda.max_memory_allocated() - before) / 2**20:.0f} MiB on the GPU"
+
+
+def forget() -> None:
+    """Hand back what one experiment's memory was, which `keep_memory` keeps, so that the next begins as the first."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:
@@ -407,7 +420,7 @@ def main() -> None:
             task = prepared(experiment, device, Path(folder))
             one = linear(task, args) if args.linear else compare(task, args, max(peaks.values()))
         held[experiment["experiment"]] = one
-        gc.collect()
+        forget()
     if not args.linear:
         print(
             "\n" + "; ".join(verdict(other, [name for name, bars in held.items() if not bars[other]]) for other in BARS)

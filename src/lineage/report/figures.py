@@ -158,7 +158,8 @@ def inside(
     tables: dict[tuple[str, int], pd.Series], label: str, x_label: str, title: str, log: bool, share: bool = True
 ) -> Figure:
     """A value for each layer or block, a line for each network, by (family, depth); networks of different depth share
-    the axis from the first layer to the last, and the families the one of values, unless `share` is false.
+    the axis from the first layer to the last, and the families the one of values, unless `share` is false: then a
+    family whose values are of one power of ten has no logarithmic one.
     """
     families = sorted({family for family, _ in tables})
     with plt.rc_context(STYLE):
@@ -173,8 +174,11 @@ def inside(
                 axis.plot(place, values, label=f"{family}-{depth}", linewidth=1.2, **style)
             axis.set_xlabel(x_label)
             axis.set_title(family, fontsize=9)
-            if log:
+            ends = axis.dataLim.intervaly
+            if log and (share or ends[1] > 10 * ends[0]):
                 axis.set_yscale("log")
+            elif log:
+                from_zero(axis)
         if not log:
             from_zero(*axes[0])
         axes[0][0].set_ylabel(label)

@@ -105,6 +105,18 @@ def test_inside_deep_and_shallow_networks_share_an_axis():
     plt.close(figure)
 
 
+def test_families_may_have_an_axis_each():
+    tables = {("plain", 110): pd.Series([5000.0, 1.0, 0.5]), ("resnet", 110): pd.Series([1.1, 0.9, 1.0])}
+    figure = figures.inside(tables, "response", "place", "title", log=True, share=False)
+    plain, resnet = figure.axes
+    assert (plain.get_yscale(), resnet.get_yscale()) == ("log", "linear")
+    assert resnet.get_ylim()[0] == 0
+    plt.close(figure)
+    figure = figures.inside(tables, "gradient", "place", "title", log=True)
+    assert {axis.get_yscale() for axis in figure.axes} == {"log"}
+    plt.close(figure)
+
+
 def test_activations_stand_in_the_legend():
     figure = figures.activations({"relu": history(0.3), "tanh": history(0.9)}, "title")
     (axis,) = figure.axes
