@@ -209,6 +209,17 @@ def test_tuning_takes_the_fastest(task):
     assert throughput.tuned(task(), way, SimpleNamespace(seconds=0.001, cores=2)) == ("fast", throughput.FEWEST)
 
 
+def test_a_trial_that_was_disturbed_is_made_good(task):
+    disturbed = iter([0.0115])
+
+    def make(_, choice):
+        step = next(disturbed, 0.01) if choice == "fast" else 0.011
+        return lambda steps: steps * step
+
+    way = throughput.Way(make, lambda *_: ["fast", "other"], str)
+    assert throughput.tuned(task(), way, SimpleNamespace(seconds=1.0, cores=2)) == ("fast", 100)
+
+
 def test_workers_are_tried_up_to_the_cores():
     tried = throughput.WAYS["usual"].choices
     assert tried(CPU, 1) == [0, 1]
