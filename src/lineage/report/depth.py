@@ -5,7 +5,7 @@ import pandas as pd
 from lineage.report import figures
 from lineage.report.markdown import Draw, percent, table
 from lineage.report.published import reported
-from lineage.report.results import Members, Results, groups, twin
+from lineage.report.results import Members, Results, groups
 
 PANELS = """\
 The panel on the right has the validation part, because the test part is read once, after training; its errors are in
@@ -37,8 +37,8 @@ def slow_or_stuck(short: Members, longer: Members) -> list[str]:
     """What a longer training does to the errors of plain networks: how much of what a deeper one loses to the
     shallowest, on the training images, is slow optimisation.
     """
-    both = {depth: (r, longer[family, depth]) for (family, depth), r in short.items() if (family, depth) in longer}
-    both = {depth: pair for depth, pair in both.items() if twin(pair[0].name)[0] == "plain"}
+    keys = [key for key in short if key[0] == "plain" and key in longer]
+    both = {key[1]: (short[key], longer[key]) for key in keys}
     if not both:
         return []
     shallowest, rows = min(both), []

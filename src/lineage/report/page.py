@@ -57,7 +57,7 @@ def depth_and_shortcuts(results: Results) -> list[str]:
     cells: dict[tuple[str, int], dict[str, str]] = {}
     for question, asks in asked.items():
         for claim in claims.CLAIMS:
-            if (claim.source, claim.text) == asks and (key := twin(claim.larger)) and twin(str(claim.smaller)):
+            if (claim.source, claim.text) == asks and (key := twin(claim.larger)):
                 said, found = claims.judged(claim, results)
                 if found:
                     said = verdicts.OPPOSITE.get(said, said) if claim.none else said
