@@ -111,6 +111,7 @@ CLAIMS = [
     Claim(*LAYERS, "vgg11-cifar100", "vgg13-cifar100", wrong),
     Claim(*LAYERS, "vgg13-cifar100", "vgg16-cifar100", wrong),
     Claim(*LAYERS, "vgg16-cifar100", "vgg19-cifar100", wrong),
+    Claim("ours", "64 pixels do better than 32", "vgg11-cifar100-32px", "vgg11-cifar100", wrong),
     Claim("S3", "ReLU learns faster than tanh", TANH, RELU, epochs, 1.0, "epochs"),
     Claim("S3", "ReLU learns faster than the sigmoid", SIGMOID, RELU, epochs, 1.0, "epochs"),
     Claim("Krizhevsky et al. 2012", "six times as fast as tanh", TANH, RELU, log_epochs, SIX, "×", least=SIX),
