@@ -12,6 +12,9 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+# Before torch loads: the threads of two tests at once would spin against each other.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import numpy as np
 import pytest
 from PIL import Image

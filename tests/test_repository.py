@@ -76,7 +76,8 @@ def test_every_requirement_is_pinned_and_every_direct_one_is_used():
     lines = [line for line in pinned.splitlines() if line and not line.lstrip().startswith("#")]
     assert all(re.match(r"[a-z0-9.\-]+(\[.+\])?==[^ ]+", line) for line in lines)
     code = "\n".join(path.read_text() for folder in ("src", "tests") for path in (REPOSITORY / folder).rglob("*.py"))
-    names = {"pillow": "PIL", "pyyaml": "yaml", "ruff": None, "ruamel-yaml-clib": None, "dvc": '"dvc"'}
+    tools = dict.fromkeys(("pytest-xdist", "ruamel-yaml-clib", "ruff"))
+    names = tools | {"dvc": '"dvc"', "pillow": "PIL", "pyyaml": "yaml"}
     for line in (REPOSITORY / "requirements.in").read_text().splitlines():
         if line and not line.startswith("#"):
             name = re.match(r"[a-z0-9.\-]+", line)[0].replace(".", "-")
