@@ -252,17 +252,21 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run
     whole = outputs()
     shutil.rmtree("models")
     shutil.rmtree("runs")
-    moments, kills = random.Random(0), 0
-    while kills < 10:
+    moments, kills, resumed = random.Random(0), 0, 0
+    while kills < 10 or resumed < 3:
         process = start("mine")
+        # by turns within the imports or soon after, and from the end of an epoch on
+        said = "".join(after_epochs(process, kills % 2))
         try:
-            # from within the imports to some epochs on
-            process.communicate(timeout=moments.choice((0.5, 3)) + moments.random() * 2.5)
+            said += process.communicate(timeout=0.5 + moments.random() * 2.5)[0]
         except subprocess.TimeoutExpired:
             process.send_signal(moments.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
-            process.communicate()
+            rest, error = process.communicate()
+            said += rest
+            assert "Traceback" not in error
             kills += 1
-        else:  # a fast machine gets to the end between two kills: once more, from the start
+        resumed += "resuming at epoch" in said or "trained already" in said
+        if process.returncode == 0:  # a fast machine gets to the end between two kills: once more, from the start
             assert outputs() == whole
             shutil.rmtree("models")
             shutil.rmtree("runs")
@@ -271,19 +275,29 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run
     assert outputs() == whole
 
 
-@pytest.mark.parametrize("most", [100_000, 50], ids=["weights", "curves"])
-def test_a_full_disk_is_one_line_and_leaves_what_was_there(workspace, run_script, most):
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_it(workspace, run_script):
+    def on_a_full_disk(most):
+        def limit():  # Python ignores SIGXFSZ: a file that grows beyond gives an error like a full disk's
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+        command = [sys.executable, "-B", REPOSITORY / "src/train.py", "mine"]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, preexec_fn=limit)
+        assert not list(Path().rglob("*.part"))
+        return one_line(result, 1)
+
     experiment(seeds=1)
     run_script("train", "mine")
-    whole = outputs()
+    before = outputs()
     experiment(seeds=1, epochs=4)
-
-    def limit():  # Python ignores SIGXFSZ: a file that grows beyond gives an error like a full disk's
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
-    command = [sys.executable, "-B", REPOSITORY / "src/train.py", "mine"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, preexec_fn=limit)
-    assert "cannot write" in one_line(result, 1)
-    assert outputs() == whole
+    assert "cannot write a file" in on_a_full_disk(50)  # the curves
+    assert "cannot write runs/mine/seed-0" in on_a_full_disk(100_000)  # the state
+    assert outputs() == before
     assert len(list(Path("runs").rglob("*.state"))) == 1  # of the run before
-    assert not list(Path().rglob("*.part"))
+    run_script("train", "mine")
+    whole = outputs()
+    for folder in ("models", "plots", "metrics"):  # as DVC does before it runs a stage
+        shutil.rmtree(folder)
+    assert "cannot write models/mine.part/seed-0.safetensors" in on_a_full_disk(100_000)
+    assert outputs() == {}
+    assert "trained already" in run_script("train", "mine").stdout
+    assert outputs() == whole

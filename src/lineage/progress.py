@@ -6,6 +6,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 BAR = "{desc} |{bar}| {remaining} left{postfix}"
+BESIDE = 62  # columns that all but the description takes at most
 
 
 class Progress:
@@ -17,10 +18,15 @@ class Progress:
         """`steps`, `per_epoch` of them, and `epochs` are those of one seed."""
         self.name, self.steps, self.per_epoch, self.epochs = name, steps, per_epoch, epochs
         screen = sys.stderr
-        self._bar = tqdm(total=seeds * steps, desc=name, file=screen, disable=not screen.isatty(), bar_format=BAR)
+        self._lines = not (screen.isatty() and sys.stdout.isatty())  # with `> log`, the log has them
+        shown = {"file": screen, "disable": not screen.isatty(), "bar_format": BAR, "dynamic_ncols": True}
+        self._bar = tqdm(total=seeds * steps, desc=name, **shown)
 
     def begin(self, seed: int, epoch: int) -> None:
-        self._bar.set_description_str(f"{self.name} seed {seed} epoch {epoch}/{self.epochs}", refresh=False)
+        if not self._bar.disable:
+            where, width = f"seed {seed} epoch {epoch}/{self.epochs}", self._bar.format_dict["ncols"] or 80
+            named = f"{self.name} {where}"  # where there is room: the numbers go before the name
+            self._bar.set_description_str(named if len(named) + BESIDE <= width else where, refresh=False)
 
     def step(self) -> None:
         self._bar.update()
@@ -28,7 +34,7 @@ class Progress:
     def skip(self, epochs: int) -> None:
         """Pass over epochs: those of an earlier run, or the rest of a seed that ended early."""
         if not self._bar.disable:
-            steps = min(epochs * self.per_epoch, self.steps)
+            steps = min(epochs * self.per_epoch, self.steps - self._bar.n % self.steps)  # the last may be a part
             self._bar.initial += steps
             self._bar.n += steps
             self._bar.last_print_n += steps
@@ -41,8 +47,8 @@ class Progress:
 
     def show(self, seed: int, epoch: int, speed: float, lr: float, loss: float, error: float, val_error: float) -> None:
         """An epoch's end; `speed` in images per second, errors as fractions."""
-        self._bar.set_postfix_str(f"{speed:.0f} images/s, loss {loss:.3f}, val error {val_error:.1%}")
-        if self._bar.disable:
+        self._bar.set_postfix_str(f"{speed:.0f} img/s, loss {loss:.3f}, val error {val_error:.1%}")
+        if self._lines:
             self.say(
                 f"seed {seed}  epoch {epoch:3}/{self.epochs}  {speed:7.0f} images/s  lr {lr:8.2g}  loss {loss:9.4g}  "
                 f"training error {error:7.2%}  validation error {val_error:7.2%}"

@@ -1,4 +1,9 @@
+import fcntl
 import io
+import os
+import struct
+import sys
+import termios
 from types import SimpleNamespace
 
 import pytest
@@ -8,16 +13,28 @@ from lineage.progress import Progress
 
 
 class Terminal(io.StringIO):
+    """Keeps what is written, and is as wide as a real terminal."""
+
+    def __init__(self, columns):
+        super().__init__()
+        self.columns, self.ends = columns, os.openpty()
+        fcntl.ioctl(self.ends[1], termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+
     def isatty(self):
         return True
 
+    def fileno(self):
+        return self.ends[1]
 
-@pytest.fixture
-def terminal(monkeypatch):
+
+@pytest.fixture(params=[80])
+def terminal(monkeypatch, request):
     """Where standard error would go."""
-    screen = Terminal()
-    monkeypatch.setattr(module, "sys", SimpleNamespace(stderr=screen))
-    return screen
+    screen = Terminal(columns=request.param)
+    monkeypatch.setattr(module, "sys", SimpleNamespace(stderr=screen, stdout=screen))
+    yield screen
+    for end in screen.ends:
+        os.close(end)
 
 
 def test_a_bar_counts_steps_and_says_the_epoch(terminal):
@@ -28,7 +45,24 @@ def test_a_bar_counts_steps_and_says_the_epoch(terminal):
         assert progress._bar.n == 10 and progress._bar.total == 40
         progress.show(0, 1, 123.4, 0.1, 2.5, 0.5, 0.25)
     err = terminal.getvalue()
-    assert "mine seed 0 epoch 1/2 |" in err and "123 images/s, loss 2.500, val error 25.0%" in err and "left" in err
+    assert "seed 0 epoch 1/2 |" in err and "123 img/s, loss 2.500, val error 25.0%" in err and "left" in err
+
+
+@pytest.mark.parametrize("terminal, named", [(80, False), (140, True)], indirect=["terminal"])
+def test_a_narrow_terminal_has_every_number_and_a_wide_one_the_name(terminal, named):
+    progress = Progress("residual-vgg-always-convolved-cifar10", 5, 64_000, 351, 183)
+    now = [progress._bar.start_t]
+    progress._bar._time = lambda: now[0]
+    progress.begin(4, 120)
+    for _ in range(351):
+        now[0] += 0.3
+        progress.step()
+    progress.show(4, 120, 1450.0, 0.1, 0.0523, 0.5, 0.999)
+    progress._bar.refresh()
+    line = terminal.getvalue().split("\r")[-1]
+    progress._bar.close()
+    assert "seed 4 epoch 120/183 |" in line and "26:38:14 left, 1450 img/s, loss 0.052, val error 99.9%" in line
+    assert ("always-convolved" in line) == named and len(line) < terminal.columns
 
 
 def test_what_was_done_before_is_no_part_of_the_speed(terminal, monkeypatch):
@@ -51,10 +85,22 @@ def test_what_was_done_before_is_no_part_of_the_speed(terminal, monkeypatch):
 
 
 def test_the_last_epoch_may_be_a_part_of_one(terminal):
-    progress = Progress("mine", 1, 25, 10, 3)
+    progress = Progress("mine", 2, 25, 10, 3)
     progress.skip(3)
     assert progress._bar.n == 25
+    progress.skip(1)
+    progress.skip(2)  # of the second seed, which diverged
+    assert progress._bar.n == 50
     progress._bar.close()
+
+
+def test_lines_go_into_a_file_while_the_bar_stays_in_the_terminal(terminal, monkeypatch, capsys):
+    monkeypatch.setattr(module.sys, "stdout", sys.stdout)
+    with Progress("mine", 1, 10, 5, 2) as progress:
+        progress.begin(0, 1)
+        progress.show(0, 1, 1234.5, 0.1, 2.5, 0.5, 1.0)
+    assert capsys.readouterr().out.startswith("seed 0  epoch   1/2     1234 images/s")
+    assert "1234 img/s" in terminal.getvalue()
 
 
 @pytest.mark.parametrize("loss", [0.0123, 1.5, 123456.7, float("nan")])
