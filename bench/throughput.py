@@ -15,10 +15,11 @@ all of them:
   does once (its plan, a copy of the weights) by its share of an epoch over the full training part. Not timed:
   validation, checkpoints.
 
-Ours is deterministic, the others need not be. Memory is that of a process that trains in one way only, without the
-workers of its loader, or what it holds on a GPU. All is made from data/sample: speed does not depend on what the
-pictures show. Run it on an idle machine, in the top folder of the repository; it needs Linux or macOS and 6 GB of
-memory.
+A loader's wait for its first batch counts in full, though a whole epoch would spread it over more steps: that costs the
+usual way a little where it has workers. Ours is deterministic, the others need not be. Memory is that of a process that
+trains in one way only, without the workers of its loader, or what it holds on a GPU. All is made from data/sample:
+speed does not depend on what the pictures show. Run it on an idle machine, in the top folder of the repository; it
+needs Linux or macOS and 6 GB of memory.
 """
 
 import argparse
