@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from lineage import pictures
-from lineage.report.figures import STYLE, from_zero, save
 from lineage.report.results import Result, read
+from lineage.report.style import STYLE, from_zero, save
 
 TRAIN, VALIDATION = "#08306b", "#E69F00"
 FEW = 10  # classes: up to here every cell has its count

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lineage.report import figures
+from lineage.report import figures, style
 from lineage.report.markdown import Draw, percent, table
 from lineage.report.results import Members, Results, groups
 
 GRADIENTS = f"""\
-Norms of the gradients in the layers' weights, in float32; zero is drawn at {figures.TINY:g}. The tables have the last
+Norms of the gradients in the layers' weights, in float32; zero is drawn at {style.TINY:g}. The tables have the last
 convolution's → the first layer's, and the layer where it is greatest. *Explodes* and *vanishes*: by a factor of 100 or
 more on that way back; *huge* and *tiny*: the median layer's is above 1000, or below a millionth."""
 AFTER = """\
@@ -36,10 +36,10 @@ def gradients(results: Results, draw: Draw) -> list[str]:
         norms = measured.groupby(["family", "depth", "batch_norm", "initialisation", "layer"]).gradient.median()
         rows = []
         for (family, depth, batch_norm), one in norms.groupby(level=[0, 1, 2]):
-            begun = [one[family, depth, batch_norm, name] for name in figures.INITIALISATIONS]
+            begun = [one[family, depth, batch_norm, name] for name in style.INITIALISATIONS]
             rows.append((f"{family}-{depth}", batch_norm, *(way(values.iloc[:-1]) for values in begun)))
-        header = " | ".join(["network | batch norm", *figures.INITIALISATIONS])
-        lines += table(header, "l l" + " l" * len(figures.INITIALISATIONS), rows)
+        header = " | ".join(["network | batch norm", *style.INITIALISATIONS])
+        lines += table(header, "l l" + " l" * len(style.INITIALISATIONS), rows)
     for group, members in bases(results).items():
         tables = {key: r.layers.gradient.iloc[:-1] for key, r in members.items()}
         title = f"Loss gradient by layer after training: {group}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lineage.report import figures
+from lineage.report import style
 
 Draw = Callable[[Figure, str, str], list[str]]  # a figure, its file's name, and what it shows → lines
 
@@ -26,7 +26,7 @@ def table(header: str, align: str, rows: list[tuple]) -> list[str]:
 
 def figure(folder: Path, scale: str, drawn: Figure, name: str, shows: str) -> list[str]:
     """Save a figure and return the lines that show it on a page of docs/."""
-    figures.save(drawn, folder / name, scale)
+    style.save(drawn, folder / name, scale)
     return [f"![{shows}](../{(folder / name).as_posix()})", ""]
 
 

@@ -1,12 +1,8 @@
-import itertools
-import re
-
 import pandas as pd
 import pytest
-from conftest import sha256
 from matplotlib import pyplot as plt
 
-from lineage.report import figures
+from lineage.report import figures, style
 
 
 def history(level, seeds=2):
@@ -40,15 +36,6 @@ def test_a_line_ends_where_a_seed_does():
     plt.close(figure)
 
 
-def test_depths_are_told_apart_in_grey():
-    def luminance(colour):
-        red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    shades = [luminance(figures.DEPTHS[depth]) for depth in (20, 32, 44, 56, 110)]
-    assert all(light - dark > 15 for light, dark in itertools.pairwise(shades))
-
-
 def test_error_by_depth_has_spreads_and_the_marks_of_others():
     rows = [(f, d, p, d / 10, 0.5) for f in ("plain", "resnet") for d in (20, 56) for p in ("train", "test")]
     errors = pd.DataFrame(rows, columns=["family", "depth", "part", "mean", "std"]).assign(diverged="no")
@@ -74,7 +61,7 @@ def test_gradients_have_a_panel_for_each_network_with_and_without_batch_norm():
     rows = [
         (family, depth, name, batch_norm, seed, layer, 0.0 if batch_norm == "no" else 10.0**layer)
         for family, depth in (("plain", 56), ("resnet", 110))
-        for name in figures.INITIALISATIONS
+        for name in style.INITIALISATIONS
         for batch_norm in ("yes", "no")
         for seed in (0, 1)
         for layer in (1, 2, 3)
@@ -84,7 +71,7 @@ def test_gradients_have_a_panel_for_each_network_with_and_without_batch_norm():
     assert [axis.get_title() for axis in figure.axes[:2]] == ["plain-56", "resnet-110"]
     assert all(axis.get_yscale() == "log" for axis in figure.axes)
     assert figure.axes[0].get_lines()[0].get_ydata().tolist() == [10, 100, 1000]
-    assert (figure.axes[2].get_lines()[0].get_ydata() == figures.TINY).all()  # a zero can be seen
+    assert (figure.axes[2].get_lines()[0].get_ydata() == style.TINY).all()  # a zero can be seen
     assert (
         figure.axes[0].get_lines()[0].get_linestyle() == "--" and figure.axes[1].get_lines()[0].get_linestyle() == "-"
     )
@@ -123,21 +110,3 @@ def test_activations_stand_in_the_legend():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["relu", "tanh", "25 %"]
     assert axis.get_lines()[0].get_ydata()[0] == pytest.approx(30.5)
     plt.close(figure)
-
-
-@pytest.mark.parametrize("suffix", ["svg", "png"])
-def test_the_same_bytes_every_time_and_the_scale_inside(tmp_path, suffix):
-    paths = [tmp_path / f"{i}.{suffix}" for i in range(2)]
-    for path in paths:
-        figures.save(figures.degradation(HISTORIES, "title"), path, "sample")
-    assert sha256(paths[0]) == sha256(paths[1])
-    content = paths[0].read_bytes()
-    assert b"scale: sample" in content
-    assert not re.search(rb"<dc:date>|tIME", content)
-
-
-def test_only_a_sample_has_a_banner(tmp_path):
-    for scale in ("full", "sample"):
-        figure = figures.degradation(HISTORIES, "title")
-        figures.save(figure, tmp_path / "a.png", scale)
-        assert (figures.BANNER in [t.get_text() for t in figure.texts]) == (scale == "sample")

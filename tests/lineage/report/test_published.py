@@ -1,8 +1,8 @@
 from conftest import REPOSITORY
 
 from lineage import params
-from lineage.report.figures import MARKS
 from lineage.report.published import ANSWERS, PUBLISHED, reported
+from lineage.report.style import MARKS
 
 EXPERIMENTS = params.read(REPOSITORY / "params.yaml").experiments
 
