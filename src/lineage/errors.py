@@ -7,9 +7,11 @@ traceback.
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
-from types import TracebackType
+from pathlib import Path
+from types import FrameType
 
 # faults of the disk rather than of the code
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
@@ -33,6 +35,8 @@ def run(main: Callable[[], None]) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
     try:
+        if signal.getsignal(signal.SIGINT) is _interrupted:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         main()
     except (Mistake, Failure) as error:
         sys.exit(_say(name, str(error), error.exit_code))
@@ -56,11 +60,8 @@ def run(main: Callable[[], None]) -> None:
         )
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Where a script imports this module before those that take seconds, Ctrl-C is one line there, too."""
-    if issubclass(kind, KeyboardInterrupt):
-        os._exit(_say(sys.argv[0], "interrupted; the same command goes on", 130))
-    sys.__excepthook__(kind, error, trace)
+def _interrupted(_signal: int, _frame: FrameType | None) -> None:
+    os._exit(_say(sys.argv[0], "interrupted; the same command goes on", 130))
 
 
 def _say(name: str, message: str, exit_code: int) -> int:
@@ -68,4 +69,9 @@ def _say(name: str, message: str, exit_code: int) -> int:
     return exit_code
 
 
-sys.excepthook = _uncaught
+# A script imports this module before those that take seconds. Ctrl-C ends it at once while they load: as an exception
+# it would have to pass through libraries that make other errors of it. Where it is ignored (a shell's background), it
+# stays so.
+_loading = Path(sys.argv[0]).resolve().parent == Path(__file__).resolve().parents[1]
+if _loading and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _interrupted)

@@ -1,6 +1,9 @@
 import errno
+import subprocess
+import sys
 
 import pytest
+from conftest import REPOSITORY
 
 from lineage.errors import Failure, Mistake, run
 
@@ -34,3 +37,23 @@ def test_a_bug_keeps_its_traceback(error):
 
     with pytest.raises(type(error)):
         run(main)
+
+
+@pytest.mark.parametrize("where", ["import", "main"])
+def test_ctrl_c_is_one_line_whatever_a_library_makes_of_it(where):
+    """NumPy, interrupted while it loads, raises ImportError."""
+    library = """
+def library():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    except KeyboardInterrupt:
+        raise ImportError("cannot load module more than once per process") if where == "import" else KeyboardInterrupt
+"""
+    script = f"import os, signal, sys, time; where = {where!r}; sys.argv = ['src/train.py']\n{library}"
+    script += "signal.signal(signal.SIGINT, signal.default_int_handler); sys.path.insert(0, 'src')\n"
+    script += "from lineage.errors import run\n"
+    script += "library()\n" if where == "import" else "run(library)\n"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, timeout=30)
+    assert ended.returncode == 130
+    assert ended.stderr == "src/train.py: interrupted; the same command goes on\n"
