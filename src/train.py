@@ -53,7 +53,7 @@ def train_seed(experiment: dict, images: dict[str, Images], seed: int, folder: P
     try:
         network = models.build(experiment["model"], experiment["classes"], recipe.input_size, experiment["network"])
     except ValueError as error:
-        raise Mistake(f"{experiment['experiment']}: {error}") from None
+        raise Mistake(f"{experiment['name']}: {error}") from None
     network = network.to(device, memory_format=augment.LAYOUTS[recipe.layout])
     job = training.Training(network, images["train"], images["val"], recipe, seed)
     data = [Path("data/tensors", experiment["dataset"], f"{part}.safetensors") for part in images]
@@ -94,7 +94,7 @@ def draw(curves: SummaryWriter, line: training.Epoch) -> None:
 
 def write_history(trained: list[Trained], experiment: dict) -> float:
     """Write the history and the metrics on validation; returns the mean top-1 there."""
-    name, scale = experiment["experiment"], {"scale": experiment["scale"]}
+    name, scale = experiment["name"], {"scale": experiment["scale"]}
     lines = [{"series": name} | asdict(line) | scale for one in trained for line in one.history]
     write_table(Path("plots/history", f"{name}.csv"), lines)
     kept = [one.kept for one in trained]
@@ -131,7 +131,8 @@ def main() -> None:
         same |= {key: getattr(images["train"], key).tolist() for key in ("mean", "std")}  # as pictures are normalised
         with replacing(Path("models", name)) as folder:
             for one in trained:
-                about = experiment | {"seed": one.seed, "diverged": one.diverged} | same | one.size
+                recipe_of_one = {key: value for key, value in experiment["recipe"].items() if key != "seeds"}
+                about = experiment | {"recipe": recipe_of_one, "seed": one.seed, "diverged": one.diverged} | same | one.size
                 checkpoint.save(folder / f"seed-{one.seed}.safetensors", one.weights, about)
         top1 = write_history(trained, experiment)
         checkpoint.note_complete(runs, [one.state.name for one in trained], Path("plots/history", f"{name}.csv"))

@@ -141,16 +141,16 @@ def resolve(params: Params, name: str) -> dict[str, object]:
         raise Mistake(f"{place}: {model} needs an input of {network.smallest} pixels or more, not {recipe.input_size}")
     if recipe.shift >= min(image_size, recipe.input_size):
         raise Mistake(f"{place}.shift: {recipe.shift} pixels are more than the image has")
-    return {
-        "experiment": name,
+    effective = {
+        "name": name,
         "scale": params.scale,
         "dataset": dataset,
         "classes": len(params.datasets[dataset].classes),
-        "max_images": SAMPLE_BATCHES * recipe.batch_size if params.scale == "sample" else None,
         "model": model,
-        "network": network.model_dump(),
-        "recipe": recipe.model_dump(),
+        "network": network.model_dump(exclude_defaults=True),
+        "recipe": recipe.model_dump(exclude_defaults=True),
     }
+    return effective | ({"max_images": SAMPLE_BATCHES * recipe.batch_size} if params.scale == "sample" else {})
 
 
 def _part(block: dict[str, object], place: str) -> dict[str, object]:

@@ -59,7 +59,7 @@ class Recipe(BaseModel):
     keep: Literal["last", "best"] = "last"  # the weights of the last epoch, or of the one with the best validation
     # these change sums, and with them the last bits of a result
     precision: Literal["bf16", "fp32"] = "bf16"
-    threads: Count = 2
+    threads: Count = 1
     layout: Literal["NHWC", "NCHW"] = "NHWC"  # in memory; on a CPU, NCHW is faster for wide layers of few pixels
 
     @model_validator(mode="after")
