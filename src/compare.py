@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lineage.engine.recipe import read_experiment
+from lineage.engine.experiment import read_experiment
 from lineage.files import write_json, write_text
 from lineage.report import cards, depth, figures, markdown, page
 from lineage.report.results import Results, groups, read, twin
@@ -74,7 +74,7 @@ def main() -> None:
         raise Mistake("recipes/experiments is missing: run `dvc repro recipes` first")
     results = {name: result for name in names if (result := read(name))}
     missing = [name for name in names if name not in results]
-    scale = read_experiment(names[0])["scale"]
+    scale = read_experiment(names[0]).scale
     shutil.rmtree(FIGURES, ignore_errors=True)
     FIGURES.mkdir(parents=True)
     with ProcessPoolExecutor() as pool:

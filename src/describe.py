@@ -11,17 +11,17 @@ import torch
 import torchinfo
 
 from lineage import models
-from lineage.engine.recipe import Recipe, read_experiment
+from lineage.engine.experiment import read_experiment
 from lineage.errors import run
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", help="a key of `experiments` in params.yaml")
+    parser.add_argument("experiment", help="a key of `experiments` in experiments.yaml")
     experiment = read_experiment(parser.parse_args().experiment)
-    size = Recipe(**experiment["recipe"]).input_size
+    size = experiment.recipe.input_size
     torch.manual_seed(0)
-    network = models.build(experiment["model"], experiment["classes"], size, experiment["network"])
+    network = experiment.build()
     columns = ("output_size", "kernel_size", "num_params")
     table = torchinfo.summary(network, (1, 3, size, size), col_names=columns, depth=9, verbose=0)
     print(table)

@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lineage import anatomy, measures, models, pictures
-from lineage.engine import augment, checkpoint, tensors, training
-from lineage.engine.recipe import Recipe, fingerprint, read_experiment
+from lineage import anatomy, measures, pictures
+from lineage.engine import augment, checkpoint, device, tensors, training
+from lineage.engine.experiment import Experiment, read_experiment
 from lineage.files import read_json, write_json, write_table
 
 PARTS = ("train", "val", "test")
@@ -37,12 +37,11 @@ MISTAKES = 12
 LARGE = 7  # pixels: kernels that are worth looking at
 
 
-def trained(weights: dict[str, torch.Tensor], experiment: dict, device: torch.device) -> torch.nn.Module:
+def trained(weights: dict[str, torch.Tensor], experiment: Experiment, place: torch.device) -> torch.nn.Module:
     """One seed's network with its weights."""
-    recipe = Recipe(**experiment["recipe"])
-    network = models.build(experiment["model"], experiment["classes"], recipe.input_size, experiment["network"])
+    network = experiment.build()
     network.load_state_dict(weights)
-    return network.to(device, memory_format=augment.LAYOUTS[recipe.layout])
+    return network.to(place, memory_format=augment.LAYOUTS[experiment.recipe.layout])
 
 
 def score(network: torch.nn.Module, images: augment.Images, precision: str, groups: torch.Tensor | None) -> tuple:
@@ -54,10 +53,10 @@ def score(network: torch.nn.Module, images: augment.Images, precision: str, grou
     return measures.scores(logits, images.labels, groups) | {"flip_top1": flip}, logits
 
 
-def look_inside(network: torch.nn.Module, experiment: dict, device: torch.device, folder: Path) -> None:
+def look_inside(network: torch.nn.Module, experiment: Experiment, place: torch.device, folder: Path) -> None:
     """Write what is measured within the network."""
-    few = experiment | {"max_images": min(PROBES, experiment["max_images"] or PROBES)}
-    probes = augment.load(few, ("train",), device)["train"]
+    few = experiment.model_copy(update={"max_images": min(PROBES, experiment.max_images or PROBES)})
+    probes = augment.load(few, ("train",), place)["train"]
     x = probes.plain(0, len(probes))
     gradients, responses = anatomy.gradients(network, x, probes.labels), anatomy.responses(network, x)
     rows = [
@@ -97,35 +96,35 @@ def write_answers(logits: torch.Tensor, test: dict[str, np.ndarray], shown: dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", help="a key of `experiments` in params.yaml")
+    parser.add_argument("experiment", help="a key of `experiments` in experiments.yaml")
     name = parser.parse_args().experiment
     experiment = read_experiment(name)
-    recipe, folder = Recipe(**experiment["recipe"]), Path("plots/tables", name)
-    shown = read_json(Path("recipes/labels", f"{experiment['dataset']}.json"))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    training.prepare(device, recipe.threads)
-    images, groups = augment.load(experiment, PARTS, device), None
+    recipe, folder = experiment.recipe, Path("plots/tables", name)
+    shown = read_json(Path("recipes/labels", f"{experiment.dataset}.json"))
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device.prepare(place, recipe.threads)
+    images, groups = augment.load(experiment, PARTS, place), None
     if superclasses := shown["superclasses"]:
-        groups = torch.tensor([sorted(set(superclasses)).index(s) for s in superclasses], device=device)
+        groups = torch.tensor([sorted(set(superclasses)).index(s) for s in superclasses], device=place)
     rows, diverged, provenance = [], False, {}
     for seed in range(recipe.seeds):
         weights, about = checkpoint.load(Path("models", name, f"seed-{seed}.safetensors"))
-        if any(about[key] != value for key, value in experiment.items()) or not about.keys() >= set(PROVENANCE):
+        if about.get("experiment") != experiment.one_seed() or not about.keys() >= set(PROVENANCE):
             raise Mistake(f"models/{name} was trained by another recipe or version: run `dvc repro train@{name}` first")
-        network = trained(weights, experiment, device)
+        network = trained(weights, experiment, place)
         diverged |= about["diverged"]
         for part in PARTS:
             scores, logits = score(network, images[part], recipe.precision, groups)
             rows.append({"seed": seed, "part": part} | scores)
         if seed == 0:
             shutil.rmtree(folder, ignore_errors=True)  # not every network has every table
-            test = tensors.load(experiment["dataset"], "test", experiment["max_images"])
+            test = tensors.load(experiment.dataset, "test", experiment.max_images)
             write_answers(logits, test, shown, name, folder)
-            look_inside(network, experiment, device, folder)
+            look_inside(network, experiment, place, folder)
             provenance = {key: about[key] for key in PROVENANCE}
     write_table(folder / "scores.csv", rows)
-    provenance |= {"evaluated_on": checkpoint.versions(device, recipe.threads)["device"]}
-    provenance |= {"recipe": fingerprint(experiment)}
+    provenance |= {"evaluated_on": checkpoint.versions(place, recipe)["device"]}
+    write_json(folder / "experiment.json", experiment.changes())
     provenance |= {key: getattr(recipe, key) for key in ("seeds", "epochs", "iterations", "input_size")}
     write_table(folder / "provenance.csv", [{"key": key, "value": value} for key, value in provenance.items()])
 
@@ -141,7 +140,7 @@ def main() -> None:
     }
     if recipe.seeds > 1:
         metrics["test_top1_std"] = round(statistics.stdev(over_seeds("test", "top1")), 6)
-    write_json(Path("metrics/experiments", f"{name}.json"), metrics | {"scale": experiment["scale"]})
+    write_json(Path("metrics/experiments", f"{name}.json"), metrics | {"scale": experiment.scale})
     print(f"{name}: test top-1 {metrics['test_top1']:.2%} over {recipe.seeds} seeds at scale {experiment['scale']}")
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 
 from lineage import anatomy, models
-from lineage.engine import augment, tensors, training
+from lineage.engine import augment, device, tensors
 from lineage.files import write_table
+from lineage.options.resnet import Options
 
 FAMILIES = {"plain": "none", "resnet": "identity"}
 DEPTHS = (56, 110)
@@ -28,26 +29,26 @@ IMAGES, SIZE, CLASSES = 32, 32, 6  # of SIGNS
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    training.prepare(device, threads=2)
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device.prepare(place, threads=2)
     part = tensors.load("signs", "train", IMAGES)
     arrays = [torch.from_numpy(part[key]) for key in ("images", "labels", "mean", "std")]
-    images = augment.Images(*arrays, SIZE, device)
+    images = augment.Images(*arrays, SIZE, place)
     x = images.plain(0, IMAGES)
     rows = []
     for (family, shortcut), depth in product(FAMILIES.items(), DEPTHS):
-        options = {"depth": depth, "shortcut": shortcut, "stem": "cifar"}
+        options = Options(depth=depth, shortcut=shortcut)
         network = models.build("resnet", CLASSES, SIZE, options)
         for initialisation, batch_norm, seed in product(anatomy.INITIALISATIONS, (True, False), range(SEEDS)):
             torch.manual_seed(seed)
             begun = anatomy.initialised(network, initialisation, batch_norm)
-            begun = begun.to(device, memory_format=torch.channels_last)
+            begun = begun.to(place, memory_format=torch.channels_last)
             about = {"family": family, "depth": depth, "initialisation": initialisation}
             about |= {"batch_norm": "yes" if batch_norm else "no", "seed": seed}
             norms = anatomy.gradients(begun, x, images.labels).values()
             rows += [about | {"layer": layer, "gradient": gradient} for layer, (gradient, _) in enumerate(norms, 1)]
     write_table(Path("plots/gradients.csv"), rows)
-    print(f"gradients of {len(rows)} layers in plots/gradients.csv, on {device}")
+    print(f"gradients of {len(rows)} layers in plots/gradients.csv, on {place}")
 
 
 if __name__ == "__main__":

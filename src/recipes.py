@@ -1,4 +1,4 @@
-"""recipes: check params.yaml and resolve it into one effective recipe per experiment and one per data set.
+"""recipes: check the parameter files and resolve them into one effective recipe per experiment and one per data set.
 
     python src/recipes.py
 
@@ -16,8 +16,8 @@ from lineage.files import write_json
 
 
 def main() -> None:
-    everything = params.read(Path("params.yaml"))
-    texts = {f"experiments/{name}.json": params.resolve(everything, name) for name in everything.experiments}
+    everything = params.read()
+    texts = {f"experiments/{name}.json": params.resolve(everything, name).changes() for name in everything.experiments}
     addresses = {}
     for name, dataset in everything.datasets.items():
         whole = everything.scale == "full" and dataset.archives

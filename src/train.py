@@ -11,7 +11,7 @@ and ends with the same bytes. Trained seeds stay there until dvc.lock has them. 
 curves while they grow.
 """
 
-from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
@@ -27,9 +27,9 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from lineage import models
-from lineage.engine import augment, checkpoint, training
+from lineage.engine import augment, checkpoint, device, training
 from lineage.engine.augment import Images
-from lineage.engine.recipe import Recipe, read_experiment
+from lineage.engine.experiment import Experiment, read_experiment
 from lineage.files import claimed, replacing, write_json, write_table
 from lineage.progress import Progress
 
@@ -46,18 +46,15 @@ class Trained(NamedTuple):
     state: Path  # where a run that is killed goes on from
 
 
-def train_seed(experiment: dict, images: dict[str, Images], seed: int, folder: Path, progress: Progress) -> Trained:
+def train_seed(
+    experiment: Experiment, images: dict[str, Images], seed: int, folder: Path, progress: Progress
+) -> Trained:
     """Train one seed, from the beginning or from where an earlier run of the same was killed."""
-    recipe, device = Recipe(**experiment["recipe"]), images["train"].labels.device
+    recipe, place = experiment.recipe, images["train"].labels.device
     torch.manual_seed(seed)
-    try:
-        network = models.build(experiment["model"], experiment["classes"], recipe.input_size, experiment["network"])
-    except ValueError as error:
-        raise Mistake(f"{experiment['name']}: {error}") from None
-    network = network.to(device, memory_format=augment.LAYOUTS[recipe.layout])
-    job = training.Training(network, images["train"], images["val"], recipe, seed)
-    data = [Path("data/tensors", experiment["dataset"], f"{part}.safetensors") for part in images]
-    path = folder / f"seed-{seed}-{checkpoint.key(experiment, data, device, recipe.threads)}.state"
+    network = experiment.build().to(place, memory_format=augment.LAYOUTS[recipe.layout])
+    job = training.Training(network, images["train"], images["val"], recipe, seed, say=progress.say)
+    path = folder / f"seed-{seed}-{checkpoint.key(experiment, place)}.state"
     for other in sorted(set(folder.glob(f"seed-{seed}-*.state")) - {path}):
         progress.say(f"ignoring {other}: of other data, code or parameters")
     if found := checkpoint.load_state(path):
@@ -92,9 +89,9 @@ def draw(curves: SummaryWriter, line: training.Epoch) -> None:
             curves.add_scalar(name, value, line.epoch)
 
 
-def write_history(trained: list[Trained], experiment: dict) -> float:
+def write_history(trained: list[Trained], experiment: Experiment) -> float:
     """Write the history and the metrics on validation; returns the mean top-1 there."""
-    name, scale = experiment["name"], {"scale": experiment["scale"]}
+    name, scale = experiment.name, {"scale": experiment.scale}
     lines = [{"series": name} | asdict(line) | scale for one in trained for line in one.history]
     write_table(Path("plots/history", f"{name}.csv"), lines)
     kept = [one.kept for one in trained]
@@ -112,32 +109,33 @@ def write_history(trained: list[Trained], experiment: dict) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", help="a key of `experiments` in params.yaml")
+    parser.add_argument("experiment", help="a key of `experiments` in experiments.yaml")
     name = parser.parse_args().experiment
     experiment = read_experiment(name)
-    recipe = Recipe(**experiment["recipe"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    training.prepare(device, recipe.threads)
+    recipe = experiment.recipe
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device.prepare(place, recipe.threads)
     threading.excepthook = lambda _: None  # the curves' writer hands its errors on to this thread
     started, runs = time.monotonic(), Path("runs", name)
-    images = augment.load(experiment, ("train", "val"), device, recipe.shift)
+    images = augment.load(experiment, ("train", "val"), place, recipe.shift)
     pace = *recipe.steps(len(images["train"])), recipe.epochs_of(len(images["train"]))
     with claimed(runs):
         checkpoint.forget_recorded(runs)
         with Progress(name, recipe.seeds, *pace) as progress:
             trained = [train_seed(experiment, images, seed, runs, progress) for seed in range(recipe.seeds)]
         # No output is written before every seed has gone to its end.
-        same = checkpoint.versions(device, recipe.threads)
+        same = checkpoint.versions(place, recipe)
         same |= {key: getattr(images["train"], key).tolist() for key in ("mean", "std")}  # as pictures are normalised
         with replacing(Path("models", name)) as folder:
             for one in trained:
-                recipe_of_one = {key: value for key, value in experiment["recipe"].items() if key != "seeds"}
-                about = experiment | {"recipe": recipe_of_one, "seed": one.seed, "diverged": one.diverged} | same | one.size
+                about = (
+                    {"experiment": experiment.one_seed(), "seed": one.seed, "diverged": one.diverged} | same | one.size
+                )
                 checkpoint.save(folder / f"seed-{one.seed}.safetensors", one.weights, about)
         top1 = write_history(trained, experiment)
         checkpoint.note_complete(runs, [one.state.name for one in trained], Path("plots/history", f"{name}.csv"))
     print(
-        f"{name}: {recipe.seeds} seed(s) at scale {experiment['scale']} in {time.monotonic() - started:.0f} s on "
+        f"{name}: {recipe.seeds} seed(s) at scale {experiment.scale} in {time.monotonic() - started:.0f} s on "
         f"{same['device']}, validation top-1 {top1:.2%}; weights in models/{name}, curves in plots/history/{name}.csv"
     )
 

@@ -1,28 +1,40 @@
-"""`params.yaml`, read once into typed, checked objects, and resolved into one effective recipe per experiment.
+"""The parameter files, read once into typed, checked objects, and resolved into one effective experiment each.
 
-The precedence, strongest first: the caps of `scale: sample`, the block `train`, the experiment's own line, its named
+`params.yaml` has what people tune, `experiments.yaml` the table of experiments, `data/datasets.yaml` the data sets. The
+precedence, strongest first: the caps of `scale: sample`, the block `train`, the experiment's own line, its named
 recipe.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model, model_validator
 
+from lineage.engine.experiment import Experiment
 from lineage.engine.recipe import Count, Recipe
 from lineage.errors import Mistake
-from lineage.options import NETWORKS, Block
+from lineage.options import NETWORKS, Checked, options_of
 
+# the blocks of each file
+FILES = {
+    "params.yaml": ("scale", "train", "recipes"),
+    "experiments.yaml": ("experiments",),
+    "data/datasets.yaml": ("datasets",),
+}
 # the caps of `scale: sample`: seconds per experiment on two cores, whatever the recipe says
 SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 16, "input_size": 32}  # or the least that the network takes
 SAMPLE_BATCHES = 2  # of images of each part
 
 
+# keys of a recipe of which one replaces the other
+ALTERNATIVES = {"epochs": "iterations", "iterations": "epochs", "warm_up": "warm_up_steps", "warm_up_steps": "warm_up"}
+
 T = TypeVar("T", bound=BaseModel)
 
 
-class File(Block):
+class File(Checked):
     """One file of an archive; `urls` in the order in which they are tried."""
 
     name: str
@@ -30,12 +42,12 @@ class File(Block):
     urls: tuple[Annotated[str, Field(pattern="^https?://[^/]+/.+")], ...] = ()
 
 
-class Archive(Block):
+class Archive(Checked):
     format: Literal["cifar-python", "contact-sheets", "folders", "h5"]
     files: Annotated[tuple[File, ...], Field(min_length=1)]
 
 
-class Sample(Block):
+class Sample(Checked):
     """The archive in `data/sample`: a small part of the data set, or all of it where `archives` is empty."""
 
     format: Literal["contact-sheets", "folders"]
@@ -50,7 +62,7 @@ def _names(value: object) -> object:
     return value.split() if isinstance(value, str) else value
 
 
-class Dataset(Block):
+class Dataset(Checked):
     # a list, or the names in one text, which DVC's rewriting of params.yaml leaves as it stands
     classes: Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_names), Field(min_length=2)]
     image_size: Count
@@ -82,7 +94,7 @@ class Dataset(Block):
 # A part of a recipe: what `train`, a named recipe or an experiment says. Null, or nothing, leaves a key to the others.
 Part = create_model(
     "Part",
-    __base__=Block,
+    __base__=Checked,
     **{
         key: (Annotated[field.annotation, *field.metadata] | None, None)
         if field.metadata
@@ -94,18 +106,35 @@ Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")]
 Blocks = dict[Name, dict[str, object]]
 
 
-class Params(Block):
-    """The whole file. Its blocks are checked one by one, so that a message can say where a mistake stands."""
+class Params(Checked):
+    """All files together. Their blocks are checked one by one, so that a message can say where a mistake stands."""
 
     scale: Literal["full", "sample"]
     train: dict[str, object]
     recipes: Annotated[Blocks, Field(min_length=1)]
-    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     experiments: Annotated[Blocks, Field(min_length=1)]
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
 
 
-def read(path: Path) -> Params:
-    """Read and check the file. Raises `Mistake` with the key, the fault and the allowed values in one line."""
+def read(folder: Path = Path()) -> Params:
+    """Read and check the files. Raises `Mistake` with the file, the key, the fault and the allowed values in one
+    line.
+    """
+    content: dict[str, object] = {}
+    for name, blocks in FILES.items():
+        found = _read_yaml(folder / name, blocks)
+        for block in blocks:
+            if block not in found:
+                raise Mistake(f"{name}: the block {block} is missing")
+        for block in found.keys() - set(blocks):
+            raise Mistake(f"{name}: {block}: unknown key; allowed are {', '.join(blocks)}")
+        content |= found
+    params = _checked(Params, content, {block: f"{name}:" for name, blocks in FILES.items() for block in blocks})
+    recipes = {name: _part(block, f"params.yaml: recipes.{name}") for name, block in params.recipes.items()}
+    return params.model_copy(update={"train": _part(params.train, "params.yaml: train"), "recipes": recipes})
+
+
+def _read_yaml(path: Path, blocks: tuple[str, ...]) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -113,44 +142,42 @@ def read(path: Path) -> Params:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Mistake(f"{path} is not YAML in UTF-8: {error}") from None
     if not isinstance(content, dict):
-        raise Mistake(f"{path} should hold the blocks {', '.join(Params.model_fields)}")
-    params = _checked(Params, content, "params.yaml:")
-    recipes = {name: _part(block, f"params.yaml: recipes.{name}") for name, block in params.recipes.items()}
-    return params.model_copy(update={"train": _part(params.train, "params.yaml: train"), "recipes": recipes})
+        raise Mistake(f"{path} should hold {', '.join(blocks)}")
+    return content
 
 
-def resolve(params: Params, name: str) -> dict[str, object]:
-    """One experiment's effective recipe, complete: what `train` and `evaluate` read. Raises `Mistake`."""
-    place = f"params.yaml: experiments.{name}"
+def resolve(params: Params, name: str) -> Experiment:
+    """One experiment, complete: what `train` and `evaluate` read. Raises `Mistake`."""
+    place = f"experiments.yaml: experiments.{name}"
     own = dict(params.experiments[name])
     dataset = _named(params.datasets, own.pop("dataset", None), f"{place}.dataset")
-    kind = NETWORKS[model := _named(NETWORKS, own.pop("model", None), f"{place}.model")]
+    model = _named(NETWORKS, own.pop("model", None), f"{place}.model")
     named = params.recipes[_named(params.recipes, own.pop("recipe", None), f"{place}.recipe")]
+    options = options_of(model)
     for key in own:
-        allowed = ["dataset", "model", "recipe", *kind.model_fields, *Recipe.model_fields]
+        allowed = ["dataset", "model", "recipe", *options.model_fields, *Recipe.model_fields]
         if key not in allowed:
             raise Mistake(f"{place}.{key}: unknown key; allowed are {', '.join(allowed)}")
-    network = _checked(kind, {key: own.pop(key) for key in list(own) if key in kind.model_fields}, place)
+    network = _checked(options, {key: own.pop(key) for key in list(own) if key in options.model_fields}, place)
     image_size = params.datasets[dataset].image_size
     values = _overlay({"input_size": image_size}, named, _part(own, place), params.train)
     if params.scale == "sample":
         smallest = SAMPLE | {"input_size": max(SAMPLE["input_size"], network.smallest)}
-        values = _overlay(values, {key: min(cap, values.get(key, cap)) for key, cap in smallest.items()})
+        caps = {key: min(cap, values.get(key, cap)) for key, cap in smallest.items()}
+        values = _overlay(values, caps, {"grow": {}})
     recipe = _checked(Recipe, values, place)
-    if recipe.input_size < network.smallest:
-        raise Mistake(f"{place}: {model} needs an input of {network.smallest} pixels or more, not {recipe.input_size}")
-    if recipe.shift >= min(image_size, recipe.input_size):
+    stored = min(image_size, recipe.input_size)
+    if recipe.shift >= stored:
         raise Mistake(f"{place}.shift: {recipe.shift} pixels are more than the image has")
-    effective = {
-        "name": name,
-        "scale": params.scale,
-        "dataset": dataset,
-        "classes": len(params.datasets[dataset].classes),
-        "model": model,
-        "network": network.model_dump(exclude_defaults=True),
-        "recipe": recipe.model_dump(exclude_defaults=True),
-    }
-    return effective | ({"max_images": SAMPLE_BATCHES * recipe.batch_size} if params.scale == "sample" else {})
+    if recipe.cutout >= stored:
+        raise Mistake(f"{place}.cutout: {recipe.cutout} pixels leave nothing of an image of {stored}")
+    if recipe.grow and min(recipe.grow) < stored:
+        raise Mistake(f"{place}.grow: {min(recipe.grow)} pixels are less than the image has, {stored}")
+    about = {"name": name, "scale": params.scale, "dataset": dataset, "model": model, "network": network}
+    about |= {"classes": len(params.datasets[dataset].classes), "recipe": recipe}
+    if params.scale == "sample":
+        about["max_images"] = SAMPLE_BATCHES * recipe.batch_size
+    return _checked(Experiment, about, place)
 
 
 def _part(block: dict[str, object], place: str) -> dict[str, object]:
@@ -159,17 +186,19 @@ def _part(block: dict[str, object], place: str) -> dict[str, object]:
 
 
 def _overlay(*layers: dict[str, object]) -> dict[str, object]:
-    """Later layers win; a budget in epochs replaces one in iterations, and the other way round."""
+    """Later layers win; a budget in epochs replaces one in iterations, and the other way round, and so for the two
+    ways to give a warm-up.
+    """
     result: dict[str, object] = {}
     for layer in layers:
-        for key, other in (("epochs", "iterations"), ("iterations", "epochs")):
+        for key, other in ALTERNATIVES.items():
             if key in layer:
                 result.pop(other, None)
         result |= layer
     return result
 
 
-def _named(choices: dict[str, object], name: object, place: str) -> str:
+def _named(choices: Collection[str], name: object, place: str) -> str:
     if not isinstance(name, str) or name not in choices:
         raise Mistake(f"{place}: {name!r} is unknown; choose one of {', '.join(choices)}")
     return name
@@ -178,14 +207,15 @@ def _named(choices: dict[str, object], name: object, place: str) -> str:
 KINDS = {"datasets": Dataset, "sample": Sample, "archives": Archive, "files": File}
 
 
-def _checked(kind: type[T], content: object, place: str) -> T:
-    """`content` as a `kind`. Raises `Mistake` for the first fault, naming its place."""
+def _checked(kind: type[T], content: object, places: str | dict[str, str]) -> T:
+    """`content` as a `kind`. Raises `Mistake` for the first fault, naming its place: `places`, or one for each key."""
     try:
         return kind.model_validate(content)
     except ValidationError as errors:
         first, more = errors.errors()[0], len(errors.errors()) - 1
+        place = places[first["loc"][0]] if isinstance(places, dict) else places
         where = ".".join([place, *map(str, first["loc"])]).replace(":.", ": ")
-        given = "" if first["type"] == "missing" else f", not {first['input']!r:.60}"
+        given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r:.60}"
         message = first["msg"].removeprefix("Value error, ") + given
         if first["type"] == "extra_forbidden":
             blocks = [KINDS[key] for key in first["loc"][:-1] if key in KINDS]

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lineage.engine import tensors
+from lineage.engine.experiment import Experiment
 from lineage.engine.recipe import Recipe
 
 # mean and deviation of what `scaling` subtracts and divides by, where it is not the training part's
@@ -29,9 +30,19 @@ class Plan(NamedTuple):
     flip: Tensor  # N: whether it is mirrored
     hole: Tensor  # N×2: where the square that is cut out has its centre, as fractions of height and width
     turn: Tensor | None  # N×2×3: rotation and zoom, where the recipe has them
+    patch: Tensor | None  # N×4: first and last row, first and last column of what CutMix replaces, as fractions
 
     def to(self, device: torch.device) -> "Plan":
         return Plan(*(None if choice is None else choice.to(device) for choice in self))
+
+
+class Batch(NamedTuple):
+    """What a step trains on. Where CutMix is in the recipe, a part of each image comes from another one."""
+
+    images: Tensor  # B×3×S×S, normalised
+    labels: Tensor  # B
+    others: Tensor | None  # B: the labels of what the patches come from
+    share: Tensor | None  # B: of the image's own pixels, from 0 to 1
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
@@ -39,21 +50,37 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return seed * 1_000_003 + epoch
 
 
-def plan(seed: int, epoch: int, images: int, shift: int, flip: bool, rotate: float, zoom: float) -> Plan:
-    """Draw an epoch's choices. `shift` in pixels and `rotate` in degrees to either side, `zoom` as a fraction."""
+def plan(recipe: Recipe, images: int, seed: int, epoch: int) -> Plan:
+    """Draw the choices of one epoch over so many images."""
     generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     order = torch.randperm(images, generator=generator)
-    corner = torch.randint(0, 2 * shift + 1, (images, 2), generator=generator)
-    coin = torch.randint(0, 2 if flip else 1, (images,), generator=generator)
-    turn = None
-    if rotate or zoom:
+    corner = torch.randint(0, 2 * recipe.shift + 1, (images, 2), generator=generator)
+    coin = torch.randint(0, 2 if recipe.flip else 1, (images,), generator=generator)
+    turn, patch = None, None
+    if recipe.rotate or recipe.zoom:
         angle, scale = torch.rand(2, images, generator=generator) * 2 - 1
-        angle, scale = angle * math.radians(rotate), 1 + scale * zoom
-        rows = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2) / scale.view(
-            -1, 1, 1
-        )
-        turn = torch.cat([rows, torch.zeros(images, 2, 1)], 2)
-    return Plan(order, corner, coin, torch.rand(images, 2, generator=generator), turn)
+        angle, scale = angle * math.radians(recipe.rotate), 1 + scale * recipe.zoom
+        rows = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1)
+        turn = torch.cat([rows.view(-1, 2, 2) / scale.view(-1, 1, 1), torch.zeros(images, 2, 1)], 2)
+    hole = torch.rand(images, 2, generator=generator)
+    if recipe.cutmix:
+        chance = recipe.mixes_in(epoch, recipe.epochs_of(images))
+        patch = torch.empty(images, 4)
+        patch[order] = _patches(images, recipe.batch_size, chance, generator)
+    return Plan(order, corner, coin, hole, turn, patch)
+
+
+def _patches(images: int, batch_size: int, chance: float, generator: torch.Generator) -> Tensor:
+    """N×4 edges in the order of the epoch, one patch for each batch (Yun et al. 2019, section 3.1): its share of the
+    image is uniform, its centre too, and what lies outside of the image is lost. A batch without one has edges of 0.
+    """
+    batches = math.ceil(images / batch_size)
+    mixed, share = torch.rand(2, batches, generator=generator)
+    centre, half = torch.rand(batches, 2, generator=generator), share.sqrt()[:, None] / 2
+    first, last = (centre - half).clamp(0, 1), (centre + half).clamp(0, 1)  # batches×2: row and column
+    edges = torch.stack([first[:, 0], last[:, 0], first[:, 1], last[:, 1]], 1)
+    edges = edges * (mixed < chance)[:, None]
+    return edges.repeat_interleave(batch_size, 0)[:images]
 
 
 class Images:
@@ -85,8 +112,8 @@ class Images:
         self.labels = labels.to(device)
         self.mean, self.std = mean.float().to(device), std.float().to(device)
 
-    def batch(self, which: Tensor, choices: Plan, cutout: int = 0) -> Tensor:
-        """The images at the positions `which` (B), augmented and normalised: B×3×input_size×input_size."""
+    def batch(self, which: Tensor, choices: Plan, cutout: int = 0) -> Batch:
+        """The images at the positions `which` (B), augmented and normalised, and their labels. `cutout` in pixels."""
         line = torch.arange(self.size, device=which.device)
         rows = choices.shift[which, 0, None] + line  # B×S
         mirrored = torch.where(choices.flip[which, None] > 0, self.size - 1 - line, line)
@@ -100,7 +127,15 @@ class Images:
             centre = (choices.hole[which] * self.size).long()  # B×2
             far = (line - centre[:, :, None]).abs() * 2 >= cutout  # B×2×S
             x = x * (far[:, 0, None, :, None] | far[:, 1, None, None, :])  # the mean, which is 0, where neither is far
-        return self.enlarge(x)
+        labels, others, share = self.labels[which], None, None
+        if choices.patch is not None:
+            first_row, last_row, first_column, last_column = (choices.patch[which] * self.size).round().unbind(1)
+            inside_rows = (line >= first_row[:, None]) & (line < last_row[:, None])  # B×S
+            inside_columns = (line >= first_column[:, None]) & (line < last_column[:, None])
+            inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]  # B×1×S×S
+            x = torch.where(inside, x.roll(1, 0), x)  # the order is random: any neighbour will do
+            others, share = labels.roll(1), 1 - inside.float().mean((1, 2, 3))
+        return Batch(self.enlarge(x), labels, others, share)
 
     def plain(self, start: int, stop: int) -> Tensor:
         """The images from `start` to `stop` without augmentation."""
@@ -121,12 +156,12 @@ class Images:
         return len(self.pixels)
 
 
-def load(experiment: dict, parts: Iterable[str], device: torch.device, pad: int = 0) -> dict[str, Images]:
+def load(experiment: Experiment, parts: Iterable[str], device: torch.device, pad: int = 0) -> dict[str, Images]:
     """Parts of an experiment's data set as its network sees them; `pad` is the training part's border. Raises
     `Mistake`.
     """
-    recipe = Recipe(**experiment["recipe"])
-    arrays = {part: tensors.load(experiment["dataset"], part, experiment.get("max_images")) for part in {"train", *parts}}
+    recipe = experiment.recipe
+    arrays = {part: tensors.load(experiment.dataset, part, experiment.max_images) for part in {"train", *parts}}
     mean, std = (torch.from_numpy(arrays["train"][key]) for key in ("mean", "std"))
     if recipe.scaling in SCALINGS:
         mean, std = (torch.full_like(mean, value) for value in SCALINGS[recipe.scaling])

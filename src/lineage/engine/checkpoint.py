@@ -4,17 +4,22 @@ about; and the state of a run at the end of an epoch, from which one that was ki
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import torch
+import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as deserialise
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from lineage.engine.device import precision_on
+from lineage.engine.experiment import Experiment
+from lineage.engine.recipe import Recipe
 from lineage.errors import Failure, Mistake
 from lineage.files import read_json, write_bytes, write_json
+
+SOURCE = Path(__file__).parents[2]  # the folder src
 
 
 def save(path: Path, weights: dict[str, Tensor], about: dict[str, object]) -> None:
@@ -39,27 +44,44 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
         raise Failure(f"{path} is damaged ({error}): run `dvc repro --force train@{path.parent.name}`") from None
 
 
-def versions(device: torch.device, threads: int) -> dict[str, str]:
-    """What results depend on apart from code, data and parameters."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+def versions(device: torch.device, recipe: Recipe) -> dict[str, str]:
+    """What the bytes of a result depend on apart from code, data and parameters."""
+    cuda = device.type == "cuda"
     return {
-        "device": name,
-        "threads": str(threads),
+        "device": torch.cuda.get_device_name(device) if cuda else "cpu",
+        "instructions": "" if cuda else torch.backends.cpu.get_cpu_capability(),
+        "precision": precision_on(device, recipe.precision),
+        "threads": str(recipe.threads),
         "torch": torch.__version__,
-        "cuda": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}" if device.type == "cuda" else "",
+        "cuda": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}" if cuda else "",
     }
 
 
-def key(experiment: dict[str, object], data: list[Path], device: torch.device, threads: int) -> str:
-    """Twelve hexadecimal digits of all that decides what a training run does: recipe, data, code, versions."""
-    source = Path(__file__).parents[2]
-    code = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
-    digest = hashlib.sha256(json.dumps([experiment, versions(device, threads)], sort_keys=True).encode())
-    for path in [*sorted(path for path in code if source in path.resolve().parents), *data]:
+def key(experiment: Experiment, device: torch.device) -> str:
+    """Twelve hexadecimal digits of all that decides how one seed is trained: recipe, data, code, versions. Code and
+    data are what `dvc.yaml` lists for the stage, so that another word in a message discards no checkpoint.
+    """
+    known = [experiment.one_seed(), versions(device, experiment.recipe)]
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
+    for path in _dependencies(experiment):
         digest.update(path.name.encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:12]
+
+
+def _dependencies(experiment: Experiment) -> list[Path]:
+    """The files that the stage `train` depends on, in their order, without the recipe, which also has the seeds."""
+    stages = yaml.safe_load((SOURCE.parent / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    names = {"${key}": experiment.name, "${item.dataset}": experiment.dataset, "${item.model}": experiment.model}
+    files = []
+    for dependency in stages["train"]["do"]["deps"]:
+        for variable, value in names.items():
+            dependency = dependency.replace(variable, value)
+        path = SOURCE.parent / dependency if dependency.startswith("src/") else Path(dependency)
+        if not dependency.startswith("recipes/"):
+            files += sorted(path.glob("*.py")) if path.is_dir() else [path]
+    return files
 
 
 def save_state(path: Path, state: dict[str, Tensor], about: dict[str, object]) -> None:

@@ -6,9 +6,12 @@ from torch import Tensor
 from lineage.engine.recipe import Recipe
 
 
-def learning_rate(schedule: str, lr: float, warm_up: float, step: int, steps: int) -> float:
+MOMENTUM = 0.9
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """The learning rate of one step (from 0) of `steps`: a pure function, so that a run can go on from anywhere."""
-    return SCHEDULES[schedule](lr, step, steps, round(warm_up * steps))
+    return SCHEDULES[recipe.schedule](recipe.lr, step, steps, recipe.warm_up_of(steps))
 
 
 def _onecycle(lr: float, step: int, steps: int, warm: int) -> float:
@@ -29,13 +32,22 @@ SCHEDULES = {"onecycle": _onecycle, "steps": _steps, "constant": _constant}
 
 
 def _sgd(groups: list[dict], lr: Tensor, recipe: Recipe) -> torch.optim.Optimizer:
-    nesterov = recipe.nesterov and recipe.momentum > 0
-    return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
+    return torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=recipe.nesterov, fused=True)
 
 
-def _adam(groups: list[dict], lr: Tensor, recipe: Recipe) -> torch.optim.Optimizer:
-    betas = recipe.momentum, 0.999
-    return torch.optim.Adam(groups, lr=lr, betas=betas, fused=True, capturable=lr.is_cuda)
+def _adam(groups: list[dict], lr: Tensor, _: Recipe) -> torch.optim.Optimizer:
+    return torch.optim.Adam(groups, lr=lr, betas=(MOMENTUM, 0.999), fused=True, capturable=lr.is_cuda)
 
 
 OPTIMISERS = {"sgd": _sgd, "adam": _adam}
+
+
+@torch.no_grad()
+def shorten(weights: list[Tensor], before: list[Tensor], trust: float) -> None:
+    """Shorten, in place, the step from `before` to `weights` where it is longer than `trust` times the norm of
+    `before`, tensor by tensor.
+    """
+    steps = torch._foreach_sub(weights, before)
+    for weight, old, step in zip(weights, before, steps, strict=True):
+        longest = trust * old.norm()
+        weight.copy_(old + step * (longest / step.norm().clamp(min=1e-30)).clamp(max=1))

@@ -7,9 +7,7 @@ so that a run goes on from the end of any epoch as if it had never stopped.
 """
 
 import copy
-import ctypes
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -17,11 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lineage.engine.augment import Images, Plan, epoch_seed, plan
-from lineage.engine.optimisation import OPTIMISERS, learning_rate
+from lineage.engine.augment import Batch, Images, Plan, epoch_seed, plan
+from lineage.engine.device import autocast
+from lineage.engine.optimisation import OPTIMISERS, learning_rate, shorten
 from lineage.engine.recipe import Recipe
-
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -37,42 +34,23 @@ class Epoch:
     val_error: float
 
 
-def prepare(device: torch.device, threads: int) -> None:
-    """Make torch deterministic: what cannot be is an error. The number of CPU threads counts too, because it orders
-    sums.
-    """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first use
-    torch.set_deterministic_debug_mode("error")  # as torch.use_deterministic_algorithms, which loads a compiler as well
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False  # fp32 means it
-    torch.set_num_threads(threads)
-    if device.type == "cpu":
-        torch.set_flush_denormal(True)
-        keep_memory()
-
-
-def keep_memory() -> None:
-    """Let this process keep the memory that a step frees, for the next one: else glibc gives large blocks back and
-    the system hands out and clears them again, page by page, a third of a large network's time. Other C libraries do
-    as they do.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt:
-        mallopt(-4, 0)  # M_MMAP_MAX: no blocks of their own
-        mallopt(-1, -1)  # M_TRIM_THRESHOLD: the heap does not shrink
-
-
 class Training:
     """One seed's training, an epoch at a time, with all that a step reads and writes in fixed places, because a CUDA
     graph knows its tensors by their addresses.
     """
 
     def __init__(
-        self, network: nn.Module, train: Images, val: Images, recipe: Recipe, seed: int, graph: bool = True
+        self,
+        network: nn.Module,
+        train: Images,
+        val: Images,
+        recipe: Recipe,
+        seed: int,
+        graph: bool = True,
+        say: Callable[[str], object] = print,
     ) -> None:
         """`network`, as initialised, and the images are on one device; without `graph`, a step on CUDA runs as it
-        stands, to the same bits.
+        stands, to the same bits. `say` is told what a person should know.
         """
         self.network, self.train, self.val, self.recipe, self.seed = network, train, val, recipe, seed
         self.steps, self.per_epoch = recipe.steps(len(train))
@@ -85,14 +63,16 @@ class Training:
         groups = [{"params": decaying, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
         self._lr = torch.zeros((), device=device)
         self._optimiser = OPTIMISERS[recipe.optimiser](groups, self._lr, recipe)
-        self._parameters = everything
+        self._parameters, self._kernels = everything, kernels
         # what is validated and kept: the network itself, or its moving average
         self.result = copy.deepcopy(network) if recipe.ema else network
         self._best: dict[str, Tensor] = {}
         self._which = torch.zeros(min(recipe.batch_size, len(train)), dtype=torch.long, device=device)
         self._choices = self._plan(1).to(device)
         self._sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, and of wrong answers
-        self._graph, self._replay = graph and device.type == "cuda", None
+        self._graph = graph and device.type == "cuda"
+        self._say = say
+        self._replays: dict[int, Callable[[], None]] = {}  # CUDA graphs, by the input size
 
     @property
     def diverged(self) -> bool:
@@ -118,9 +98,11 @@ class Training:
         A loss that is not finite ends the training: the weights go back to where the epoch began.
         """
         number, before = len(self.history) + 1, _copies(self._state())
-        if self._graph and not self._replay:
-            self._replay = self._capture()
-        step = self._replay or self._step
+        size = self.recipe.size_in(number, self.epochs)
+        self.train.input_size = self.val.input_size = size
+        if self._graph and size not in self._replays:
+            self._replays[size] = self._capture()
+        step = self._replays.get(size, self._step)
         self.network.train()
         torch.manual_seed(epoch_seed(self.seed, number))  # for dropout
         for place, choice in zip(self._choices, self._plan(number), strict=True):
@@ -128,7 +110,9 @@ class Training:
                 place.copy_(choice)
         self._sums.zero_()
         start, batch_size = (number - 1) * self.per_epoch, len(self._which)
-        rates = [self._rate(step) for step in range(start, min(start + self.per_epoch, self.steps))]
+        rates = [
+            learning_rate(self.recipe, i, self.steps) for i in range(start, min(start + self.per_epoch, self.steps))
+        ]
         for i, lr in enumerate(rates):
             self._lr.fill_(lr)
             self._which.copy_(self._choices.order[i * batch_size : (i + 1) * batch_size])
@@ -158,31 +142,34 @@ class Training:
         self._restore({name: tensor for name, tensor in state.items() if not name.startswith("best/")})
 
     def _plan(self, epoch: int) -> Plan:
-        r = self.recipe
-        return plan(self.seed, epoch, len(self.train), r.shift, r.flip, r.rotate, r.zoom)
-
-    def _rate(self, step: int) -> float:
-        return learning_rate(self.recipe.schedule, self.recipe.lr, self.recipe.warm_up, step, self.steps)
+        return plan(self.recipe, len(self.train), self.seed, epoch)
 
     def _step(self) -> None:
         """One step on the images at `_which`; what a CUDA graph holds."""
         recipe = self.recipe
-        x, y = self.train.batch(self._which, self._choices, recipe.cutout), self.train.labels[self._which]
+        batch = self.train.batch(self._which, self._choices, recipe.cutout)
         self._optimiser.zero_grad(set_to_none=True)
-        with autocast(x.device, recipe.precision):
-            logits = self.network(x)
-        loss = F.cross_entropy(logits.float(), y, label_smoothing=recipe.label_smoothing)
+        with autocast(batch.images.device, recipe.precision):
+            logits = self.network(batch.images)
+        loss, labels = _loss(logits.float(), batch, recipe.label_smoothing)
         loss.backward()
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(self._parameters, recipe.clip)
+        before = [kernel.detach().clone() for kernel in self._kernels] if recipe.trust else []
         self._optimiser.step()
+        if recipe.trust:
+            shorten(self._kernels, before, recipe.trust)
         self._sums[0] += loss.detach()
-        self._sums[1] += (logits.argmax(1) != y).sum()
+        self._sums[1] += (logits.argmax(1) != labels).sum()
         if recipe.ema:
             pairs = zip(self.result.state_dict().values(), self.network.state_dict().values(), strict=True)
             averages, values = zip(*((a, v) for a, v in pairs if a.is_floating_point()), strict=True)
             torch._foreach_lerp_(averages, values, 1 - recipe.ema)
 
     def _capture(self) -> Callable[[], None]:
-        """The step as a CUDA graph. Its rehearsals change weights: they are set back, in place."""
+        """The step as a CUDA graph, or as it stands where that fails. Its rehearsals change weights: they are set back,
+        in place.
+        """
         before = _copies(self._state())
         self.network.train()
         stream = torch.cuda.Stream()
@@ -192,11 +179,17 @@ class Training:
                 self._step()
         torch.cuda.current_stream().wait_stream(stream)
         self._optimiser.zero_grad(set_to_none=True)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step()
+        graph, step = torch.cuda.CUDAGraph(), self._step
+        try:
+            with torch.cuda.graph(graph):
+                self._step()
+            step = graph.replay
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self._say(f"no CUDA graph ({str(error).splitlines()[0]}): training goes on without, and more slowly")
         self._restore(before)
-        return graph.replay
+        return step
 
     def _state(self) -> dict[str, Tensor]:
         """What changes from step to step, by name: weights and buffers, their averages, and the optimiser's memory."""
@@ -230,13 +223,20 @@ class Training:
         return loss.item(), error.item()
 
 
+def _loss(logits: Tensor, batch: Batch, label_smoothing: float) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of a batch, and the labels of what each image mostly shows (B)."""
+    if batch.share is None:
+        return F.cross_entropy(logits, batch.labels, label_smoothing=label_smoothing), batch.labels
+    own, other = (
+        F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
+        for labels in (batch.labels, batch.others)
+    )
+    labels = torch.where(batch.share >= 0.5, batch.labels, batch.others)
+    return (batch.share * own + (1 - batch.share) * other).mean(), labels
+
+
 def _copies(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in state.items()}
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which networks run; without its cache of cast weights, which a CUDA graph must not use."""
-    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32", cache_enabled=False)
 
 
 @torch.no_grad()

@@ -1,45 +1,60 @@
-"""The networks. Each file of this folder is one family and has `build(classes, input_size, **options) -> nn.Module`.
+"""The networks. Each file of this folder is one family and has `build(classes, input_size, options) -> nn.Module`.
 
 The folder itself is the registry: a stage names its network's file, so that a change in `vgg.py` retrains the VGGs
-alone. `lineage.options.NETWORKS` lists the options that each family takes.
+alone. The options of each family are in the file of the same name in `lineage/options`.
 """
 
-from functools import partial
+from collections.abc import Callable
 from importlib import import_module
 
 import torch
 from torch import nn
 
-INITIALISATIONS = {
-    "relu": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
-    "tanh": nn.init.xavier_normal_,
-    "sigmoid": nn.init.xavier_normal_,
-}
+from lineage.options import NetworkOptions
 
 
-def build(model: str, classes: int, input_size: int, options: dict[str, object]) -> nn.Module:
-    """The network `model` for images of N×3×input_size×input_size, initialised from torch's global generator.
-
-    Raises ValueError for what the network's file cannot build.
-    """
-    network = import_module(f"lineage.models.{model}").build(classes=classes, input_size=input_size, **options)
+def build(model: str, classes: int, input_size: int, options: NetworkOptions) -> nn.Module:
+    """The network `model` for images of N×3×input_size×input_size, initialised from torch's global generator."""
+    network = import_module(f"lineage.models.{model}").build(classes, input_size, options)
     initialise(network)
     return network
 
 
-def initialise(network: nn.Module) -> None:
-    """Weights by the activation that the network names in its attribute `activation`, "relu" where it has none.
+def he(weight: nn.Parameter) -> None:
+    """He et al. 2015 ("Delving deep into rectifiers", eq. 10): normal, zero mean, variance 2 / fan-in."""
+    nn.init.kaiming_normal_(weight, nonlinearity="relu")
 
-    - relu: He et al. 2015 ("Delving deep into rectifiers", eq. 10): normal, zero mean, variance 2 / fan-in.
-    - tanh, sigmoid: Glorot & Bengio 2010 ("Understanding the difficulty of training deep feedforward neural
-      networks", eq. 12): normal, zero mean, variance 2 / (fan-in + fan-out), without any further gain.
 
-    The last layer too, which no activation follows. Biases 0; batch norm as torch has it, 1 and 0.
+def glorot(weight: nn.Parameter) -> None:
+    """Glorot & Bengio 2010 ("Understanding the difficulty of training deep feedforward neural networks", eq. 12):
+    normal, zero mean, variance 2 / (fan-in + fan-out), without any further gain.
     """
-    initialisation = INITIALISATIONS[getattr(network, "activation", "relu")]
+    nn.init.xavier_normal_(weight)
+
+
+@torch.no_grad()
+def dirac(weight: nn.Parameter) -> None:
+    """A tenth of `he`, plus the identity where there is one: in k×k convolutions from feature maps to feature maps
+    each channel passes through (Zagoruyko & Komodakis 2017, "DiracNets", have it trained with a scale of its own).
+    """
+    he(weight)
+    if weight.ndim == 4 and weight.shape[2] > 1 and weight.shape[1] > 3:  # not 1×1, and not from an image's colours
+        weight.copy_(nn.init.dirac_(torch.empty_like(weight)) + 0.1 * weight)
+
+
+# how the weights of a network begin, by what it names in its attribute `initialisation`
+INITIALISATIONS: dict[str, Callable[[nn.Parameter], None]] = {"he": he, "glorot": glorot, "dirac": dirac}
+
+
+def initialise(network: nn.Module) -> None:
+    """Initialise all convolutions and linear layers, the last one too. Biases 0; batch norm as torch has it, 1 and 0.
+
+    A network without the attribute `initialisation` begins with `he`.
+    """
+    start = INITIALISATIONS[getattr(network, "initialisation", "he")]
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            initialisation(module.weight)
+            start(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

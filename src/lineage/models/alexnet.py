@@ -12,22 +12,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lineage.options.alexnet import Options
+
 
 class LocalResponseNorm(nn.Module):
-    """Section 3.3: b = a / (2 + 1e-4 Σ a²)^0.75 over five neighbouring channels.
+    """Section 3.3: b = a / (2 + α Σ a²)^0.75 over five neighbouring channels.
+
+    The paper's α of 1e-4 belongs to activations on the scale of pixel values, whose standard deviation is about 64.
+    Ours are normalised: α = 64² · 1e-4 ≈ 0.4. With 1e-4 the divisor would be 1.68 everywhere.
 
     A sum of shifted slices: torch's own goes through a 3-D average pool whose gradient is not deterministic on CUDA.
     """
 
+    alpha = 0.4
+
     def forward(self, x: Tensor) -> Tensor:
+        return x / self.divisor(x)
+
+    def divisor(self, x: Tensor) -> Tensor:
         squares = F.pad(x.float().square(), (0, 0, 0, 0, 2, 2))  # N × channels+4 × H × W
         total = torch.stack([squares[:, i : i + x.shape[1]] for i in range(5)]).sum(0)
-        return x / (2 + 1e-4 * total).pow(0.75)
+        return (2 + self.alpha * total).pow(0.75)
 
 
 # after the activation of the first and the second convolution
 NORMALISATIONS = {"none": lambda _: nn.Identity(), "lrn": lambda _: LocalResponseNorm(), "batch": nn.BatchNorm2d}
 ACTIVATIONS = {"relu": lambda: nn.ReLU(inplace=True), "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+INITIALISATIONS = {"relu": "he", "tanh": "glorot", "sigmoid": "glorot"}
 
 
 class AlexNet(nn.Module):
@@ -43,15 +54,25 @@ class AlexNet(nn.Module):
         channels: tuple[int, int, int, int, int] = (96, 256, 384, 384, 256),
     ) -> None:
         super().__init__()
-        self.activation = activation
+        self.initialisation = INITIALISATIONS[activation]
         norm, act = NORMALISATIONS[normalisation], ACTIVATIONS[activation]
         c1, c2, c3, c4, c5 = channels
         self.features = nn.Sequential(
-            *(nn.Conv2d(3, c1, 11, stride=4, padding=2), act(), norm(c1), nn.MaxPool2d(3, 2)),
-            *(nn.Conv2d(c1, c2, 5, padding=2), act(), norm(c2), nn.MaxPool2d(3, 2)),
-            *(nn.Conv2d(c2, c3, 3, padding=1), act()),
-            *(nn.Conv2d(c3, c4, 3, padding=1), act()),
-            *(nn.Conv2d(c4, c5, 3, padding=1), act(), nn.MaxPool2d(3, 2)),
+            nn.Conv2d(3, c1, 11, stride=4, padding=2),
+            act(),
+            norm(c1),
+            nn.MaxPool2d(3, 2),
+            nn.Conv2d(c1, c2, 5, padding=2),
+            act(),
+            norm(c2),
+            nn.MaxPool2d(3, 2),
+            nn.Conv2d(c2, c3, 3, padding=1),
+            act(),
+            nn.Conv2d(c3, c4, 3, padding=1),
+            act(),
+            nn.Conv2d(c4, c5, 3, padding=1),
+            act(),
+            nn.MaxPool2d(3, 2),
         )
         width = (input_size - 7) // 4 + 1  # behind the first convolution
         for _ in range(3):
@@ -59,8 +80,12 @@ class AlexNet(nn.Module):
         self.head = nn.Sequential(
             nn.Flatten(),
             # section 4.2: dropout of the outputs of the first two fully connected layers
-            *(nn.Linear(c5 * width**2, 4096), act(), nn.Dropout(dropout)),
-            *(nn.Linear(4096, 4096), act(), nn.Dropout(dropout)),
+            nn.Linear(c5 * width**2, 4096),
+            act(),
+            nn.Dropout(dropout),
+            nn.Linear(4096, 4096),
+            act(),
+            nn.Dropout(dropout),
             nn.Linear(4096, classes),
         )
 
@@ -74,12 +99,20 @@ class FourLayers(nn.Module):
 
     def __init__(self, classes: int, input_size: int, normalisation: str, activation: str) -> None:
         super().__init__()
-        self.activation = activation
+        self.initialisation = INITIALISATIONS[activation]
         norm, act = NORMALISATIONS[normalisation], ACTIVATIONS[activation]
         self.features = nn.Sequential(
-            *(nn.Conv2d(3, 32, 5, padding=2), nn.MaxPool2d(3, 2, ceil_mode=True), act(), norm(32)),
-            *(nn.Conv2d(32, 32, 5, padding=2), act(), nn.AvgPool2d(3, 2, ceil_mode=True), norm(32)),
-            *(nn.Conv2d(32, 64, 5, padding=2), act(), nn.AvgPool2d(3, 2, ceil_mode=True)),
+            nn.Conv2d(3, 32, 5, padding=2),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            act(),
+            norm(32),
+            nn.Conv2d(32, 32, 5, padding=2),
+            act(),
+            nn.AvgPool2d(3, 2, ceil_mode=True),
+            norm(32),
+            nn.Conv2d(32, 64, 5, padding=2),
+            act(),
+            nn.AvgPool2d(3, 2, ceil_mode=True),
         )
         self.head = nn.Linear(64 * (input_size // 8) ** 2, classes)
 
@@ -88,18 +121,8 @@ class FourLayers(nn.Module):
         return self.head(x.flatten(1))  # N×classes
 
 
-def build(
-    classes: int, input_size: int, depth: int, normalisation: str, activation: str, dropout: float
-) -> AlexNet | FourLayers:
-    """AlexNet from 63 pixels up (depth 8), or the CIFAR-10 network from 8 pixels up (depth 4).
-
-    Raises ValueError for a smaller input, and for dropout in the four layers, which have no place for it.
-    """
-    smallest = {8: 63, 4: 8}[depth]
-    if input_size < smallest:
-        raise ValueError(f"AlexNet of {depth} layers has nothing left of {input_size} pixels: {smallest} will do")
-    if depth == 8:
-        return AlexNet(classes, input_size, normalisation, activation, dropout)
-    if dropout:
-        raise ValueError(f"AlexNet of 4 layers has no dropout: leave {dropout} out, or take 8 layers")
-    return FourLayers(classes, input_size, normalisation, activation)
+def build(classes: int, input_size: int, options: Options) -> AlexNet | FourLayers:
+    """AlexNet from 63 pixels up (depth 8), or the CIFAR-10 network from 8 pixels up (depth 4)."""
+    if options.depth == 8:
+        return AlexNet(classes, input_size, options.normalisation, options.activation, options.dropout)
+    return FourLayers(classes, input_size, options.normalisation, options.activation)

@@ -7,21 +7,29 @@ map of C3 sees all six maps of S2 (Table I connects some); pooling has neither c
 
 from torch import Tensor, nn
 
+from lineage.options.lenet import Options
+
 
 class LeNet5(nn.Module):
-    activation = "tanh"
+    initialisation = "glorot"  # for tanh
 
     def __init__(self, classes: int, input_size: int, channels: int = 3) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            *(nn.Conv2d(channels, 6, 5), nn.Tanh(), nn.AvgPool2d(2)),
-            *(nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2)),
+            nn.Conv2d(channels, 6, 5),
+            nn.Tanh(),
+            nn.AvgPool2d(2),
+            nn.Conv2d(6, 16, 5),
+            nn.Tanh(),
+            nn.AvgPool2d(2),
         )
         width = ((input_size - 4) // 2 - 4) // 2
         self.head = nn.Sequential(
             nn.Flatten(),
-            *(nn.Linear(16 * width**2, 120), nn.Tanh()),  # C5: at 32 pixels a 5×5 convolution of 5×5 maps
-            *(nn.Linear(120, 84), nn.Tanh()),
+            nn.Linear(16 * width**2, 120),  # C5: at 32 pixels a 5×5 convolution of 5×5 maps
+            nn.Tanh(),
+            nn.Linear(120, 84),
+            nn.Tanh(),
             nn.Linear(84, classes),
         )
 
@@ -30,8 +38,6 @@ class LeNet5(nn.Module):
         return self.head(x)  # N×classes
 
 
-def build(classes: int, input_size: int) -> LeNet5:
-    """LeNet-5 for three channels and any input from 16 pixels up. Raises ValueError for a smaller one."""
-    if input_size < 16:
-        raise ValueError(f"LeNet-5 has nothing left of {input_size} pixels: 16 will do")
+def build(classes: int, input_size: int, _: Options) -> LeNet5:
+    """LeNet-5 for three channels and any input from 16 pixels up."""
     return LeNet5(classes, input_size)

@@ -1,4 +1,4 @@
-"""Residual VGG: VGG with a shortcut past each of its five groups, and its plain twin.
+"""Residual VGG: VGG with a shortcut past each of its five groups, and its plain counterpart.
 
 The network of the article S0, repaired (docs/errata.md): a block is two 3×3 convolutions with batch norm and ReLU, then
 2×2 max pooling, and adds a shortcut that is pooled alike. No paper has it; He et al. 2015 add before the ReLU and do
@@ -7,6 +7,8 @@ not pool, and name the shortcuts A (identity) and B (projection) that it can hav
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lineage.options.residual_vgg import Options
 
 CHANNELS = (64, 128, 256, 512, 512)
 
@@ -62,8 +64,12 @@ class ResidualVGG(nn.Module):
         self.features = nn.Sequential(*(Block(channels_in, channels, shortcut) for channels_in, channels in pairs))
         self.head = nn.Sequential(
             nn.Flatten(),
-            *(nn.Linear(512 * (input_size // 32) ** 2, 1024), nn.ReLU(inplace=True), nn.Dropout(dropout)),
-            *(nn.Linear(1024, 1024), nn.ReLU(inplace=True), nn.Dropout(dropout)),
+            nn.Linear(512 * (input_size // 32) ** 2, 1024),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(1024, 1024),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
             nn.Linear(1024, classes),
         )
 
@@ -72,10 +78,6 @@ class ResidualVGG(nn.Module):
         return self.head(x)  # N×classes
 
 
-def build(classes: int, input_size: int, shortcut: str, dropout: float) -> ResidualVGG:
-    """Residual VGG, or with `shortcut="none"` its plain twin, for any input from 32 pixels up. Raises ValueError for a
-    smaller one.
-    """
-    if input_size < 32:
-        raise ValueError(f"residual VGG halves its input five times: {input_size} pixels are too few, 32 will do")
-    return ResidualVGG(classes, input_size, shortcut, dropout)
+def build(classes: int, input_size: int, options: Options) -> ResidualVGG:
+    """Residual VGG, or with the shortcut `none` its plain counterpart, for any input from 32 pixels up."""
+    return ResidualVGG(classes, input_size, options.shortcut, options.dropout)

@@ -1,21 +1,36 @@
-"""Residual networks and their plain twins (He et al. 2015, "Deep residual learning for image recognition").
+"""Residual networks and their plain counterparts (He et al. 2015, "Deep residual learning for image recognition").
 
 One definition for all: a plain network is a residual one without its shortcuts. Depth 18, 34 and 50 are the networks
 of Table 1 (four stages, 64 to 512 channels; 50 with bottlenecks), every other depth 6n+2 those of section 4.2 (three
 stages, 16 to 64 channels). 50 is of the form 6n+2 too, and means the network of Table 1.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lineage.options.resnet import Options
 
 # Table 1: blocks per stage
 FOUR_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
-def conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps height and width at stride 1, without a bias: batch norm follows and has one."""
-    return nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
+class Norm(NamedTuple):
+    """Batch norm, or nothing in its place."""
+
+    layer: type[nn.Module]
+    bias: bool  # whether convolutions need one of their own: batch norm has one
+
+
+NORMS = {"batch": Norm(nn.BatchNorm2d, False), "none": Norm(nn.Identity, True)}
+
+
+def conv(channels_in: int, channels_out: int, kernel: int, stride: int, norm: Norm) -> tuple[nn.Conv2d, nn.Module]:
+    """A convolution that keeps height and width at stride 1, and what normalises its output."""
+    layer = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=norm.bias)
+    return layer, norm.layer(channels_out)
 
 
 class ZeroPad(nn.Module):
@@ -35,9 +50,9 @@ class Block(nn.Module):
 
     expansion = 1
 
-    def __init__(self, channels_in: int, channels: int, stride: int, shortcut: str) -> None:
+    def __init__(self, channels_in: int, channels: int, stride: int, shortcut: str, norm: Norm) -> None:
         super().__init__()
-        self.main = self.residual_function(channels_in, channels, stride)
+        self.main = self.residual_function(channels_in, channels, stride, norm)
         out = channels * self.expansion
         if shortcut == "none":
             self.shortcut = None
@@ -46,15 +61,13 @@ class Block(nn.Module):
         elif shortcut == "identity":
             self.shortcut = ZeroPad(channels_in, out, stride)
         else:  # shortcut B: a projection where the shape changes
-            self.shortcut = nn.Sequential(conv(channels_in, out, 1, stride), nn.BatchNorm2d(out))
+            self.shortcut = nn.Sequential(*conv(channels_in, out, 1, stride, norm))
 
-    def residual_function(self, channels_in: int, channels: int, stride: int) -> nn.Sequential:
+    def residual_function(self, channels_in: int, channels: int, stride: int, norm: Norm) -> nn.Sequential:
         return nn.Sequential(
-            conv(channels_in, channels, 3, stride),
-            nn.BatchNorm2d(channels),
+            *conv(channels_in, channels, 3, stride, norm),
             nn.ReLU(inplace=True),
-            conv(channels, channels, 3),
-            nn.BatchNorm2d(channels),
+            *conv(channels, channels, 3, 1, norm),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,34 +80,35 @@ class Bottleneck(Block):
 
     expansion = 4
 
-    def residual_function(self, channels_in: int, channels: int, stride: int) -> nn.Sequential:
+    def residual_function(self, channels_in: int, channels: int, stride: int, norm: Norm) -> nn.Sequential:
         return nn.Sequential(
-            conv(channels_in, channels, 1),
-            nn.BatchNorm2d(channels),
+            *conv(channels_in, channels, 1, 1, norm),
             nn.ReLU(inplace=True),
-            conv(channels, channels, 3, stride),
-            nn.BatchNorm2d(channels),
+            *conv(channels, channels, 3, stride, norm),
             nn.ReLU(inplace=True),
-            conv(channels, channels * self.expansion, 1),
-            nn.BatchNorm2d(channels * self.expansion),
+            *conv(channels, channels * self.expansion, 1, 1, norm),
         )
 
 
 class ResNet(nn.Module):
     """Stem, stages of blocks, global average, one linear layer."""
 
-    def __init__(
-        self, block: type[Block], blocks: tuple[int, ...], width: int, stem: str, shortcut: str, classes: int
-    ) -> None:
+    def __init__(self, block: type[Block], blocks: tuple[int, ...], width: int, classes: int, options: Options) -> None:
         super().__init__()
-        first = conv(3, width, 7, 2) if stem == "imagenet" else conv(3, width, 3)
-        pool = nn.MaxPool2d(3, 2, padding=1) if stem == "imagenet" else nn.Identity()
-        self.stem = nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU(inplace=True), pool)
+        self.initialisation, norm, large = (
+            options.initialisation,
+            NORMS[options.normalisation],
+            options.stem == "imagenet",
+        )
+        first = conv(3, width, 7, 2, norm) if large else conv(3, width, 3, 1, norm)
+        pool = nn.MaxPool2d(3, 2, padding=1) if large else nn.Identity()
+        self.stem = nn.Sequential(*first, nn.ReLU(inplace=True), pool)
         stages, channels_in = [], width
         for stage, count in enumerate(blocks):
             channels, members = width * 2**stage, []
             for i in range(count):
-                members.append(block(channels_in, channels, 2 if stage and i == 0 else 1, shortcut))
+                stride = 2 if stage and i == 0 else 1
+                members.append(block(channels_in, channels, stride, options.shortcut, norm))
                 channels_in = channels * block.expansion
             stages.append(nn.Sequential(*members))
         self.stages = nn.Sequential(*stages)
@@ -106,14 +120,11 @@ class ResNet(nn.Module):
         return self.head(x.mean((2, 3)))  # N×classes
 
 
-def build(classes: int, input_size: int, depth: int, shortcut: str, stem: str) -> ResNet:
-    """A residual network, or with `shortcut="none"` its plain twin; shortcuts `identity` are the paper's A,
-    `projection` B.
-
-    Any input size will do. Raises ValueError for a depth that does not exist.
+def build(classes: int, _: int, options: Options) -> ResNet:
+    """A residual network, or with the shortcut `none` its plain counterpart; `identity` is the paper's shortcut A,
+    `projection` B. Any input size will do.
     """
-    if depth in FOUR_STAGES:
-        return ResNet(Bottleneck if depth >= 50 else Block, FOUR_STAGES[depth], 64, stem, shortcut, classes)
-    if depth < 8 or (depth - 2) % 6:
-        raise ValueError(f"depth {depth} is neither {', '.join(map(str, FOUR_STAGES))} nor of the form 6n+2")
-    return ResNet(Block, ((depth - 2) // 6,) * 3, 16, stem, shortcut, classes)
+    if options.depth in FOUR_STAGES:
+        block = Bottleneck if options.depth >= 50 else Block
+        return ResNet(block, FOUR_STAGES[options.depth], 64, classes, options)
+    return ResNet(Block, ((options.depth - 2) // 6,) * 3, 16, classes, options)

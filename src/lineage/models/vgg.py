@@ -5,6 +5,8 @@ Five groups of 3×3 convolutions, each followed by batch norm and ReLU, each gro
 
 from torch import Tensor, nn
 
+from lineage.options.vgg import Options
+
 # Table 1, columns A, B, D and E: convolutions per group
 GROUPS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 CHANNELS = (64, 128, 256, 512, 512)
@@ -26,24 +28,35 @@ class VGG(nn.Module):
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         flat = CHANNELS[-1] * (input_size // 32) ** 2
-        heads = {
-            "mean": lambda: (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(512, classes)),
-            "classic": lambda: (nn.Flatten(), *hidden(flat, dropout), *hidden(4096, dropout), nn.Linear(4096, classes)),
-        }
-        self.head = nn.Sequential(*heads[head]())
+        self.head = HEADS[head](flat, dropout, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.features(x)  # N×3×S×S → N×512×S/32×S/32
         return self.head(x)  # N×classes
 
 
-def hidden(features: int, dropout: float) -> tuple[nn.Module, ...]:
-    """One of the two fully connected layers of 4096 with ReLU and dropout."""
-    return nn.Linear(features, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout)
+def mean_head(_: int, dropout: float, classes: int) -> nn.Sequential:
+    """A global average and one linear layer: any input size will do."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(CHANNELS[-1], classes))
 
 
-def build(classes: int, input_size: int, depth: int, head: str, dropout: float) -> VGG:
-    """VGG-11, 13, 16 or 19 for any input from 32 pixels up. Raises ValueError for a smaller one."""
-    if input_size < 32:
-        raise ValueError(f"VGG halves its input five times: {input_size} pixels are too few, 32 will do")
-    return VGG(GROUPS[depth], head, dropout, classes, input_size)
+def classic_head(features: int, dropout: float, classes: int) -> nn.Sequential:
+    """Two layers of 4096 with ReLU and dropout, and the last one."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(features, 4096),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(4096, 4096),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(4096, classes),
+    )
+
+
+HEADS = {"mean": mean_head, "classic": classic_head}
+
+
+def build(classes: int, input_size: int, options: Options) -> VGG:
+    """VGG-11, 13, 16 or 19 for any input from 32 pixels up."""
+    return VGG(GROUPS[options.depth], options.head, options.dropout, classes, input_size)

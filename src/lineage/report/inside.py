@@ -91,7 +91,7 @@ def blocks(results: Results, draw: Draw) -> list[str]:
         header = f"{group} | blocks | median of ‖F(x)‖ / ‖x‖ | least | greatest | median response"
         lines += table(header, "l r r r r r", rows)
         medians = [{depth: of[family, depth].median() for family, depth in additions} for of in (additions, responses)]
-        spared = {members[key].recipe["recipe"].get("decay") for key in additions} == {"kernels"}
+        spared = {members[key].experiment.recipe.decay for key in additions} == {"kernels"}
         lines += tends_to_zero(*medians, spared)
     question = f"Does F(x) tend to zero, as S0 argues (He et al. 2015, Fig. 7)? {MEASURED}"
     return [question, "", *lines] if lines else []

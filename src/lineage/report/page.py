@@ -87,7 +87,7 @@ def measured(r: Result) -> tuple:
     test = r.scores[r.scores.part == "test"]
     more = [percent(test[key]) if key in test else "–" for key in ("top5", "superclass", "flip_top1")]
     sizes = [millions(float(r.provenance[key])) for key in ("parameters", "multiply_adds")]
-    about = [r.n, r.budget, f"{r.provenance['input_size']} px", r.recipe["network"].get("head", "–"), *sizes]
+    about = [r.n, r.budget, f"{r.provenance['input_size']} px", getattr(r.experiment.network, "head", "–"), *sizes]
     top1 = {part: percent(r.top1(part)) for part in ("test", "val", "train")}
     return (r.shown(r.name), top1["test"], *more, top1["val"], top1["train"], *about, r.provenance["device"])
 

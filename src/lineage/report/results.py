@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lineage.engine.recipe import fingerprint, read_experiment
+from lineage.engine.experiment import Experiment, read_experiment
 from lineage.files import read_json
 
 
@@ -16,7 +16,7 @@ class Result:
     """One experiment as it was measured. Top-1 and errors are fractions."""
 
     name: str
-    recipe: dict  # the effective one
+    experiment: Experiment  # as it was run
     labels: dict  # of its data set: `classes`, `superclasses`, `pictures`
     metrics: dict[str, float]
     provenance: dict[str, str]
@@ -60,18 +60,18 @@ def read(name: str) -> Result | None:
     folder = Path("plots/tables", name)
     history, metrics = Path("plots/history", f"{name}.csv"), Path("metrics/experiments", f"{name}.json")
     tables = {kind: folder / f"{kind}.csv" for kind in ("scores", "predictions", "layers")}
-    recipe = read_experiment(name)
-    if not all(path.is_file() for path in [metrics, history, folder / "provenance.csv", *tables.values()]):
+    experiment, used = read_experiment(name), folder / "experiment.json"
+    if not all(path.is_file() for path in [metrics, history, used, folder / "provenance.csv", *tables.values()]):
         return None
     provenance = pd.read_csv(folder / "provenance.csv", dtype=str, keep_default_na=False)
     provenance = dict(zip(provenance.key, provenance.value, strict=True))
-    if provenance["recipe"] != fingerprint(recipe):
+    if read_json(used) != experiment.changes():
         return None
-    labels = read_json(Path("recipes/labels", f"{recipe['dataset']}.json"))
+    labels = read_json(Path("recipes/labels", f"{experiment.dataset}.json"))
     frames = {kind: pd.read_csv(path, dtype={"image": str}) for kind, path in (tables | {"history": history}).items()}
-    if set(frames["history"].scale) != {recipe["scale"]}:
+    if set(frames["history"].scale) != {experiment.scale}:
         return None
-    return Result(name, recipe, labels, read_json(metrics), provenance, folder=folder, **frames)
+    return Result(name, experiment, labels, read_json(metrics), provenance, folder=folder, **frames)
 
 
 def twin(name: str) -> tuple[str, int, str] | None:

@@ -1,0 +1,52 @@
+"""The device that a network trains on, and how torch is told to be deterministic there."""
+
+import ctypes
+import os
+
+import torch
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def prepare(device: torch.device, threads: int) -> None:
+    """Make torch deterministic: what cannot be is an error. The number of CPU threads counts too, because it orders
+    sums.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first use
+    torch.set_deterministic_debug_mode("error")  # as torch.use_deterministic_algorithms, which loads a compiler as well
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means it
+    torch.backends.cuda.matmul.allow_tf32 = False  # NVIDIA's containers switch it on
+    torch.set_num_threads(threads)
+    if device.type == "cpu":
+        torch.set_flush_denormal(True)
+        keep_memory()
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that a step frees, for the next one: else glibc gives large blocks back and
+    the system hands out and clears them again, page by page, a third of a large network's time. Other C libraries do
+    as they do.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt:
+        mallopt(-4, 0)  # M_MMAP_MAX: no blocks of their own
+        mallopt(-1, -1)  # M_TRIM_THRESHOLD: the heap does not shrink
+
+
+def precision_on(device: torch.device, wanted: str) -> str:
+    """The precision that a recipe's `wanted` one becomes: `bf16` needs hardware, or else takes up to a hundred times
+    as long as float32.
+    """
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return wanted if native else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which networks run; without its cache of cast weights, which a CUDA graph must not use."""
+    precision = precision_on(device, precision)
+    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32", cache_enabled=False)
