@@ -110,7 +110,7 @@ def test_a_test_image_of_signs_is_worth_a_word_and_less_is_not():
 
 
 def test_every_claim_names_experiments_that_exist():
-    known = params.read(REPOSITORY / "params.yaml").experiments
+    known = params.read(REPOSITORY).experiments
     for claim in claims.CLAIMS:
         assert {claim.larger, claim.smaller} - {75.0} <= known.keys()
         assert claim.larger != claim.smaller and claim.effect >= 0

@@ -4,7 +4,7 @@ from lineage import params
 from lineage.report.published import ANSWERS, PUBLISHED, reported
 from lineage.report.style import MARKS
 
-EXPERIMENTS = params.read(REPOSITORY / "params.yaml").experiments
+EXPERIMENTS = params.read(REPOSITORY).experiments
 
 
 def test_every_figure_belongs_to_an_experiment_and_says_how_it_was_chosen():
