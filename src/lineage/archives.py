@@ -33,9 +33,9 @@ def read(
     """All images of an archive in canonical order, as arrays, and the names of the files left out because they are no
     image.
 
-    With `subset`, images of classes that are not in `classes` are left out. Returns `part` (N, uint8: 0 train, 1 test), `labels` (N, int64: positions in `classes`), `names` (N, bytes) and
-    `images` (N×size×size×3, uint8; other sizes are squashed). Raises `Failure` for a damaged archive, and, unless
-    `unreadable` is "skip", for a file that is no image.
+    With `subset`, images of classes that are not in `classes` are left out. Returns `part` (N, uint8: 0 train, 1 test),
+    `labels` (N, int64: positions in `classes`), `names` (N, bytes) and `images` (N×size×size×3, uint8; other sizes are
+    squashed). Raises `Failure` for a damaged archive, and, unless `unreadable` is "skip", for a file that is no image.
     """
     skipped: list[str] = []
     try:
