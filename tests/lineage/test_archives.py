@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import _add, cifar_twins, folders_zip, sha256
+from conftest import REPOSITORY, _add, cifar_twins, folders_zip, sha256
 
 from lineage import archives
 from lineage.errors import Failure, Mistake
