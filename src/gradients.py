@@ -29,7 +29,7 @@ IMAGES, SIZE, CLASSES = 32, 32, 6  # of SIGNS
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place = device.choose()
     device.prepare(place, threads=2)
     part = tensors.load("signs", "train", IMAGES)
     arrays = [torch.from_numpy(part[key]) for key in ("images", "labels", "mean", "std")]
