@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 
+from lineage import models
 from lineage.engine import checkpoint, device, tensors
 from lineage.engine.experiment import Experiment, read_experiment
 from lineage.engine.recipe import Recipe
@@ -55,6 +56,8 @@ def write_weights(experiment: Experiment, states: list[Path], same: dict[str, st
     the files say of themselves.
     """
     everything = []
+    with torch.device("meta"):  # its shapes alone
+        same = same | models.size(experiment.build(), experiment.recipe.input_size)
     with replacing(Path("models", experiment.name)) as folder:
         for seed, path in enumerate(states):
             weights, about = checkpoint.load_state(path) or ({}, {})

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import random
 import re
 import resource
@@ -12,13 +13,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from conftest import REPOSITORY, one_line, sha256
 
 from lineage import parts
 from lineage.engine import checkpoint, tensors
 
+AT_ONCE = ("1", "2", "3")
 KEYS = ["series", "seed", "epoch", "lr", "train_loss", "train_error", "val_loss", "val_error", "scale"]
+
+
+@pytest.fixture(autouse=True)
+def one_seed_at_a_time(monkeypatch):
+    """Unless a test says otherwise: processes take seconds to start. A checkpoint after every epoch."""
+    monkeypatch.setenv("SEEDS_AT_ONCE", "1")
+    monkeypatch.setenv("CHECKPOINT_SECONDS", "0")
 
 
 def experiment(name="mine", scale="full", **recipe):
@@ -80,6 +90,23 @@ def test_it_trains_every_seed_without_the_test_part_and_twice_alike(workspace, r
     assert outputs() == first
 
 
+def test_how_many_seeds_train_at_once_changes_no_byte(workspace, run_script):
+    experiment(seeds=3, epochs=2, ema=0.9)
+    results = {}
+    for number in AT_ONCE:
+        said = run_script("train", "mine", SEEDS_AT_ONCE=number)
+        assert said.returncode == 0, said.stderr
+        seeds = "one seed at a time" if number == "1" else f"{number} seeds at once"
+        first, *lines = said.stdout.splitlines()
+        assert re.fullmatch(rf"training on (cpu, \w+|NVIDIA .*), {seeds} with 1 thread each", first)
+        assert len({len(line) for line in lines[:-1]}) == 1 and len(lines) == 3 * 2 + 1
+        results[number] = outputs()
+        for folder in ("models", "plots", "metrics", "runs"):
+            shutil.rmtree(folder)
+    assert len(results["1"]) == 5
+    assert results["1"] == results["2"] == results["3"]
+
+
 def test_trained_seeds_stay_until_they_are_recorded(workspace, run_script):
     """`dvc` may die, or find the disk full, while it takes the outputs over."""
     experiment()
@@ -89,6 +116,13 @@ def test_trained_seeds_stay_until_they_are_recorded(workspace, run_script):
         shutil.rmtree(folder)
     again = run_script("train", "mine")
     assert "seed 0: trained already" in again.stdout and "  epoch " not in again.stdout
+    assert outputs() == whole
+    experiment(seeds=3)  # a further seed needs no more than its own training
+    more = run_script("train", "mine").stdout
+    assert "seed 1: trained already" in more and "seed 1  epoch" not in more and "seed 2  epoch" in more
+    assert whole["models/mine/seed-1.safetensors"] == outputs()["models/mine/seed-1.safetensors"]
+    experiment()
+    run_script("train", "mine")
     assert outputs() == whole
     history = Path("plots/history/mine.csv").read_bytes()
     Path("dvc.lock").write_text(f"md5: {hashlib.md5(history).hexdigest()}\n")
@@ -135,6 +169,9 @@ def test_mistakes_are_one_line(workspace, run_script):
     experiment()
     Path("data/tensors/grey/train.safetensors").unlink()
     assert "run `dvc repro preprocess@grey` first" in one_line(run_script("train", "mine"), 2)
+    experiment()
+    assert "SEEDS_AT_ONCE should be a number" in one_line(run_script("train", "mine", SEEDS_AT_ONCE="two"), 2)
+    assert "CHECKPOINT_SECONDS should be" in one_line(run_script("train", "mine", CHECKPOINT_SECONDS="-1"), 2)
 
 
 def test_a_seed_that_diverges_is_said_and_the_study_goes_on(workspace, run_script):
@@ -163,13 +200,19 @@ def test_curves_for_tensorboard(workspace, run_script):
     assert written == list(zip(history.epoch, history.train_loss.round(4), strict=True))
 
 
-def start(*arguments):
+def start(*arguments, **environment):
     def interruptible():  # which what runs in a shell's background is not
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     command = [sys.executable, REPOSITORY / "src/train.py", *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, **pipes, text=True, preexec_fn=interruptible)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | environment}
+    return subprocess.Popen(command, **pipes, text=True, preexec_fn=interruptible, start_new_session=True)
+
+
+def seeds_of(process):
+    """The processes that train a seed."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def after_epochs(process, count):
@@ -180,22 +223,64 @@ def after_epochs(process, count):
     return lines
 
 
-def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(workspace, run_script):
-    experiment(epochs=6)
+@pytest.mark.parametrize(("before", "after"), [("1", "2"), ("2", "1"), ("2", "3")])
+def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(workspace, run_script, before, after):
+    experiment(epochs=6, seeds=3)
     run_script("train", "mine")
     whole = outputs()
     shutil.rmtree("models")
     shutil.rmtree("runs")
-    process = start("mine")
-    after_epochs(process, 9)  # seed 0 is through, seed 1 in its midst
+    process = start("mine", SEEDS_AT_ONCE=before)
+    after_epochs(process, 9)  # in the midst of a seed, or of two
     process.kill()
-    done = len(list(Path("runs/mine").glob("seed-1-*.state")))
     process.communicate()
-    assert done == 1
-    result = run_script("train", "mine")
-    assert "seed 0: trained already" in result.stdout
-    assert re.search(r"seed 1: (resuming at epoch [45] of 6|trained already)", result.stdout)
-    assert "seed 0  epoch" not in result.stdout
+    states = [checkpoint.load_state(path)[1] for path in Path("runs/mine").glob("*.state")]
+    midst = sum("kept" not in about for about in states)
+    result = run_script("train", "mine", SEEDS_AT_ONCE=after)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(": trained already") == len(states) - midst
+    assert len(re.findall(r"seed \d: resuming at epoch [2-6] of 6", result.stdout)) == midst
+    assert midst or before == "2"
+    assert outputs() == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_seed_outlives_its_parent(workspace, number):
+    experiment(epochs=500)
+    process = start("mine", SEEDS_AT_ONCE="2")
+    after_epochs(process, 4)
+    children = seeds_of(process)
+    assert len(children) == 2
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert psutil.wait_procs(children, timeout=5)[1] == []
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert errors == f"{REPOSITORY}/src/train.py: interrupted; the same command goes on\n"
+    else:
+        assert process.returncode == -number and errors == ""
+
+
+def test_the_end_of_one_process_is_one_line_and_the_others_are_stopped(workspace, run_script):
+    experiment(epochs=8)
+    run_script("train", "mine")
+    whole = outputs()
+    shutil.rmtree("runs")
+    experiment(epochs=8)
+    process = start("mine", SEEDS_AT_ONCE="2")
+    after_epochs(process, 3)
+    first, second = seeds_of(process)
+    first.kill()  # as the system does where memory is short
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert len(errors.splitlines()) == 1 and "was ended by SIGKILL; if memory was short, SEEDS_AT_ONCE=1" in errors
+    assert not second.is_running()
+    assert not list(Path().rglob("*.part"))
+    result = run_script("train", "mine", SEEDS_AT_ONCE="2")
+    assert "resuming at epoch" in result.stdout
     assert outputs() == whole
 
 
@@ -210,12 +295,24 @@ def test_ctrl_c_is_one_line(workspace):
     assert "interrupted; the same command goes on" in errors
 
 
-@pytest.mark.parametrize("seconds", [0.5, 1.5])
+def test_checkpoints_come_at_most_so_often_and_at_the_end(workspace, run_script):
+    experiment(epochs=500, seeds=1)
+    process = start("mine", CHECKPOINT_SECONDS="1000")
+    after_epochs(process, 5)
+    assert not list(Path("runs").rglob("*.state"))
+    process.kill()
+    process.communicate()
+    experiment(seeds=1)
+    run_script("train", "mine", CHECKPOINT_SECONDS="1000")
+    assert "seed 0: trained already" in run_script("train", "mine").stdout
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 4, 6])
 def test_ctrl_c_while_it_starts_is_one_line(workspace, seconds):
     experiment(epochs=500)
-    process = start("mine")
+    process = start("mine", SEEDS_AT_ONCE="2")
     time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors.strip().splitlines() == [f"{REPOSITORY}/src/train.py: interrupted; the same command goes on"]
@@ -248,14 +345,14 @@ def test_what_belongs_to_another_recipe_or_is_damaged_is_not_gone_on_with(worksp
 
 @pytest.mark.slow
 def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run_script):
-    experiment(epochs=60, ema=0.9, keep="best")
+    experiment(epochs=60, ema=0.9, keep="best", seeds=3)
     run_script("train", "mine")
     whole = outputs()
     shutil.rmtree("models")
     shutil.rmtree("runs")
     moments, kills, resumed = random.Random(0), 0, 0
     while kills < 10 or resumed < 3:
-        process = start("mine")
+        process = start("mine", SEEDS_AT_ONCE=moments.choice(AT_ONCE))
         # by turns within the imports or soon after, and from the end of an epoch on
         said = "".join(after_epochs(process, kills % 2))
         try:
@@ -277,24 +374,27 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run
 
 
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_it(workspace, run_script):
-    def on_a_full_disk(most):
+    def on_a_full_disk(most, at_once="1"):
         def limit():  # Python ignores SIGXFSZ: a file that grows beyond gives an error like a full disk's
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
         command = [sys.executable, "-B", REPOSITORY / "src/train.py", "mine"]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, preexec_fn=limit)
+        environment = os.environ | {"SEEDS_AT_ONCE": at_once}
+        pipes = {"capture_output": True, "text": True, "env": environment}
+        result = subprocess.run(command, **pipes, timeout=60, preexec_fn=limit)
         assert not list(Path().rglob("*.part"))
         return one_line(result, 1)
 
-    experiment(seeds=1)
+    experiment()
     run_script("train", "mine")
     before = outputs()
-    experiment(seeds=1, epochs=4)
-    assert "cannot write a file" in on_a_full_disk(50)  # the curves
-    assert "cannot write runs/mine/seed-0" in on_a_full_disk(100_000)  # the state
+    experiment(epochs=4)
+    for at_once in AT_ONCE[:2]:
+        assert "cannot write a file" in on_a_full_disk(50, at_once)  # the curves
+        assert "cannot write runs/mine/seed-" in on_a_full_disk(100_000, at_once)  # the state
     assert outputs() == before
-    assert len(list(Path("runs").rglob("*.state"))) == 1  # of the run before
-    run_script("train", "mine")
+    assert len(list(Path("runs").rglob("*.state"))) == 2  # of the run before
+    run_script("train", "mine", SEEDS_AT_ONCE="2")
     whole = outputs()
     for folder in ("models", "plots", "metrics"):  # as DVC does before it runs a stage
         shutil.rmtree(folder)

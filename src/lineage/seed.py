@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from lineage import models
 from lineage.engine import augment, checkpoint, device, training
 from lineage.engine.experiment import Experiment
 from lineage.errors import Mistake
@@ -61,7 +60,7 @@ def train_seed(
         progress.skip(seed, job.epochs - epoch)
     about = {"history": [asdict(line) for line in job.history], "kept": asdict(job.kept), "diverged": job.diverged}
     about |= {key: getattr(images["train"], key).tolist() for key in ("mean", "std")}  # as images are normalised
-    checkpoint.save_state(state, job.weights(), about | models.size(network, recipe.input_size))
+    checkpoint.save_state(state, job.weights(), about)
     progress.end(seed)
 
 

@@ -15,6 +15,8 @@ from lineage.errors import Failure, Mistake, run
         (Failure("no\n  network"), 1, "no network"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (MemoryError(), 1, "out of memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 1, "SEEDS_AT_ONCE=1"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), 1, "the data set, which lies there"),
         (OSError(errno.ENOSPC, "No space left on device", "models/x"), 1, "cannot write models/x: No space left"),
     ],
 )
@@ -30,7 +32,7 @@ def test_one_line_and_the_right_exit_code(capsys, error, exit_code, said):
     assert said in lines[0]
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), OSError(errno.EIO, "broken")])
+@pytest.mark.parametrize("error", [ZeroDivisionError(), RuntimeError("shapes differ"), OSError(errno.EIO, "broken")])
 def test_a_bug_keeps_its_traceback(error):
     def main():
         raise error

@@ -41,11 +41,36 @@ def test_a_bar_counts_steps_and_says_the_epoch(terminal):
     with Progress("mine", 2, 20, 10, 2) as progress:
         progress.begin(0, 1)
         for _ in range(10):
-            progress.step()
+            progress.step(0)
         assert progress._bar.n == 10 and progress._bar.total == 40
         progress.show(0, 1, 123.4, 0.1, 2.5, 0.5, 0.25)
     err = terminal.getvalue()
     assert "seed 0 epoch 1/2 |" in err and "123 img/s, loss 2.500, val error 25.0%" in err and "left" in err
+
+
+def test_one_bar_has_all_seeds_that_run_at_once(terminal):
+    with Progress("mine", 3, 20, 10, 2) as progress:
+
+        def line():
+            progress._bar.refresh()
+            return terminal.getvalue().split("\r")[-1]
+
+        progress.skip(0, 2)  # trained already
+        progress.begin(1, 1)
+        progress.begin(2, 1)
+        assert "2 seeds epoch 1/2 |" in line()
+        for seed in (1, 2, 1):
+            progress.step(seed)
+        progress.show(1, 1, 100.0, 0.1, 2.5, 0.5, 0.25)
+        progress.show(2, 1, 23.4, 0.1, 1.5, 0.5, 0.5)
+        progress.begin(1, 2)
+        assert "2 seeds epoch 1–2/2 |" in line() and "123 img/s, loss 1.500, val error 50.0%" in line()
+        assert progress._bar.n == 23
+        progress.skip(1, 1)  # diverged in its first epoch: the rest of it is passed over
+        progress.end(1)
+        progress.show(2, 2, 50.0, 0.1, 1.5, 0.5, 0.5)
+        progress.begin(2, 2)
+        assert "seed 2 epoch 2/2 |" in line() and "50 img/s" in line()
 
 
 @pytest.mark.parametrize("terminal, named", [(80, False), (140, True)], indirect=["terminal"])
@@ -56,7 +81,7 @@ def test_a_narrow_terminal_has_every_number_and_a_wide_one_the_name(terminal, na
     progress.begin(4, 120)
     for _ in range(351):
         now[0] += 0.3
-        progress.step()
+        progress.step(4)
     progress.show(4, 120, 1450.0, 0.1, 0.0523, 0.5, 0.999)
     progress._bar.refresh()
     line = terminal.getvalue().split("\r")[-1]
@@ -71,25 +96,25 @@ def test_what_was_done_before_is_no_part_of_the_speed(terminal, monkeypatch):
     bar = progress._bar
     bar._time = lambda: now[0]
     bar.start_t = bar.last_print_t = now[0]
-    progress.skip(90)
+    progress.skip(0, 90)
     assert bar.n == 900
     for _ in range(20):  # a second each
         now[0] += 1
-        progress.step()
+        progress.step(0)
     left = bar.format_dict
     rate = left["rate"] or (left["n"] - left["initial"]) / left["elapsed"]
     assert rate == pytest.approx(1, rel=0.01)  # 80 s are left, not a fraction of one
-    progress.skip(8)  # of a seed that diverged
+    progress.skip(0, 8)  # of a seed that diverged
     assert bar.n == 1000
     bar.close()
 
 
 def test_the_last_epoch_may_be_a_part_of_one(terminal):
     progress = Progress("mine", 2, 25, 10, 3)
-    progress.skip(3)
+    progress.skip(0, 3)
     assert progress._bar.n == 25
-    progress.skip(1)
-    progress.skip(2)  # of the second seed, which diverged
+    progress.skip(1, 1)
+    progress.skip(1, 2)  # of the second seed, which diverged
     assert progress._bar.n == 50
     progress._bar.close()
 
@@ -107,8 +132,8 @@ def test_lines_go_into_a_file_while_the_bar_stays_in_the_terminal(terminal, monk
 def test_a_line_of_one_width_where_there_is_no_terminal(capsys, loss):
     with Progress("mine", 1, 10, 5, 2) as progress:
         progress.begin(0, 1)
-        progress.step()
-        progress.skip(1)
+        progress.step(0)
+        progress.skip(0, 1)
         progress.show(0, 2, 1234.5, 0.1, loss, 0.5, 1.0)
     out, err = capsys.readouterr()
     assert len(out) == 117 and out.startswith("seed 0  epoch   2/2     1234 images/s") and err == ""

@@ -1,14 +1,18 @@
+import errno
 import hashlib
 import pickle
-import types
+import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import sha256
+from conftest import REPOSITORY, sha256
 from torch import nn
 
+from lineage import files
 from lineage.engine import checkpoint
+from lineage.engine.experiment import Experiment
 from lineage.errors import Failure, Mistake
 
 
@@ -49,43 +53,114 @@ def test_a_state_comes_back_and_a_flipped_bit_is_noticed(workspace, capsys):
     whole = path.read_bytes()
     for content in (whole[:-1], whole[:200], b"", whole[:-9] + bytes([whole[-9] ^ 4]) + whole[-8:]):
         path.write_bytes(content)
-        assert checkpoint.load_state(path) is None
-        assert "is damaged: set aside as seed-0.damaged" in capsys.readouterr().out
+        said = []
+        assert checkpoint.load_state(path, said.append) is None
+        assert said == [f"{path} is damaged: set aside as seed-0.damaged, training starts over"]
         assert not path.exists()
         assert path.with_suffix(".damaged").read_bytes() == content
 
 
-def test_the_key_depends_on_recipe_data_code_and_threads(workspace):
-    data = [Path("train.safetensors"), Path("val.safetensors")]
-    for path in data:
-        path.write_bytes(b"images")
-    cpu, experiment = torch.device("cpu"), {"recipe": {"lr": 0.1}}
-    key = checkpoint.key(experiment, data, cpu, 2)
-    assert key == checkpoint.key({"recipe": {"lr": 0.1}}, data, cpu, 2)
-    others = {checkpoint.key({"recipe": {"lr": 0.2}}, data, cpu, 2), checkpoint.key(experiment, data, cpu, 1)}
-    data[1].write_bytes(b"other images")
-    others.add(checkpoint.key(experiment, data, cpu, 2))
-    assert len(others | {key}) == 4
+def test_what_a_checkpoint_needs_of_memory_is_no_copy_of_it(workspace):
+    state = {str(i): torch.randn(1_000_000) for i in range(16)}
+    path = Path("seed-0.state")
+    tracemalloc.start()  # which sees what NumPy and bytes take
+    try:
+        checkpoint.save_state(path, state, {})
+        assert tracemalloc.get_traced_memory()[1] < path.stat().st_size / 3
+    finally:
+        tracemalloc.stop()
 
 
-def test_the_key_depends_on_the_projects_own_code_that_is_loaded(workspace):
-    own = [Path("src/lineage/engine/checkpoint.py"), Path("src/lineage/models/lenet.py"), Path("other/lib.py")]
-    for path in own:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("a = 1\n")
+def test_tensors_of_every_kind_come_back_from_a_state(workspace):
+    state = {
+        "last": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
+        "half": torch.randn(5).half(),
+        "bool": torch.tensor([True, False]),
+        "none": torch.empty(0, 3),
+        "gradient": torch.randn(3, requires_grad=True),
+    }
+    checkpoint.save_state(Path("a.state"), state, {})
+    found, _ = checkpoint.load_state(Path("a.state"))
+    for name, tensor in state.items():
+        assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor.detach()), name
 
-    def key():
-        loaded = {str(i): types.SimpleNamespace(__file__=str(path.resolve())) for i, path in enumerate(own)}
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(checkpoint, "__file__", str(own[0].resolve()))
-            patch.setattr(checkpoint, "sys", types.SimpleNamespace(modules=loaded))
-            return checkpoint.key({}, [], torch.device("cpu"), 1)
 
-    first = key()
-    own[2].write_text("a = 2\n")
-    assert key() == first
-    own[1].write_text("a = 2\n")
-    assert key() != first
+def test_a_full_disk_leaves_the_state_before(workspace, monkeypatch):
+    path = Path("seed-0.state")
+    checkpoint.save_state(path, {"a": torch.ones(3)}, {})
+    whole = path.read_bytes()
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.np, "save", full)
+    with pytest.raises(OSError) as error:
+        checkpoint.save_state(path, {"a": torch.zeros(3)}, {})
+    assert error.value.filename == str(path)
+    assert path.read_bytes() == whole and list(Path().iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [(None, 30), ("0", 0), ("2.5", 2.5), ("soon", None), ("-1", None)])
+def test_the_time_between_checkpoints(monkeypatch, text, seconds):
+    monkeypatch.delenv("CHECKPOINT_SECONDS", raising=False)
+    if text is not None:
+        monkeypatch.setenv("CHECKPOINT_SECONDS", text)
+    if seconds is None:
+        with pytest.raises(Mistake, match="CHECKPOINT_SECONDS should be a number"):
+            checkpoint.seconds_between()
+    else:
+        assert checkpoint.seconds_between() == seconds
+
+
+@pytest.fixture
+def project(workspace, monkeypatch):
+    """A copy of the code beside data of its own."""
+    shutil.copytree(REPOSITORY / "src", "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "dvc.yaml", "dvc.yaml")
+    for part in ("train", "val", "test"):
+        files.write_text(Path(f"data/tensors/grey/{part}.safetensors"), "images")
+    monkeypatch.setattr(checkpoint, "SOURCE", workspace / "src")
+
+
+def key(device, **recipe):
+    values = {"epochs": 3, "batch_size": 16, "lr": 0.1, "schedule": "onecycle", "input_size": 32}
+    about = {"name": "mine", "scale": "full", "dataset": "grey", "classes": 3, "model": "lenet", "network": {}}
+    return checkpoint.key(Experiment.model_validate(about | {"recipe": values | recipe}), device)
+
+
+def test_the_key_depends_on_what_decides_how_one_seed_is_trained(project):
+    cpu = torch.device("cpu")
+    first = key(cpu)
+    assert first == key(cpu, seeds=5)  # more seeds: the finished ones are used again
+    assert first == key(cpu, weight_decay=0.0)  # a default
+    assert len({first, key(cpu, lr=0.2), key(cpu, threads=2), key(cpu, epochs=4)}) == 4
+    train, test = (Path(f"data/tensors/grey/{part}.safetensors") for part in ("train", "test"))
+    test.write_text("other images")
+    assert key(cpu) == first
+    train.write_text("other images")
+    assert key(cpu) != first
+
+
+@pytest.mark.parametrize(
+    ("path", "matters"),
+    [
+        ("train.py", True),
+        ("lineage/parallel.py", True),
+        ("lineage/engine/augment.py", True),
+        ("lineage/models/lenet.py", True),
+        ("lineage/options/lenet.py", True),
+        ("lineage/models/vgg.py", False),
+        ("lineage/errors.py", False),
+        ("lineage/progress.py", False),
+        ("lineage/files.py", False),
+        ("evaluate.py", False),
+    ],
+)
+def test_the_key_depends_on_the_code_that_dvc_yaml_lists(project, path, matters):
+    first = key(torch.device("cpu"))
+    with Path("src", path).open("a") as file:
+        file.write("# another word\n")
+    assert (key(torch.device("cpu")) != first) == matters
 
 
 def test_states_of_a_complete_run_stay_until_it_is_recorded(workspace):

@@ -20,6 +20,7 @@ def test_saved_parts_come_back_and_give_the_same_bytes(workspace):
     few = tensors.load("mine", "val", most=10)
     assert len(few["images"]) == len(few["labels"]) == 10
     assert len(tensors.load("mine", "val", most=1000)["labels"]) == 400
+    assert [tensors.length("mine", "val", most) for most in (None, 10, 1000)] == [400, 10, 400]
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(Failure, match=r"val\.safetensors is damaged"):
         tensors.load("mine", "val")
