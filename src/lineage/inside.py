@@ -4,12 +4,13 @@ first seed, because the weights will not outlive the machine:
 - layers.csv, blocks.csv and lrn.csv: gradients, responses, what each residual block adds, and the spread of what local
   response normalisation divides by (lineage/anatomy.py), on 32 training images. untrained-layers.csv, …: the same of
   the network as its training began, because much of what one finds after training was there before it. Its batch norm
-  has no statistics yet, so responses and additions are measured with those of 128 training images.
+  has no statistics yet: responses and additions are measured with those of 64 training images, re-estimated.
 - lesions.csv: the validation error without each block (lineage/lesions.py), on at most 1,000 images. Of the untrained
-  network at most 16 blocks: they take as long as those of the trained one, and say less. What is kept there are the
-  statistics of the intact network, from the same 128 images as all others that are re-estimated.
-- batch-norm.csv: training and validation scores with batch norm's statistics as training left them, and re-estimated:
-  whether an error is the network's, or that of a running average that lags behind its weights.
+  network, which is there for comparison, at most nine blocks; what is kept are the statistics of the intact network,
+  from the same 64 images as all that are re-estimated.
+- batch-norm.csv: scores on at most 500 training and validation images with batch norm's statistics as training left
+  them, and re-estimated from those training images: whether an error is the network's, or that of a running average
+  that lags behind the weights.
 - filters.png: the first layer, where its kernels are 7×7 or larger
 """
 
@@ -26,9 +27,9 @@ from lineage.files import write_table
 from lineage.lesions import blocks, lesions
 
 PROBES = 32  # training images that layers and blocks are measured with
-STATISTICS = 128  # training images that batch norm's statistics are re-estimated with
-MOST = 1000  # images that lesions and batch norm are judged by
-UNTRAINED_LESIONS = 16
+STATISTICS = 64  # training images that batch norm's statistics are re-estimated with, again and again
+LESIONS, UNTRAINED_LESIONS = 1000, 9  # validation images; blocks of the untrained network
+JUDGED = 500  # images that tell whether batch norm's statistics lag behind
 LARGE = 7  # pixels: kernels that are worth looking at
 PERCENTILES = {"min": 0, "p05": 5, "median": 50, "p95": 95, "max": 100}
 
@@ -61,20 +62,22 @@ def write_inside(
     first = next(iter(anatomy.layers(network).values())).weight
     if first.ndim == 4 and first.shape[-1] >= LARGE:
         pictures.write_strip(folder / "filters.png", pictures.filters(first.detach().cpu().numpy()))
-    validation = few(images["val"], MOST)
     if names := blocks(network):
-        x, y, rows = validation.plain(0, len(validation)), validation.labels, []
+        val, rows = few(images["val"], LESIONS), []
         chosen = [names[i] for i in evenly(len(names), UNTRAINED_LESIONS)]
         for trained, one, which in (("yes", network, names), ("no", begun, chosen)):
-            found = lesions(one, x, y, estimation, precision, which)
+            found = lesions(one, val.plain(0, len(val)), val.labels, estimation, precision, which)
             rows += [{"block": row["block"], "trained": trained} | row for row in found]
         write_table(folder / "lesions.csv", rows)
     if anatomy.batch_norms(network):
-        fresh, rows = anatomy.re_estimated(network, estimation), []
-        for part, judges in (("train", few(images["train"], MOST)), ("val", validation)):
-            for statistics, one in (("kept", network), ("re-estimated", fresh)):
-                scores = measures.scores(training.predict(one, judges, precision), judges.labels)
-                rows.append({"part": part, "statistics": statistics} | scores)
+        judges = {part: few(images[part], JUDGED) for part in ("train", "val")}
+        states = {"kept": network, "re-estimated": anatomy.re_estimated(network, anatomy.batches(judges["train"]))}
+        rows = [
+            {"part": part, "statistics": statistics}
+            | measures.scores(training.predict(one, judge, precision), judge.labels)
+            for part, judge in judges.items()
+            for statistics, one in states.items()
+        ]
         write_table(folder / "batch-norm.csv", rows)
 
 
