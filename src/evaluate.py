@@ -61,9 +61,11 @@ def score(network: torch.nn.Module, images: augment.Images, precision: str, grou
 
 def beginning(begun: torch.nn.Module, experiment: Experiment, images: augment.Images) -> dict[str, object]:
     """How large the first gradient is beside the weights, in the layer where it is largest."""
-    probes, (steps, _) = few(images, BEGINNING), experiment.recipe.steps(len(images))
+    recipe, probes = experiment.recipe, few(images, BEGINNING)
+    probes.input_size = recipe.size_in(1, recipe.epochs_of(len(images)))
     layer, ratio = anatomy.steepest(begun, probes.plain(0, len(probes)), probes.labels)
-    first_step = learning_rate(experiment.recipe, 0, steps) * ratio
+    steps, _ = recipe.steps(len(images))
+    first_step = learning_rate(recipe, 0, steps) * ratio
     return {"layer": layer, "initial_gradient_ratio": ratio, "first_step_ratio": first_step}
 
 
