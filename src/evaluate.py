@@ -99,7 +99,7 @@ def main() -> None:
     experiment = read_experiment(name)
     recipe, folder = experiment.recipe, Path("plots/tables", name)
     shown = read_json(Path("recipes/labels", f"{experiment.dataset}.json"))
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place = device.choose()
     device.prepare(place, recipe.threads)
     images, groups = augment.load(experiment, PARTS, place), None
     if superclasses := shown["superclasses"]:

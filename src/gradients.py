@@ -58,7 +58,7 @@ def begun_anew(network: nn.Module, beginning: str, batch_norm: bool) -> nn.Modul
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place = device.choose()
     device.prepare(place, threads=2)
     part = tensors.load("signs", "train", IMAGES)
     arrays = [torch.from_numpy(part[key]) for key in ("images", "labels", "mean", "std")]

@@ -1,110 +1,100 @@
-"""train: train one experiment's network, seed by seed.
+"""train: train one experiment's network, every seed of it.
 
     python src/train.py resnet34-signs
 
 Reads recipes/experiments/<experiment>.json and the train and val parts of its data set (never the test part); writes
 the weights, models/<experiment>/seed-<n>.safetensors, the history of all seeds, plots/history/<experiment>.csv, and
-metrics/validation/<experiment>.json, by which recipes are judged. Uses the first GPU, or else the CPU.
+metrics/validation/<experiment>.json, by which recipes are judged. Uses the first GPU, or else the CPU
+(CUDA_VISIBLE_DEVICES= in front of the command: the CPU).
 
-The state at the end of every epoch goes to runs/<experiment>/: kill the run whenever you like, the same command goes on
-and ends with the same bytes. Trained seeds stay there until dvc.lock has them. `tensorboard --logdir runs` shows the
-curves while they grow.
+On a CPU as many seeds train at once as cores and memory allow, on a GPU one; SEEDS_AT_ONCE=3 in front of the command
+sets the number, which changes no byte of the results.
+
+Every half a minute (CHECKPOINT_SECONDS) the state of a seed goes to runs/<experiment>/, when an epoch ends: kill the
+run whenever you like, the same command goes on and ends with the same bytes. Trained seeds stay there until dvc.lock
+has them and the experiment is trained once more. `tensorboard --logdir runs` shows the curves while they grow.
 """
 
-from lineage.errors import run  # first: Ctrl-C is one line while the others load
+from lineage.errors import Failure, run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
-import shutil
 import statistics
-import threading
 import time
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
-from lineage import models
-from lineage.engine import augment, checkpoint, device, training
-from lineage.engine.augment import Images
+from lineage.engine import checkpoint, device, tensors
 from lineage.engine.experiment import Experiment, read_experiment
+from lineage.engine.recipe import Recipe
 from lineage.files import claimed, replacing, write_json, write_table
+from lineage.parallel import seeds_at_once, side_by_side
 from lineage.progress import Progress
+from lineage.seed import train_seed
 
 
-class Trained(NamedTuple):
-    """What is left of a seed's training: the rest, on the device, makes room for the next seed."""
-
-    seed: int
-    weights: dict[str, torch.Tensor]  # on the CPU
-    history: list[training.Epoch]
-    kept: training.Epoch
-    diverged: bool
-    size: dict[str, int]  # of the network
-    state: Path  # where a run that is killed goes on from
-
-
-def train_seed(
-    experiment: Experiment, images: dict[str, Images], seed: int, folder: Path, progress: Progress
-) -> Trained:
-    """Train one seed, from the beginning or from where an earlier run of the same was killed."""
-    recipe, place = experiment.recipe, images["train"].labels.device
-    torch.manual_seed(seed)
-    network = experiment.build().to(place, memory_format=augment.LAYOUTS[recipe.layout])
-    job = training.Training(network, images["train"], images["val"], recipe, seed, say=progress.say)
-    path = folder / f"seed-{seed}-{checkpoint.key(experiment, place)}.state"
-    for other in sorted(set(folder.glob(f"seed-{seed}-*.state")) - {path}):
-        progress.say(f"ignoring {other}: of other data, code or parameters")
-    if found := checkpoint.load_state(path):
-        job.resume(*found)
-        at = f"resuming at epoch {len(job.history) + 1} of {job.epochs}"
-        progress.say(f"seed {seed}: {'trained already' if job.finished else at}")
-    shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)  # the curves are written anew
-    with SummaryWriter(str(folder / f"seed-{seed}")) as curves:
-        for line in job.history:
-            draw(curves, line)
-        progress.skip(len(job.history))
-        while not job.finished:
-            progress.begin(seed, len(job.history) + 1)
-            began = time.monotonic()
-            line = job.epoch(progress.step)
-            checkpoint.save_state(path, *job.state())
-            draw(curves, line)
-            speed = job.per_epoch * min(recipe.batch_size, len(images["train"])) / (time.monotonic() - began)
-            progress.show(seed, line.epoch, speed, line.lr, line.train_loss, line.train_error, line.val_error)
-    if job.diverged:
-        epoch, lr = job.history[-1].epoch, job.history[-1].lr
-        progress.say(f"seed {seed} diverged: the loss is not finite in epoch {epoch} at lr {lr:g}; a lower lr helps")
-        progress.skip(job.epochs - epoch)
-    weights = {name: tensor.cpu() for name, tensor in job.weights().items()}
-    size = models.size(network, recipe.input_size)
-    return Trained(seed, weights, job.history, job.kept, job.diverged, size, path)
+def untrained(states: list[Path], progress: Progress) -> list[int]:
+    """The seeds that are not through yet; says what else is known of earlier runs."""
+    seeds = []
+    for seed, path in enumerate(states):
+        for other in sorted(set(path.parent.glob(f"seed-{seed}-*.state")) - {path}):
+            progress.say(f"ignoring {other}: of other data, code or parameters")
+        _, about = checkpoint.load_state(path, progress.say) or ({}, {})
+        if "kept" in about:
+            progress.say(f"seed {seed}: trained already")
+            progress.skip(seed, progress.epochs)
+        else:
+            seeds.append(seed)
+    return seeds
 
 
-def draw(curves: SummaryWriter, line: training.Epoch) -> None:
-    for name, value in asdict(line).items():
-        if name not in ("seed", "epoch"):
-            curves.add_scalar(name, value, line.epoch)
+def write_weights(experiment: Experiment, states: list[Path], same: dict[str, str]) -> list[dict]:
+    """Write the weights of all seeds, each from its state; returns what else the states say. `same` is added to what
+    the files say of themselves.
+    """
+    everything = []
+    with replacing(Path("models", experiment.name)) as folder:
+        for seed, path in enumerate(states):
+            weights, about = checkpoint.load_state(path) or ({}, {})
+            if not weights:
+                raise Failure(f"seed {seed} is lost: the same command trains it again")
+            everything.append(about)
+            about = {key: value for key, value in about.items() if key not in ("history", "kept")}
+            about |= {"experiment": experiment.one_seed(), "seed": seed} | same
+            checkpoint.save(folder / f"seed-{seed}.safetensors", weights, about)
+    return everything
 
 
-def write_history(trained: list[Trained], experiment: Experiment) -> float:
+def write_history(trained: list[dict], experiment: Experiment) -> float:
     """Write the history and the metrics on validation; returns the mean top-1 there."""
     name, scale = experiment.name, {"scale": experiment.scale}
-    lines = [{"series": name} | asdict(line) | scale for one in trained for line in one.history]
+    lines = [{"series": name} | line | scale for one in trained for line in one["history"]]
     write_table(Path("plots/history", f"{name}.csv"), lines)
-    kept = [one.kept for one in trained]
+    kept = [one["kept"] for one in trained]
     metrics = {
-        "val_top1": round(1 - statistics.fmean(line.val_error for line in kept), 6),
-        "val_loss": round(statistics.fmean(line.val_loss for line in kept), 6),
-        "running_train_error": round(statistics.fmean(line.train_error for line in kept), 6),
-        "diverged": any(one.diverged for one in trained),
+        "val_top1": round(1 - statistics.fmean(line["val_error"] for line in kept), 6),
+        "val_loss": round(statistics.fmean(line["val_loss"] for line in kept), 6),
+        "running_train_error": round(statistics.fmean(line["train_error"] for line in kept), 6),
+        "diverged": any(one["diverged"] for one in trained),
     }
     if len(kept) > 1:
-        metrics["val_top1_std"] = round(statistics.stdev(line.val_error for line in kept), 6)
+        metrics["val_top1_std"] = round(statistics.stdev(line["val_error"] for line in kept), 6)
     write_json(Path("metrics/validation", f"{name}.json"), metrics | scale)
     return metrics["val_top1"]
+
+
+def announce(place: torch.device, recipe: Recipe, at_once: int) -> None:
+    seeds = "one seed at a time" if at_once == 1 else f"{at_once} seeds at once"
+    threads = "1 thread" if recipe.threads == 1 else f"{recipe.threads} threads"
+    print(f"training on {device.name(place)}, {seeds} with {threads} each", flush=True)
+    if device.precision_on(place, recipe.precision) != recipe.precision:
+        print(
+            f"this {place.type} has no hardware for bfloat16: the run is in float32, so its results agree with the "
+            "recorded ones within their intervals, not byte for byte",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -112,31 +102,26 @@ def main() -> None:
     parser.add_argument("experiment", help="a key of `experiments` in experiments.yaml")
     name = parser.parse_args().experiment
     experiment = read_experiment(name)
-    recipe = experiment.recipe
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device.prepare(place, recipe.threads)
-    threading.excepthook = lambda _: None  # the curves' writer hands its errors on to this thread
-    started, runs = time.monotonic(), Path("runs", name)
-    images = augment.load(experiment, ("train", "val"), place, recipe.shift)
-    pace = *recipe.steps(len(images["train"])), recipe.epochs_of(len(images["train"]))
+    recipe, place, started, runs = experiment.recipe, device.choose(), time.monotonic(), Path("runs", name)
+    images = tensors.length(experiment.dataset, "train", experiment.max_images)
     with claimed(runs):
         checkpoint.forget_recorded(runs)
-        with Progress(name, recipe.seeds, *pace) as progress:
-            trained = [train_seed(experiment, images, seed, runs, progress) for seed in range(recipe.seeds)]
+        at_once = seeds_at_once(experiment, place)
+        announce(place, recipe, at_once)
+        key = checkpoint.key(experiment, place)
+        states = [runs / f"seed-{seed}-{key}.state" for seed in range(recipe.seeds)]
+        with Progress(name, recipe.seeds, *recipe.steps(images), recipe.epochs_of(images)) as progress:
+            train = partial(train_seed, experiment, place, states, checkpoint.seconds_between())
+            side_by_side(train, untrained(states, progress), at_once, progress)
         # No output is written before every seed has gone to its end.
-        same = checkpoint.versions(place, recipe)
-        same |= {key: getattr(images["train"], key).tolist() for key in ("mean", "std")}  # as pictures are normalised
-        with replacing(Path("models", name)) as folder:
-            for one in trained:
-                about = (
-                    {"experiment": experiment.one_seed(), "seed": one.seed, "diverged": one.diverged} | same | one.size
-                )
-                checkpoint.save(folder / f"seed-{one.seed}.safetensors", one.weights, about)
+        versions = checkpoint.versions(place, recipe)
+        trained = write_weights(experiment, states, versions)
         top1 = write_history(trained, experiment)
-        checkpoint.note_complete(runs, [one.state.name for one in trained], Path("plots/history", f"{name}.csv"))
+        checkpoint.note_complete(runs, [state.name for state in states], Path("plots/history", f"{name}.csv"))
     print(
         f"{name}: {recipe.seeds} seed(s) at scale {experiment.scale} in {time.monotonic() - started:.0f} s on "
-        f"{same['device']}, validation top-1 {top1:.2%}; weights in models/{name}, curves in plots/history/{name}.csv"
+        f"{versions['device']}, validation top-1 {top1:.2%}; weights in models/{name}, curves in "
+        f"plots/history/{name}.csv"
     )
 
 

@@ -96,6 +96,7 @@ def test_every_test_file_has_its_source():
             "test_errata.py": "docs/errata.md",
             "test_repository.py": "README.md",
             "test_models.py": "src/lineage/models",
+            "test_options.py": "src/lineage/options",
         }
         assert source.is_file() or (REPOSITORY / whole.get(path.name, "nothing")).exists(), path
 

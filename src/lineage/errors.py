@@ -16,6 +16,14 @@ from types import FrameType
 # faults of the disk rather than of the code
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 
+_NO_MEMORY = "out of memory: close other programs, set SEEDS_AT_ONCE=1, or try `-S scale=sample`"
+# what torch's errors say; it is not imported here, because it takes seconds
+_OUT_OF_MEMORY = {
+    "OutOfMemoryError": "out of GPU memory: lower train.batch_size, set SEEDS_AT_ONCE=1, or free the GPU; the data "
+    "set, which lies there as a whole, may itself be too large for it",
+    "DefaultCPUAllocator": _NO_MEMORY,
+}
+
 
 class Mistake(Exception):
     """The user can mend it: a wrong name, key or value, or a stage that runs before its input exists."""
@@ -43,11 +51,12 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(_say(name, "interrupted; the same command goes on", 130))
     except MemoryError:
-        sys.exit(_say(name, "out of memory: close other programs, or try `-S scale=sample`", 1))
+        sys.exit(_say(name, _NO_MEMORY, 1))
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's own; not imported here, because it takes seconds
+        short = next((said for kind, said in _OUT_OF_MEMORY.items() if kind in f"{type(error).__name__}: {error}"), "")
+        if not short:
             raise
-        sys.exit(_say(name, "out of GPU memory: lower train.batch_size, or free the GPU", 1))
+        sys.exit(_say(name, short, 1))
     except OSError as error:
         if error.errno not in _DISK:
             raise

@@ -41,7 +41,9 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Keep a folder to this process as long as it lives, however it ends. Raises `Mistake` where another has it."""
+    """Keep a folder to this process as long as it lives, however it ends, and remove what was left half-written there.
+    Raises `Mistake` where another has it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
     try:
@@ -49,7 +51,16 @@ def claimed(folder: Path) -> Iterator[None]:
     except Timeout:
         raise Mistake(f"{folder} is in use: the same is running already; wait for its end, or stop it") from None
     with lock:
-        yield
+        try:
+            _remove_parts(folder)
+            yield
+        finally:
+            _remove_parts(folder)
+
+
+def _remove_parts(folder: Path) -> None:
+    for path in folder.glob("*.part"):
+        _remove(path)
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

@@ -4,12 +4,15 @@ about; and the state of a run at the end of an epoch, from which one that was ki
 
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load as deserialise
 from safetensors.torch import save as serialise
 from torch import Tensor
 
@@ -17,20 +20,22 @@ from lineage.engine.device import precision_on
 from lineage.engine.experiment import Experiment
 from lineage.engine.recipe import Recipe
 from lineage.errors import Failure, Mistake
-from lineage.files import read_json, write_bytes, write_json
+from lineage.files import read_json, replacing, write_bytes, write_json
 
 SOURCE = Path(__file__).parents[2]  # the folder src
+DIGEST = 32  # bytes of a SHA-256
 
 
 def save(path: Path, weights: dict[str, Tensor], about: dict[str, object]) -> None:
     """Write the weights all at once or not at all; `about` goes into the file's metadata, and must not depend on the
     clock.
     """
-    write_bytes(path, serialise(_on_cpu(weights), {"about": json.dumps(about)}))
+    on_cpu = {name: _on_cpu(tensor) for name, tensor in weights.items()}
+    write_bytes(path, serialise(on_cpu, {"about": json.dumps(about)}))
 
 
-def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+def _on_cpu(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
@@ -84,25 +89,53 @@ def _dependencies(experiment: Experiment) -> list[Path]:
     return files
 
 
+def seconds_between() -> float:
+    """The least time from one checkpoint to the next: the variable CHECKPOINT_SECONDS, or 30. Raises `Mistake`."""
+    text = os.environ.get("CHECKPOINT_SECONDS", "30")
+    if not text.replace(".", "", 1).isdecimal():
+        raise Mistake(f"CHECKPOINT_SECONDS should be a number, not {text!r}")
+    return float(text)
+
+
 def save_state(path: Path, state: dict[str, Tensor], about: dict[str, object]) -> None:
-    """Write the state of a run, with its own SHA-256 in front: safetensors would not notice a flipped bit."""
-    text = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
-    content = serialise(_on_cpu(state | {"about": text}))
-    write_bytes(path, hashlib.sha256(content).digest() + content)
+    """Write the state of a run, tensor by tensor, because a copy of it all might not fit into memory. In front of it
+    goes the SHA-256 of the rest: no format would notice every bit that flips.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(bytes(DIGEST))  # its place
+        hashed = _Hashed(file)
+        text = json.dumps({"about": about, "names": list(state)}).encode()
+        for array in (np.frombuffer(text, np.uint8), *(_on_cpu(tensor).numpy() for tensor in state.values())):
+            np.save(hashed, array, allow_pickle=False)
+        file.seek(0)
+        file.write(hashed.sha256.digest())
 
 
-def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, object]] | None:
+class _Hashed:
+    """A file to write to, and the SHA-256 of what was written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.sha256 = file, hashlib.sha256()
+
+    def write(self, content: bytes) -> None:
+        self.sha256.update(content)
+        self.file.write(content)
+
+
+def load_state(path: Path, say: Callable[[str], object] = print) -> tuple[dict[str, Tensor], dict[str, object]] | None:
     """What `save_state` was told; None where there is no such file, or a damaged one, which is set aside and said."""
     if not path.is_file():
         return None
-    content = memoryview(path.read_bytes())
-    if hashlib.sha256(content[32:]).digest() != content[:32]:
-        aside = path.with_suffix(".damaged")
-        path.replace(aside)
-        print(f"{path} is damaged: set aside as {aside.name}, training starts over", flush=True)
-        return None
-    state = deserialise(bytes(content[32:]))
-    return state, json.loads(bytes(state.pop("about")))
+    with path.open("rb") as file:
+        digest = file.read(DIGEST)
+        if hashlib.file_digest(file, "sha256").digest() == digest:
+            file.seek(DIGEST)
+            head = json.loads(np.load(file).tobytes())
+            return {name: torch.from_numpy(np.load(file)) for name in head["names"]}, head["about"]
+    aside = path.with_suffix(".damaged")
+    path.replace(aside)
+    say(f"{path} is damaged: set aside as {aside.name}, training starts over")
+    return None
 
 
 def note_complete(runs: Path, states: list[str], history: Path) -> None:

@@ -2,10 +2,45 @@
 
 import ctypes
 import os
+import shutil
+import warnings
+from pathlib import Path
 
 import torch
 
+from lineage.errors import Mistake
+
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def choose() -> torch.device:
+    """The first GPU, or else the CPU. Raises `Mistake` where the machine has NVIDIA's driver but torch cannot use it:
+    a training on the CPU instead would take days before anyone notices.
+    """
+    with warnings.catch_warnings(record=True) as said:  # why there is no CUDA
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if torch.version.cuda and not hidden and _has_nvidia_driver():
+        reason = f" ({str(said[-1].message).splitlines()[0]:.200})" if said else ""
+        raise Mistake(
+            f"the machine has an NVIDIA driver, but CUDA is unavailable{reason}: the driver may be older than the 580 "
+            f"that CUDA {torch.version.cuda} needs, or the card unsupported; CUDA_VISIBLE_DEVICES= (empty) in front of "
+            "the command goes on with the CPU"
+        )
+    return torch.device("cpu")
+
+
+def _has_nvidia_driver() -> bool:
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def name(device: torch.device) -> str:
+    """As a person knows it: a GPU's name, or the CPU with the instructions that torch uses."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def prepare(device: torch.device, threads: int) -> None:

@@ -5,7 +5,8 @@ images, in units of 1, and test the `names`. Arrays are NumPy's: the training co
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +24,37 @@ def save(path: Path, arrays: dict[str, np.ndarray], classes: Sequence[str]) -> N
     write_bytes(path, serialise(arrays, metadata))
 
 
+def path(dataset: str, part: str) -> Path:
+    return Path("data/tensors", dataset, f"{part}.safetensors")
+
+
+def length(dataset: str, part: str, most: int | None = None) -> int:
+    """How many images `load` would give. Raises `Mistake`, `Failure`."""
+    with _opened(dataset, part) as file:
+        (images,) = file.get_slice("labels").get_shape()
+    return min(images, most or images)
+
+
 def load(dataset: str, part: str, most: int | None = None) -> dict[str, np.ndarray]:
     """The arrays of one part; of its images at most so many, taken evenly from the whole, so that every class is there.
 
-    Raises `Mistake` where the part has not been prepared.
+    Raises `Mistake` where the part has not been prepared, `Failure` where it is damaged.
     """
-    path = Path("data/tensors", dataset, f"{part}.safetensors")
-    if not path.is_file():
-        raise Mistake(f"{path} is missing: run `dvc repro preprocess@{dataset}` first")
-    try:
-        with safe_open(path, "numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except SafetensorError as error:
-        raise Failure(f"{path} is damaged ({error}): run `dvc repro --force preprocess@{dataset}`") from None
+    with _opened(dataset, part) as file:
+        arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
     if most and most < len(arrays["labels"]):
         chosen = np.linspace(0, len(arrays["labels"]) - 1, most).round().astype(int)
         arrays |= {name: arrays[name][chosen] for name in ("images", "labels", "names") if name in arrays}
     return arrays
+
+
+@contextmanager
+def _opened(dataset: str, part: str) -> Iterator[safe_open]:
+    file = path(dataset, part)
+    if not file.is_file():
+        raise Mistake(f"{file} is missing: run `dvc repro preprocess@{dataset}` first")
+    try:
+        with safe_open(file, "numpy") as opened:
+            yield opened
+    except SafetensorError as error:
+        raise Failure(f"{file} is damaged ({error}): run `dvc repro --force preprocess@{dataset}`") from None
