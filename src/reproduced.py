@@ -2,7 +2,7 @@
 
     python src/reproduced.py                                          # all experiments that have been recorded
     python src/reproduced.py plain-20-signs32 resnet-56-signs32       # after dvc repro evaluate@...
-    python src/reproduced.py resnet34-signs --against v1.0            # any revision; HEAD otherwise
+    python src/reproduced.py resnet34-signs --against HEAD~5          # any revision; HEAD otherwise
 
 For people; not a stage. Takes seconds, needs no GPU and no network. One line per experiment, with one of
 
