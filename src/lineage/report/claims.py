@@ -47,6 +47,12 @@ def log_epochs(result: Result) -> pd.Series:
     return np.log(epochs(result))
 
 
+def asleep(result: Result) -> int:
+    """Seeds that did not start to train: their errors on clean training images are near those of guessing."""
+    chance = 1 - 1 / len(result.labels["classes"])
+    return int((result.error("train") > 0.9 * chance).sum())
+
+
 @dataclass(frozen=True)
 class Claim:
     source: str  # the article, the paper, or "ours": a question that we ask
@@ -130,6 +136,10 @@ def judged(claim: Claim, results: Results) -> tuple[str, Interval | None]:
     if any(isinstance(name, str) and name not in results for name in (claim.larger, claim.smaller)):
         return NOT_RUN, None
     sides = [results[name] for name in (claim.larger, claim.smaller) if name in results]
+    for side in sides:
+        if claim.measure in (train, wrong, gap) and (count := asleep(side)):
+            # how far guessing is from a trained network is no measure of degradation
+            return f"{NOT_DECIDED} ({count} of {len(side.error('train'))} seeds did not start to train)", None
     larger, *rest = (claim.measure(side) for side in sides)
     smaller = rest[0] if rest else claim.smaller
     never = ~np.isfinite(larger)

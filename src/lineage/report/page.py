@@ -70,7 +70,9 @@ def depth_and_shortcuts(results: Results) -> list[str]:
         for claim in claims.CLAIMS:
             if (claim.source, claim.text) == asks and (key := twin(claim.larger)):
                 said, found = claims.judged(claim, results)
-                if found:
+                if "start to train" in said:
+                    cells.setdefault((key[2], key[1]), {})[question] = said.split("(")[1].rstrip(")")
+                elif found:
                     said = verdicts.OPPOSITE.get(said, said) if claim.none else said
                     words = {verdicts.HOLDS: "**yes**", verdicts.DOES_NOT_HOLD: "no"}.get(said, said)
                     cells.setdefault((key[2], key[1]), {})[question] = f"{words}, {found[0]:+.2f} pp"
