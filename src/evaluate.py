@@ -11,7 +11,7 @@ over the seeds), plots/confusion/<experiment>.csv and, in plots/tables/<experime
 - answers.csv: what each seed says of each test image, and how sure it is, in per mille; rows as in predictions.csv.
   For all that is asked later: agreement, calibration, and intervals over seeds and images at once
 - predictions.csv, and mistakes.csv and mistakes.png, the most confident ones: the first seed's, on the test part
-- what lineage/inside.py measures of the first seed's network, trained and untrained
+- what lineage/inspection.py measures of the first seed's network, trained and untrained
 - beginnings.csv: how violently each seed's training begins: the layer with the largest ‖gradient‖ / ‖weights‖ before
   the first step, on 64 training images without augmentation, and that times the first learning rate (momentum makes a
   step up to twice as long)
@@ -35,7 +35,7 @@ from lineage.engine import augment, checkpoint, device, tensors, training
 from lineage.engine.experiment import Experiment, read_experiment
 from lineage.engine.optimisation import learning_rate
 from lineage.files import read_json, write_json, write_table
-from lineage.inside import few, write_inside
+from lineage.inspection import few, write_inside
 
 PARTS = ("train", "val", "test")
 # of the training; `precision` is what the recipe's became on that device

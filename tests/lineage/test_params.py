@@ -60,8 +60,8 @@ def test_train_wins_over_the_experiment_and_the_experiment_over_its_recipe(tmp_p
 
 
 def test_epochs_replace_iterations(tmp_path):
-    assert resolve(REAL, "plain-20-cifar10", tmp_path).recipe.iterations == 64000
-    recipe = resolve(changed("train/epochs", 3), "plain-20-cifar10", tmp_path).recipe
+    assert resolve(REAL, "plain-20-cifar10-he2015", tmp_path).recipe.iterations == 64000
+    recipe = resolve(changed("train/epochs", 3), "plain-20-cifar10-he2015", tmp_path).recipe
     assert (recipe.epochs, recipe.iterations) == (3, None)
 
 
@@ -163,9 +163,10 @@ def test_numbers_in_scientific_notation(tmp_path):
         (
             "experiments/vgg16-cifar100/input_size",
             16,
-            "vgg16-cifar100: vgg needs an input of 32 pixels or more, not 16",
+            "vgg16-cifar100: grow: the sizes rise up to input_size",
         ),
         ("experiments/vgg16-cifar100/cutout", 32, "vgg16-cifar100.cutout: 32 pixels leave nothing of an image of 32"),
+        ("experiments/vgg11-cifar100-32px/input_size", 16, "vgg11-cifar100-32px: vgg needs an input of 32 pixels or m"),
         ("experiments/vgg16-cifar100/grow", {64: 0.5}, "grow: the sizes rise up to input_size"),
         ("experiments/vgg16-cifar100/grow", {48: 1}, "grow.48: Input should be less than 1"),
         ("experiments/vgg16-cifar100/grow", {40: 0.5, 48: 0.5}, "grow: the shares add up to less than 1"),

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lineage import anatomy, inside, models
+from lineage import anatomy, inspection, models
 from lineage.engine.augment import Images
 from lineage.engine.training import predict
 from lineage.options import options_of
@@ -33,18 +33,18 @@ def written(tmp_path, photographs):
     """A function that writes the tables of a network, and of another one as it begins, and reads them."""
 
     def write(network, begun):
-        inside.write_inside(network, begun, photographs, "fp32", tmp_path)
+        inspection.write_inside(network, begun, photographs, "fp32", tmp_path)
         return {path.stem: pd.read_csv(path) for path in tmp_path.glob("*.csv")}
 
     return write
 
 
 def test_few_images_are_evenly_chosen(photographs):
-    few = inside.few(photographs["train"], 4)
+    few = inspection.few(photographs["train"], 4)
     assert len(few) == len(few.labels) == 4
     assert torch.equal(few.pixels, photographs["train"].pixels[[0, 50, 99, 149]])
     assert torch.equal(few.labels, photographs["train"].labels[[0, 50, 99, 149]])
-    assert len(inside.few(photographs["train"], 1000)) == len(photographs["train"]) == 150
+    assert len(inspection.few(photographs["train"], 1000)) == len(photographs["train"]) == 150
 
 
 def test_the_untrained_network_is_measured_with_statistics_of_its_own(written, photographs):
@@ -79,7 +79,7 @@ def test_lesions_of_the_trained_and_of_the_untrained_network(written, photograph
 
 
 def test_at_most_so_many_blocks_of_the_untrained_network(written, monkeypatch):
-    monkeypatch.setattr(inside, "UNTRAINED_LESIONS", 2)
+    monkeypatch.setattr(inspection, "UNTRAINED_LESIONS", 2)
     network = build("resnet", depth=14, shortcut="identity")
     table = written(network, network)["lesions"]
     assert table[table.trained == "yes"].block.nunique() == 7
