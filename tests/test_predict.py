@@ -103,3 +103,23 @@ def test_any_bytes_are_an_image_or_one_error(signs, tmp_path):
         assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
         read += 1
     assert 0 < read < 240
+
+
+def test_orientation_transparency_palette_cmyk_and_bombs(tmp_path, monkeypatch):
+    exif, path = Image.Exif(), tmp_path / "x.jpg"
+    exif[0x0112] = 6
+    half = np.zeros((16, 16, 3), np.uint8)
+    half[:, :8] = 255
+    Image.fromarray(half).save(path, exif=exif)
+    upright = predict.read_image(path.read_bytes())
+    assert upright[:7].mean() > 240 and upright[9:].mean() < 15
+    Image.new("CMYK", (4, 4), (0, 255, 255, 0)).save(path)
+    assert predict.read_image(path.read_bytes())[0, 0].tolist() == pytest.approx([255, 0, 0], abs=6)
+    path = tmp_path / "x.png"
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(path)
+    assert predict.read_image(path.read_bytes()).min() == 255
+    Image.fromarray(half).quantize(2).save(path)
+    assert (predict.read_image(path.read_bytes()) == half).all()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    with pytest.raises(ValueError, match="decompression bomb"):
+        predict.read_image(path.read_bytes())
