@@ -138,7 +138,7 @@ def judge_all(results: Results) -> Judgements:
     tested = [place for place, one in found.items() if place in PRIMARY and one.p is not None]
     for place, kept in zip(tested, verdicts.holm([found[place].p for place in tested]), strict=True):
         one = found[place]
-        if not kept and one.verdict in verdicts.WEAKER:
+        if not kept and one.verdict in (HOLDS, REVERSED):  # the others claim no difference that a p value speaks for
             note = "not below 5 % after Holm's correction"
             found[place] = replace(one, verdict=verdicts.WEAKER[one.verdict], note=note)
     return found

@@ -14,7 +14,6 @@ from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS, groups
 from lineage.report.verdicts import AT_FLOOR, HOLDS, LEANS, LEANS_AGAINST, NOT_RUN, REVERSED
 
-
 WORDS = {"plain": "plain", "resnet": "residual"}
 
 
@@ -228,4 +227,5 @@ FINDINGS: list[Callable[[Measured], list[str]]] = [
 def section(results: Results, judgements: Judgements) -> list[str]:
     measured = Measured(results, judgements)
     said = [sentence for finding in FINDINGS for sentence in finding(measured)] if results else []
-    return [*(f"{i}. {sentence}" for i, sentence in enumerate(said, 1)), ""]
+    numbered = [f"{i}. {sentence}" for i, sentence in enumerate(said, 1)]
+    return [*numbered, ""] if said else []

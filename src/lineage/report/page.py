@@ -27,7 +27,7 @@ def results(results: Results, missing: list[str], folder: Path, scale: str) -> l
         for subtitle, section in parts.items():
             lines += ([f"### {subtitle}", ""] if subtitle else []) + (section(results, draw) or nothing(scale))
         if title == "The lineage":
-            lines += ["## Claims", "", *claim_tables.section(judgements)]
+            lines += ["## Claims", "", *claim_tables.section(judgements), *claim_tables.activations(results, draw)]
     return [*lines, *not_run(missing), *where_answered(results, folder)]
 
 
