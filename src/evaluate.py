@@ -41,6 +41,7 @@ PARTS = ("train", "val", "test")
 # of the training; `precision` is what the recipe's became on that device
 PROVENANCE = ("device", "instructions", "precision", "threads", "torch", "cuda", "parameters", "multiply_adds")
 MISTAKES = 12
+SAMPLE_LESIONS = {"sample": 2}  # blocks that are removed one by one; at full scale all of them
 BEGINNING = 64  # training images that the first gradient is measured with
 
 
@@ -124,7 +125,7 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)  # not every network has every table
             test = tensors.load(experiment.dataset, "test", experiment.max_images)
             write_answers(logits, test, shown, name, folder)
-            write_inside(network, begun, images, recipe.precision, folder)
+            write_inside(network, begun, images, recipe.precision, folder, SAMPLE_LESIONS.get(experiment.scale))
             provenance = {"scale": experiment.scale} | {key: about[key] for key in PROVENANCE}
     write_table(folder / "scores.csv", rows)
     write_table(folder / "beginnings.csv", beginnings)

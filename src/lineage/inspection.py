@@ -49,10 +49,15 @@ def evenly(count: int, most: int) -> np.ndarray:
 
 
 def write_inside(
-    network: torch.nn.Module, begun: torch.nn.Module, images: dict[str, Images], precision: str, folder: Path
+    network: torch.nn.Module,
+    begun: torch.nn.Module,
+    images: dict[str, Images],
+    precision: str,
+    folder: Path,
+    most: int | None = None,
 ) -> None:
     """Write all tables of the trained `network`, and of `begun`, the same before its training. Their batch norms stay
-    as they are.
+    as they are. At `most` so many blocks are removed, all of the trained network where it is None.
     """
     estimation = anatomy.batches(few(images["train"], STATISTICS))
     begun = anatomy.re_estimated(begun, estimation)
@@ -64,9 +69,10 @@ def write_inside(
         pictures.write_strip(folder / "filters.png", pictures.filters(first.detach().cpu().numpy()))
     if names := blocks(network):
         val, rows = few(images["val"], LESIONS), []
-        chosen = [names[i] for i in evenly(len(names), UNTRAINED_LESIONS)]
-        for trained, one, which in (("yes", network, names), ("no", begun, chosen)):
-            found = lesions(one, val.plain(0, len(val)), val.labels, estimation, precision, which)
+        most = most or len(names)
+        for trained, one, count in (("yes", network, most), ("no", begun, min(most, UNTRAINED_LESIONS))):
+            chosen = [names[i] for i in evenly(len(names), count)]
+            found = lesions(one, val.plain(0, len(val)), val.labels, estimation, precision, chosen)
             rows += [{"block": row["block"], "trained": trained} | row for row in found]
         write_table(folder / "lesions.csv", rows)
     if anatomy.batch_norms(network):

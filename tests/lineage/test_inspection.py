@@ -114,3 +114,11 @@ def test_response_normalisation_divides_by_what_differs_from_place_to_place(writ
     assert (spread.p95 > 1.1 * spread.p05).all()
     assert (spread["min"] >= 2**0.75 - 1e-4).all()
     assert (spread.diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+
+
+def test_the_sample_removes_few_blocks(photographs, tmp_path):
+    network = build("resnet", depth=14, shortcut="identity")
+    inspection.write_inside(network, network, photographs, "fp32", tmp_path, most=2)
+    table = pd.read_csv(tmp_path / "lesions.csv")
+    for _, rows in table.groupby("trained"):
+        assert rows.block.unique().tolist() == ["intact", "stages.0.0", "stages.2.1"]
