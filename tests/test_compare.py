@@ -91,16 +91,16 @@ def claim(text, about, larger, smaller):
 
 def test_a_clear_degradation(workspace, run_script):
     """Errors of training images are told from those of test images."""
-    plain = [(0.02, 0.03, 0.02, 0.03), (0.30, 0.34, 0.36, 0.33), (0.98, 0.96, 0.97, 0.98)]
+    plain = [(0.02, 0.03, 0.02, 0.03), (0.30, 0.34, 0.36, 0.32), (0.98, 0.96, 0.97, 0.98)]
     for name, values in zip(SIGNS, [*plain, *[(0.02, 0.03, 0.02, 0.03)] * 3], strict=True):
         measured(name, values)
     measured("resnet34-signs", (0.01, 0.03))
     text = compared(run_script)
-    assert f"| {card('plain-56-signs32')} | 16.62 ± 1.25 | 0.33 | 33.25 ± 2.50 | 4 of 4 | 3 epochs |" in text
+    assert f"| {card('plain-56-signs32')} | 16.50 ± 1.29 | 0.33 | 33.00 ± 2.58 | 4 of 4 | 3 epochs |" in text
     difference, said = claim(text, "plain-train", "plain-56-signs32", "plain-20-signs32")
-    assert difference.startswith("+15.37 pp (+") and said == "holds, +15.37 pp"
-    assert claim(text, "plain-test", "plain-56-signs32", "plain-20-signs32")[1] == "holds, +30.75 pp"
-    assert claim(text, "shortcut-test", "plain-56-signs32", "resnet-56-signs32")[1] == "holds, +30.75 pp"
+    assert difference.startswith("+15.25 pp (+") and said == "holds, +15.25 pp"
+    assert claim(text, "plain-test", "plain-56-signs32", "plain-20-signs32")[1] == "holds, +30.50 pp"
+    assert claim(text, "shortcut-test", "plain-56-signs32", "resnet-56-signs32")[1] == "holds, +30.50 pp"
     assert claim(text, "residual-train", "resnet-56-signs32", "resnet-20-signs32")[0].startswith("+0.00 pp (-")
     # with 48.6 % of errors among two classes, a network has not started: no percentage points, but seeds
     for about, larger, smaller in (
@@ -116,7 +116,7 @@ def test_a_clear_degradation(workspace, run_script):
     assert started == ("", "holds, 4 of 4 against 0 of 4 seeds, p = 0.029")
     # each claim is a row, each training group a column
     (row,) = [line for line in text.splitlines() if line.startswith('| <a id="claim-plain-train">')]
-    assert "| S0 | 56 layers: **holds**, +15.37 pp<br>110 layers: not decided, did not start" in row
+    assert "| S0 | 56 layers: **holds**, +15.25 pp<br>110 layers: not decided, did not start" in row
     assert "1. **Depth makes plain networks worse in training.**" in text and "*[holds](#claim-plain-train)*" in text
     assert "not results" not in text and "plain-56-cifar10 –" not in text
     for name in ("degradation", "depth", "gradients-trained", "responses", "additions"):
@@ -131,7 +131,7 @@ def test_a_clear_degradation(workspace, run_script):
         assert Path("plots/figures", name).is_file()
     summary = json.loads(Path("metrics/summary.json").read_text())
     # the deepest plain network that started is the one of 56 layers
-    assert summary.pop("train_error_by_depth/plain-signs32") == pytest.approx(0.15375, abs=1e-5)
+    assert summary.pop("train_error_by_depth/plain-signs32") == pytest.approx(0.1525, abs=1e-5)
     assert summary.pop("train_error_by_depth/resnet-signs32") == pytest.approx(0, abs=1e-5)
     assert summary == {"test_top1/resnet34-signs": 0.98, "scale": "full"}
     curves = pd.read_csv("plots/degradation.csv")

@@ -19,9 +19,9 @@ deeper one with the same outputs, hence with the same errors. Where training end
 solution that exists. Numbers of others are as they report them."""
 WHY_TEXT = """\
 With batch norm, gradients of a plain network grow towards its first layers before any training (see
-[gradients](#gradients)), and so does the first step. These experiments change one thing each. Where a network
-starts to train once its start or its steps are changed, its first steps were what stopped it; what is left of the
-difference in training error is degradation."""
+[gradients](#gradients)), and so does the first step. Each experiment changes what its row says. If plain-110
+starts to train with limited steps, the first steps are what stops it; if it does so only from another start, it is the
+starting point; if neither helps, the failure is degradation."""
 
 
 def started(result: Result) -> str:

@@ -46,7 +46,7 @@ def _verdict(one: Judgement) -> str:
 
 
 def _n(one: Judgement) -> str:
-    return " and ".join(map(str, one.n))
+    return " / ".join(map(str, one.n))
 
 
 def quotients(result: Result) -> pd.Series:
