@@ -199,7 +199,7 @@ def test_a_step_on_a_gpu_stays_there(case, fake_cuda, monkeypatch):
         with watch:
             runs[-1]._step()
     state = {name: tensor.cpu() for name, tensor in runs[-1].state()[0].items()}
-    runs.append(training.Training(task(case, fake_cuda)[0], train, val, recipe, 0, graph=False))
+    runs.append(training.Training(network, train, val, recipe, 0, graph=False))  # without an optimiser's memory
     runs[-1].resume(state, {"history": []})
     with watch:
         runs[-1]._step()
