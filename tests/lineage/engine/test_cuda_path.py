@@ -172,6 +172,7 @@ def fake_cuda(monkeypatch):
         made = make[recipe.optimiser](groups, rate, recipe)
         for group in made.param_groups:
             assert group["lr"] is rate  # the tensor itself, which a CUDA graph reads at each replay
+            assert group.get("capturable", True)  # or else Adam refuses to be captured
             group["lr"] = lr
         return made
 
