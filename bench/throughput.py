@@ -10,13 +10,15 @@ all of them:
 - usual: the loop of articles and well-known repositories: a torchvision data set, PIL transforms, a DataLoader,
   float32, `.item()` in every step. Tuned: the number of workers is the fastest here.
 - bare: forward, backward and optimiser on one batch that stays where it is, in the fastest of float32 and bfloat16, of
-  both memory layouts and, on a GPU, of eager and CUDA graph: what the hardware gives.
+  both memory layouts and, on a GPU, of eager and CUDA graph: what the hardware gives. On a machine without bfloat16 in
+  hardware both this and ours train in float32, which the table says.
 - ours: `lineage.engine` with the experiment's own recipe, at its full input size. Timed are the steps with all they
   do, and what an epoch does once (its plan, a copy of the weights) by its share of an epoch over the full training
   part. Not timed: validation, checkpoints.
 
-On a CPU the table goes on with ours for several seeds at once, each in a process of its own with as many threads as
-its recipe has, up to the number of cores; the ratio is to one run with a thread for each core.
+On a CPU the table goes on with ours for 1, 2 and more seeds at once, each in a process of its own with as many threads
+as its recipe has, up to the number of cores and as memory allows; all are timed while all of them train. The last ratio
+is that of the most of them to one run with as many threads.
 
 A loader's wait for its first batch counts in full, though a whole epoch would spread it over more steps: that costs the
 usual way a little where it has workers. Ours is deterministic, the others need not be. Memory is that of a process that
@@ -35,19 +37,20 @@ import resource
 import statistics
 import sys
 import tempfile
-import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
+from seeds import together
 from task import Task, prepared
-from ways import WAYS, Clocked, Train, Way, now
+from ways import WAYS, Clocked, Train, Way, now, precisions
 
 from lineage import models
 from lineage.engine import device as devices
@@ -107,20 +110,20 @@ def peak_memory(task: Task, way: str, choice: object, threads: int) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def built(task: Task, name: str, choice: object, threads: int) -> tuple[Train, str]:
-    """Ready to measure, and the most memory that it takes: on a GPU what it holds there, else a process's."""
+def built(task: Task, name: str, choice: object, threads: int) -> tuple[Train, float]:
+    """Ready to measure, and the most bytes that it takes: on a GPU those that it holds there, else a process's."""
     way = WAYS[name]
     if task.device.type != "cuda":
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             memory = pool.submit(peak_memory, task, name, choice, threads).result()
         train = way.make(task, choice)
         train(1)
-        return train, f", {memory / 2**20:.0f} MiB"
+        return train, memory
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     train = way.make(task, choice)
     train(1)
-    return train, f", {(torch.cuda.max_memory_allocated() - before) / 2**20:.0f} MiB on the GPU"
+    return train, torch.cuda.max_memory_allocated() - before
 
 
 def forget() -> None:
@@ -142,12 +145,13 @@ def ratios(over: list[float], under: list[float]) -> list[float]:
 
 def compare(task: Task, args: argparse.Namespace, peak: float) -> dict[str, bool]:
     """Measure the three by turns and print their table. Returns which bars hold."""
-    trains, steps, notes = {}, {}, {}
+    trains, steps, memory, notes = {}, {}, {}, {}
+    where = " on the GPU" if task.device.type == "cuda" else ""
     for name, way in WAYS.items():
         set_mode(name, task.device, args.threads)
         choice, steps[name] = tuned(task, way, args)
-        trains[name], memory = built(task, name, choice, args.threads)
-        notes[name] = way.name(choice) + memory
+        trains[name], memory[name] = built(task, name, choice, args.threads)
+        notes[name] = f"{way.name(choice)}, {memory[name] / 2**20:.0f} MiB{where}"
     batch, size, rates = task.recipe.batch_size, task.recipe.input_size, {name: [] for name in WAYS}
     for _ in range(args.repeats):
         for name, train in trains.items():
@@ -155,6 +159,8 @@ def compare(task: Task, args: argparse.Namespace, peak: float) -> dict[str, bool
             rates[name].append(steps[name] * batch / train(steps[name]))
     work = 6 * models.size(task.network(), size)["multiply_adds"]  # FLOP: three passes, two per multiply-add
     print(f"\n{task.experiment.name}: batches of {batch}×3×{size}×{size}, {work / 1e9:.3g} GFLOP an image")
+    for note in about(task):
+        print(f"  {note}")
     print(f"  {'':10} {'images/s':>9}  {'(min – max)':21}  of peak  steps  with")
     for name, values in rates.items():
         share = statistics.median(values) * work / peak
@@ -163,59 +169,45 @@ def compare(task: Task, args: argparse.Namespace, peak: float) -> dict[str, bool
     for other, values in against.items():
         print(f"  {'ours/' + other:10} {row(values, 3)}")
     held = {other: statistics.median(values) >= BARS[other] for other, values in against.items()}
-    if task.device.type == "cpu" and args.cores > 1:
-        held["seeds"] = side_by_side(task, args)
-    return held
+    several = side_by_side(task, args, memory["ours"]) if task.device.type == "cpu" else None
+    return held if several is None else held | {"seeds": several}
 
 
-def one_of_several(experiment: str, threads: int, seconds: float, barrier: Any, results: Any) -> None:
-    """In a process of its own: train ours for about so many seconds from when all are ready; puts images and seconds
-    into `results`.
+def about(task: Task) -> list[str]:
+    """What to know of ours when its speed is compared."""
+    recipe = task.recipe
+    precision = devices.precision_on(task.device, recipe.precision)
+    notes = [f"ours in {precision}{'' if precision == recipe.precision else ': no bfloat16 in hardware here'}"]
+    if recipe.grow:
+        notes.append(f"the recipe grows from {min(recipe.grow)} pixels: all three are measured at its last size alone")
+    return notes
+
+
+def side_by_side(task: Task, args: argparse.Namespace, memory: float) -> bool | None:
+    """Print the speed of 1, 2 and more seeds at once, as far as cores and free memory reach, and of one run with as
+    many threads as the most of them have together. Returns whether the most are at least as fast as that run; None
+    where no two seeds fit.
     """
-    device = torch.device("cpu")
-    set_mode("ours", device, threads)
-    with tempfile.TemporaryDirectory() as folder:
-        task = prepared(read_experiment(experiment), device, Path(folder))
-        train = WAYS["ours"].make(task, "")
-        train(1)
-        barrier.wait()
-        began, steps = time.monotonic(), 0
-        while time.monotonic() - began < seconds:
-            train(1)
-            steps += 1
-        results.put((steps * task.recipe.batch_size, time.monotonic() - began))
-
-
-def together(experiment: str, processes: int, threads: int, seconds: float) -> float:
-    """Images per second of so many processes at once, each with so many threads."""
-    context = get_context("spawn")
-    barrier, results = context.Barrier(processes), context.Queue()
-    about = experiment, threads, seconds, barrier, results
-    running = [context.Process(target=one_of_several, args=about) for _ in range(processes)]
-    for one in running:
-        one.start()
-    found = [results.get(timeout=300 + 10 * seconds) for _ in running]
-    for one in running:
-        one.join()
-    return sum(images / took for images, took in found)
-
-
-def side_by_side(task: Task, args: argparse.Namespace) -> bool:
-    """Print the speed of several seeds at once beside one run with a thread for each core. Returns whether as many
-    seeds as fit are at least as fast.
-    """
-    threads, name = task.recipe.threads, task.experiment.name
-    cases = {f"{args.cores} threads": (1, args.cores)}
-    cases |= {f"{n} seed{'s' * (n > 1)}": (n, threads) for n in range(1, args.cores // threads + 1)}
+    threads = task.recipe.threads
+    most = min(args.cores // threads, int(psutil.virtual_memory().available // memory))
+    if most < 2:
+        print(f"  no two seeds at once: {args.cores} cores, {threads} threads and {memory / 2**20:.0f} MiB a seed")
+        return None
+    one_run = f"{most * threads} threads"
+    cases = {one_run: (1, most * threads)} | {seeds_named(n): (n, threads) for n in range(1, most + 1)}
     rates: dict[str, list[float]] = {case: [] for case in cases}
     for _ in range(args.repeats):
         for case, (processes, of_each) in cases.items():
-            rates[case].append(together(name, processes, of_each, args.seconds))
-    first, *_, last = rates
+            rates[case].append(together(task, processes, of_each, args.seconds))
     for case, values in rates.items():
-        print(f"  {case:10} {row(values, 1)}")
-    print(f"  {'seeds/run':10} {row(ratios(rates[last], rates[first]), 3)}")
-    return statistics.median(ratios(rates[last], rates[first])) >= 1
+        print(f"  {case:10} {row(values, 1)}{'  one run' if case == one_run else ''}")
+    against = ratios(rates[seeds_named(most)], rates[one_run])
+    print(f"  {'seeds/run':10} {row(against, 3)}")
+    return statistics.median(against) >= 1
+
+
+def seeds_named(count: int) -> str:
+    return f"{count} seed{'s' * (count > 1)}"
 
 
 def row(values: list[float], digits: int) -> str:
@@ -281,7 +273,7 @@ def main() -> None:
     args.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     set_mode("bare", device, args.threads)
     print(f"{machine(device, args.cores)}; on {device}, {args.threads} threads, torch {torch.__version__}")
-    peaks = {name: matmul_peak(dtype, device) for name, dtype in devices.DTYPES.items()}
+    peaks = {name: matmul_peak(devices.DTYPES[name], device) for name in precisions(device)}
     print("matrix products: " + ", ".join(f"{name} {peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items()))
     held = {}
     for experiment in experiments:
@@ -290,13 +282,15 @@ def main() -> None:
             one = linear(task, args) if args.linear else compare(task, args, max(peaks.values()))
         held[experiment.name] = one
         forget()
-    if not args.linear:
-        bars = {f"ours >= {bar} x {other}": other for other, bar in BARS.items()}
-        if all("seeds" in one for one in held.values()):
-            bars["seeds at once >= 1 x one run"] = "seeds"
-        print(
-            "\n" + "; ".join(verdict(bar, [n for n, one in held.items() if not one[key]]) for bar, key in bars.items())
-        )
+    if args.linear:
+        return
+    bars = {f"ours >= {bar} x {other}": other for other, bar in BARS.items()}
+    if any("seeds" in one for one in held.values()):
+        bars["seeds at once >= 1 x one run"] = "seeds"
+    print(
+        "\n"
+        + "; ".join(verdict(bar, [n for n, one in held.items() if not one.get(key, True)]) for bar, key in bars.items())
+    )
 
 
 def verdict(bar: str, missed: list[str]) -> str:

@@ -144,8 +144,13 @@ class Way(NamedTuple):
     name: Callable[[Any], str]  # of a choice
 
 
+def precisions(place: torch.device) -> list[str]:
+    """Those that the device has in hardware: autocast would turn the others into float32."""
+    return [name for name in device.DTYPES if device.precision_on(place, name) == name]
+
+
 def bare_choices(place: torch.device, _: int) -> list[tuple[str, str, bool]]:
-    return list(product(device.DTYPES, augment.LAYOUTS, [False, True] if place.type == "cuda" else [False]))
+    return list(product(precisions(place), augment.LAYOUTS, [False, True] if place.type == "cuda" else [False]))
 
 
 WAYS = {
