@@ -165,7 +165,7 @@ def test_mistakes_are_one_line(workspace, run_script):
     content = experiment()
     content["network"]["depth"] = 9
     Path("recipes/experiments/mine.json").write_text(json.dumps(content))
-    assert "depth 9" in one_line(run_script("train", "mine"), 2)
+    assert "depth: 9 is neither" in one_line(run_script("train", "mine"), 2)
     experiment()
     Path("data/tensors/grey/train.safetensors").unlink()
     assert "run `dvc repro preprocess@grey` first" in one_line(run_script("train", "mine"), 2)
