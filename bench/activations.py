@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 from lineage import models
 from lineage.errors import Mistake, run
+from lineage.options.alexnet import Options
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 BATCH = 128
@@ -41,8 +42,11 @@ def alone(name: str, device: torch.device) -> Callable[[], None]:
 def in_a_network(name: str, device: torch.device) -> Callable[[], None]:
     """A training step of the four-layer network."""
     torch.manual_seed(0)
-    options = {"depth": 4, "activation": name, "normalisation": "none", "dropout": 0.0}
-    network = models.build("alexnet", 10, 32, options).to(device, memory_format=torch.channels_last).train()
+    network = (
+        models.build("alexnet", 10, 32, Options(depth=4, activation=name))
+        .to(device, memory_format=torch.channels_last)
+        .train()
+    )
     x = torch.randn(BATCH, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
     y = torch.arange(BATCH, device=device) % 10
     optimiser = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, fused=True)

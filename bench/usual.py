@@ -3,7 +3,7 @@ transforms, float32, `.item()` in every step. For `throughput`, which measures i
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import datasets, transforms
 
-if TYPE_CHECKING:
-    from throughput import Task
+from lineage.engine.recipe import Recipe
 
 
 class InMemory(Dataset):
     """As torchvision.datasets.CIFAR10: an array, each item of which becomes a PIL image."""
 
-    def __init__(self, task: "Task") -> None:
-        self.data, self.targets, self.transform = task.images, task.labels.tolist(), augmentation(task)
+    def __init__(self, images: np.ndarray, labels: np.ndarray, transform: transforms.Compose, _: Path) -> None:
+        """N×S×S×3 images, uint8, and N labels."""
+        self.data, self.targets, self.transform = images, labels.tolist(), transform
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.transform(Image.fromarray(self.data[index])), self.targets[index]
@@ -29,30 +29,32 @@ class InMemory(Dataset):
         return len(self.data)
 
 
-def on_disk(task: "Task") -> Dataset:
+def on_disk(images: np.ndarray, labels: np.ndarray, transform: transforms.Compose, folder: Path) -> Dataset:
     """`<class>/<number>.jpg`, in pixels and bytes about the average photograph of the archive (404×360, 31 kB): the
     sample enlarged, with grain. Few enough to stay in the disk's cache, which is to the usual loop's advantage.
     """
     random = np.random.default_rng(0)
-    for i, (image, label) in enumerate(zip(task.images, task.labels, strict=True)):
-        path = task.folder / str(label) / f"{i}.jpg"
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = folder / str(label) / f"{i}.jpg"
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
             large = np.asarray(Image.fromarray(image).resize((404, 360), Image.Resampling.BICUBIC))
             grainy = (large + random.normal(0, 6, (360, 404, 1))).clip(0, 255).astype(np.uint8)
             Image.fromarray(grainy).save(path, quality=85)
-    return datasets.ImageFolder(str(task.folder), augmentation(task))
+    return datasets.ImageFolder(str(folder), transform)
 
 
 SETS = {"cats-vs-dogs": on_disk}  # the others are arrays in memory
 
 
-def augmentation(task: "Task") -> transforms.Compose:
-    """What articles write for such an augmentation, with torchvision's defaults: a black border, and rotation to the
-    nearest pixel, both less work than ours. Cutout is left out.
+def augmentation(
+    recipe: Recipe, size: int, scaling: tuple[Tensor, Tensor], from_disk: bool = False
+) -> transforms.Compose:
+    """What articles write for such an augmentation of images of `size` pixels, with torchvision's defaults: a black
+    border, and rotation to the nearest pixel, both less work than ours. Cutout and CutMix are left out. `scaling` is
+    the mean and the standard deviation of each channel.
     """
-    recipe, size, steps = task.recipe, task.images.shape[1], []
-    from_disk = SETS.get(task.experiment["dataset"]) is on_disk
+    steps = []
     if from_disk:
         larger = round(recipe.input_size * 256 / 224)
         steps = [transforms.Resize((larger, larger)), transforms.RandomCrop(recipe.input_size)]
@@ -65,7 +67,7 @@ def augmentation(task: "Task") -> transforms.Compose:
         steps.append(transforms.RandomHorizontalFlip())
     if size < recipe.input_size and not from_disk:
         steps.append(transforms.Resize((recipe.input_size, recipe.input_size)))
-    return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(*map(Tensor.tolist, task.scaling))])
+    return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(*map(Tensor.tolist, scaling))])
 
 
 class Shuffled(Sampler):
@@ -82,7 +84,7 @@ class Shuffled(Sampler):
 
 
 OPTIMISERS = {
-    "sgd": lambda weights, r: torch.optim.SGD(weights, r.lr, momentum=r.momentum, weight_decay=r.weight_decay),
+    "sgd": lambda weights, r: torch.optim.SGD(weights, r.lr, momentum=0.9, weight_decay=r.weight_decay),
     "adam": lambda weights, r: torch.optim.Adam(weights, r.lr, weight_decay=r.weight_decay),
 }
 

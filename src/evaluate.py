@@ -7,10 +7,15 @@ over the seeds), plots/confusion/<experiment>.csv and, in plots/tables/<experime
 
 - scores.csv: every seed and part, without augmentation; flip_top1 is that of the mean of the predictions for an image
   and its mirror image, superclass how often the superclass is right
+- ensemble.csv: the same of all seeds together, by the mean of their probabilities
+- answers.csv: what each seed says of each test image, and how sure it is, in per mille; rows as in predictions.csv.
+  For all that is asked later: agreement, calibration, and intervals over seeds and images at once
 - predictions.csv, and mistakes.csv and mistakes.png, the most confident ones: the first seed's, on the test part
-- layers.csv and blocks.csv: what lineage/anatomy.py measures of the first seed's network, on 32 training images
-- filters.png: the first seed's first layer, where its kernels are 7×7 or larger
-- provenance.csv: scale, device, versions, sizes
+- what lineage/inspection.py measures of the first seed's network, trained and untrained
+- beginnings.csv: how violently each seed's training begins: the layer with the largest ‖gradient‖ / ‖weights‖ before
+  the first step, on 64 training images without augmentation, and that times the first learning rate (momentum makes a
+  step up to twice as long)
+- provenance.csv: scale, device, versions, sizes, the beginning of the first seed; experiment.json: the recipe
 """
 
 from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
@@ -28,20 +33,22 @@ import torch
 from lineage import anatomy, measures, pictures
 from lineage.engine import augment, checkpoint, device, tensors, training
 from lineage.engine.experiment import Experiment, read_experiment
+from lineage.engine.optimisation import learning_rate
 from lineage.files import read_json, write_json, write_table
+from lineage.inspection import few, write_inside
 
 PARTS = ("train", "val", "test")
-PROVENANCE = ("scale", "device", "threads", "torch", "cuda", "parameters", "multiply_adds")
-PROBES = 32  # training images that layers and blocks are measured with
+# of the training; `precision` is what the recipe's became on that device
+PROVENANCE = ("device", "instructions", "precision", "threads", "torch", "cuda", "parameters", "multiply_adds")
 MISTAKES = 12
-LARGE = 7  # pixels: kernels that are worth looking at
+SAMPLE_LESIONS = {"sample": 2}  # blocks that are removed one by one; at full scale all of them
+BEGINNING = 64  # training images that the first gradient is measured with
 
 
-def trained(weights: dict[str, torch.Tensor], experiment: Experiment, place: torch.device) -> torch.nn.Module:
-    """One seed's network with its weights."""
-    network = experiment.build()
-    network.load_state_dict(weights)
-    return network.to(place, memory_format=augment.LAYOUTS[experiment.recipe.layout])
+def untrained(experiment: Experiment, seed: int, place: torch.device) -> torch.nn.Module:
+    """One seed's network as its training begins."""
+    torch.manual_seed(seed)
+    return experiment.build().to(place, memory_format=augment.LAYOUTS[experiment.recipe.layout])
 
 
 def score(network: torch.nn.Module, images: augment.Images, precision: str, groups: torch.Tensor | None) -> tuple:
@@ -53,22 +60,14 @@ def score(network: torch.nn.Module, images: augment.Images, precision: str, grou
     return measures.scores(logits, images.labels, groups) | {"flip_top1": flip}, logits
 
 
-def look_inside(network: torch.nn.Module, experiment: Experiment, place: torch.device, folder: Path) -> None:
-    """Write what is measured within the network."""
-    few = experiment.model_copy(update={"max_images": min(PROBES, experiment.max_images or PROBES)})
-    probes = augment.load(few, ("train",), place)["train"]
-    x = probes.plain(0, len(probes))
-    gradients, responses = anatomy.gradients(network, x, probes.labels), anatomy.responses(network, x)
-    rows = [
-        {"layer": name, "gradient": gradient, "weight": weight, "response": responses[name]}
-        for name, (gradient, weight) in gradients.items()
-    ]
-    write_table(folder / "layers.csv", rows)
-    if additions := anatomy.additions(network, x):
-        write_table(folder / "blocks.csv", [{"block": name, "addition": value} for name, value in additions.items()])
-    first = next(iter(anatomy.layers(network).values())).weight
-    if first.ndim == 4 and first.shape[-1] >= LARGE:
-        pictures.write_strip(folder / "filters.png", pictures.filters(first.detach().cpu().numpy()))
+def beginning(begun: torch.nn.Module, experiment: Experiment, images: augment.Images) -> dict[str, object]:
+    """How large the first gradient is beside the weights, in the layer where it is largest."""
+    recipe, probes = experiment.recipe, few(images, BEGINNING)
+    probes.input_size = recipe.size_in(1, recipe.epochs_of(len(images)))
+    layer, ratio = anatomy.steepest(begun, probes.plain(0, len(probes)), probes.labels)
+    steps, _ = recipe.steps(len(images))
+    first_step = learning_rate(recipe, 0, steps) * ratio
+    return {"layer": layer, "initial_gradient_ratio": ratio, "first_step_ratio": first_step}
 
 
 def write_answers(logits: torch.Tensor, test: dict[str, np.ndarray], shown: dict, name: str, folder: Path) -> None:
@@ -106,26 +105,41 @@ def main() -> None:
     images, groups = augment.load(experiment, PARTS, place), None
     if superclasses := shown["superclasses"]:
         groups = torch.tensor([sorted(set(superclasses)).index(s) for s in superclasses], device=place)
-    rows, diverged, provenance = [], False, {}
+    rows, beginnings, answers, provenance, diverged = [], [], {}, {}, False
+    together = dict.fromkeys(PARTS, 0)  # the seeds' probabilities, added up
     for seed in range(recipe.seeds):
         weights, about = checkpoint.load(Path("models", name, f"seed-{seed}.safetensors"))
         if about.get("experiment") != experiment.one_seed() or not about.keys() >= set(PROVENANCE):
             raise Mistake(f"models/{name} was trained by another recipe or version: run `dvc repro train@{name}` first")
-        network = trained(weights, experiment, place)
+        begun = untrained(experiment, seed, place)
+        network = copy.deepcopy(begun)
+        network.load_state_dict(weights)
         diverged |= about["diverged"]
-        for part in PARTS:
+        beginnings.append({"seed": seed} | beginning(begun, experiment, images["train"]))
+        for part in PARTS:  # the test part comes last: its logits stay
             scores, logits = score(network, images[part], recipe.precision, groups)
             rows.append({"seed": seed, "part": part} | scores)
+            together[part] += torch.softmax(logits.double(), 1)
+        answers |= measures.answers(logits, seed)
         if seed == 0:
             shutil.rmtree(folder, ignore_errors=True)  # not every network has every table
             test = tensors.load(experiment.dataset, "test", experiment.max_images)
             write_answers(logits, test, shown, name, folder)
-            look_inside(network, experiment, place, folder)
-            provenance = {key: about[key] for key in PROVENANCE}
+            write_inside(network, begun, images, recipe.precision, folder, SAMPLE_LESIONS.get(experiment.scale))
+            provenance = {"scale": experiment.scale} | {key: about[key] for key in PROVENANCE}
     write_table(folder / "scores.csv", rows)
-    provenance |= {"evaluated_on": checkpoint.versions(place, recipe)["device"]}
+    write_table(folder / "beginnings.csv", beginnings)
+    lines = zip(*answers.values(), strict=True)
+    write_table(folder / "answers.csv", [dict(zip(answers, line, strict=True)) for line in lines])
+    if recipe.seeds > 1:
+        ensemble = {
+            part: measures.ensemble(p / recipe.seeds, images[part].labels, groups) for part, p in together.items()
+        }
+        write_table(folder / "ensemble.csv", [{"part": part} | scores for part, scores in ensemble.items()])
     write_json(folder / "experiment.json", experiment.changes())
+    provenance |= {"evaluated_on": checkpoint.versions(place, recipe)["device"]}
     provenance |= {key: getattr(recipe, key) for key in ("seeds", "epochs", "iterations", "input_size")}
+    provenance |= {key: beginnings[0][key] for key in ("initial_gradient_ratio", "first_step_ratio")}
     write_table(folder / "provenance.csv", [{"key": key, "value": value} for key, value in provenance.items()])
 
     def over_seeds(part: str, key: str) -> list[float]:
@@ -141,7 +155,7 @@ def main() -> None:
     if recipe.seeds > 1:
         metrics["test_top1_std"] = round(statistics.stdev(over_seeds("test", "top1")), 6)
     write_json(Path("metrics/experiments", f"{name}.json"), metrics | {"scale": experiment.scale})
-    print(f"{name}: test top-1 {metrics['test_top1']:.2%} over {recipe.seeds} seeds at scale {experiment['scale']}")
+    print(f"{name}: test top-1 {metrics['test_top1']:.2%} over {recipe.seeds} seeds at scale {experiment.scale}")
 
 
 if __name__ == "__main__":

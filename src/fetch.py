@@ -34,7 +34,9 @@ def main() -> None:
     downloads = Path("data/archives")
     places = [Path("data/sample"), *([Path(mirror)] if mirror else []), downloads]
     format, files = sources.find(wanted["archives"], urls, places, downloads)
-    arrays, skipped = archives.read(format, files, wanted["classes"], wanted["image_size"], wanted["unreadable"])
+    arrays, skipped = archives.read(
+        format, files, wanted["classes"], wanted["image_size"], wanted["unreadable"], wanted.get("subset", False)
+    )
     target = Path("data/raw", f"{name}.h5")
     archives.write(target, arrays, wanted["classes"])
     if skipped:

@@ -11,10 +11,12 @@ from lineage.errors import run  # first: Ctrl-C is one line while the others loa
 
 # isort: split
 import argparse
+import copy
 from itertools import product
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from lineage import anatomy, models
 from lineage.engine import augment, device, tensors
@@ -25,6 +27,33 @@ FAMILIES = {"plain": "none", "resnet": "identity"}
 DEPTHS = (56, 110)
 SEEDS = 3
 IMAGES, SIZE, CLASSES = 32, 32, 6  # of SIGNS
+# how the weights begin, by the name in the table; biases with 0
+BEGINNINGS = {
+    "he": models.he,
+    "framework": lambda weight: nn.init.kaiming_uniform_(weight, a=5**0.5),  # what torch's layers begin with
+    "normal-0.01": lambda weight: nn.init.normal_(weight, std=0.01),  # Krizhevsky et al. 2012, section 5
+}
+
+
+@torch.no_grad()
+def begun_anew(network: nn.Module, beginning: str, batch_norm: bool) -> nn.Module:
+    """A copy of the network with weights as it would begin with them, drawn from torch's global generator, and with its
+    batch norms, or without any.
+    """
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            BEGINNINGS[beginning](module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    if not batch_norm:
+        for parent in list(network.modules()):
+            for name, module in parent.named_children():
+                if isinstance(module, nn.BatchNorm2d):
+                    setattr(parent, name, nn.Identity())
+    return network
 
 
 def main() -> None:
@@ -39,13 +68,13 @@ def main() -> None:
     for (family, shortcut), depth in product(FAMILIES.items(), DEPTHS):
         options = Options(depth=depth, shortcut=shortcut)
         network = models.build("resnet", CLASSES, SIZE, options)
-        for initialisation, batch_norm, seed in product(anatomy.INITIALISATIONS, (True, False), range(SEEDS)):
+        for beginning, batch_norm, seed in product(BEGINNINGS, (True, False), range(SEEDS)):
             torch.manual_seed(seed)
-            begun = anatomy.initialised(network, initialisation, batch_norm)
+            begun = begun_anew(network, beginning, batch_norm)
             begun = begun.to(place, memory_format=torch.channels_last)
-            about = {"family": family, "depth": depth, "initialisation": initialisation}
+            about = {"family": family, "depth": depth, "initialisation": beginning}
             about |= {"batch_norm": "yes" if batch_norm else "no", "seed": seed}
-            norms = anatomy.gradients(begun, x, images.labels).values()
+            norms = anatomy.gradient_norms(begun, x, images.labels).values()
             rows += [about | {"layer": layer, "gradient": gradient} for layer, (gradient, _) in enumerate(norms, 1)]
     write_table(Path("plots/gradients.csv"), rows)
     print(f"gradients of {len(rows)} layers in plots/gradients.csv, on {place}")

@@ -25,6 +25,8 @@ def main() -> None:
         texts[f"datasets/{name}.json"] = dataset.model_dump(include={"classes", "image_size", "unreadable"}) | {
             "archives": [archive.model_dump(exclude={"files": {"__all__": {"urls"}}}) for archive in archives]
         }
+        if dataset.subset:
+            texts[f"datasets/{name}.json"]["subset"] = True
         texts[f"labels/{name}.json"] = dataset.labels()
         addresses |= {file.sha256: file.urls for archive in archives for file in archive.files if file.urls}
     texts["addresses.json"] = addresses

@@ -17,10 +17,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import sample
-from lineage import archives
+from lineage import archives, params
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -50,6 +51,26 @@ def run_script():
         return subprocess.run(command, capture_output=True, text=True, env=inherited | environment, timeout=120)
 
     return run
+
+
+def parameters(folder=REPOSITORY):
+    """The blocks of all parameter files together."""
+    content = {}
+    for name in params.FILES:
+        content |= yaml.safe_load(Path(folder, name).read_text())
+    return content
+
+
+def write_parameters(content, folder="."):
+    """Write each block of the parameters to its file; one that belongs nowhere to `params.yaml`."""
+    known = [block for blocks in params.FILES.values() for block in blocks]
+    for name, blocks in params.FILES.items():
+        if name == "params.yaml":
+            blocks = [*blocks, *(block for block in content if block not in known)]
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        own = {block: content[block] for block in blocks if block in content}
+        path.write_text(yaml.dump(own, Dumper=yaml.CSafeDumper, sort_keys=False, width=10_000))
 
 
 def one_line(result, exit_code):

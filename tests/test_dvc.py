@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from conftest import REPOSITORY, folders_zip, sha256
+from conftest import REPOSITORY, folders_zip, parameters, sha256, write_parameters
 
 from lineage.options import NETWORKS
 
@@ -66,9 +67,13 @@ def test_a_stage_depends_on_what_it_imports_and_on_no_other_code(stage):
     script = REPOSITORY / "src" / f"{stage}.py"
     needed = {file.relative_to(REPOSITORY).as_posix() for file in modules(script) | {script}}
     stated = {dep for dep in BODIES[stage]["deps"] if dep.startswith("src/")}
-    if "src/lineage/models/__init__.py" in needed:
+    if "src/lineage/engine/device.py" in needed:  # networks are imported by name
         network = "${item.model}" if "foreach" in STAGES[stage] else "resnet"  # `gradients` has no other
-        needed.add(f"src/lineage/models/{network}.py")
+        needed |= {f"src/lineage/{folder}/{network}.py" for folder in ("models", "options")}
+        needed.add("src/lineage/models/__init__.py")
+    elif "src/lineage/options/__init__.py" in needed:  # every network's
+        options = (REPOSITORY / "src/lineage/options").glob("*.py")
+        needed |= {path.relative_to(REPOSITORY).as_posix() for path in options}
     needed -= {f"src/lineage/{name}.py" for name in ("errors", "files", "progress")}  # which change no result
     folders = {dep for dep in stated if not dep.endswith(".py")}
     for folder in folders:
@@ -80,8 +85,11 @@ def test_a_stage_depends_on_what_it_imports_and_on_no_other_code(stage):
 
 @pytest.mark.parametrize("model", NETWORKS)
 def test_a_network_is_one_file(model):
-    path = REPOSITORY / "src/lineage/models" / f"{model}.py"
-    assert modules(path) == set()
+    of = {REPOSITORY / "src/lineage/options" / f"{name}.py" for name in NETWORKS}
+    for folder in ("models", "options"):
+        own = modules(REPOSITORY / "src/lineage" / folder / f"{model}.py")
+        assert own & of <= {REPOSITORY / "src/lineage/options" / f"{model}.py"}
+        assert not own & {REPOSITORY / "src/lineage/models" / f"{name}.py" for name in NETWORKS}
 
 
 def test_only_evaluate_sees_the_test_part():
@@ -120,11 +128,11 @@ def small_study(tmp_path_factory):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore"):
         shutil.copy(REPOSITORY / name, folder / name)
-    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    content = parameters()
     content["scale"], content["train"] = "sample", dict.fromkeys(content["train"]) | {"epochs": 1}
     content["experiments"] = {name: content["experiments"][name] for name in EXPERIMENTS}
     content["datasets"] = {name: content["datasets"][name] for name in ("signs", "cifar100")}
-    (folder / "params.yaml").write_text(yaml.safe_dump(content, width=10_000))
+    write_parameters(content, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("DATA_MIRROR", raising=False)
@@ -157,6 +165,7 @@ def of(*experiments):
         ("src/lineage/report/figures.py", {"compare"}),
         ("src/lineage/models/vgg.py", of("vgg16-cifar100")),
         ("src/lineage/models/resnet.py", of("plain-20-signs32", "resnet-20-signs32") | {"gradients"}),
+        ("src/lineage/options/vgg.py", of("vgg16-cifar100") | {"compare"}),
         ("src/lineage/params.py", set()),
         ("src/sample.py", set()),
         ("data/sample/README.md", set()),
@@ -191,18 +200,22 @@ def test_everything_done_again_by_force_gives_the_same_bytes(small_study):
 
 @pytest.mark.slow
 def test_a_change_of_a_line_makes_stale_that_experiment(small_study):
-    text = Path("params.yaml").read_text()
-    content = yaml.safe_load(text)
+    original, content = parameters("."), parameters(".")
     try:
-        content["experiments"]["plain-20-signs32"]["momentum"] = 0.8
-        Path("params.yaml").write_text(yaml.safe_dump(content))
+        line = content["experiments"]["plain-20-signs32"] | {"lr": 0.05}
+        content["experiments"]["plain-20-signs32"] = line
+        write_parameters(content)
         assert stale() == of("plain-20-signs32") | {"compare"}
-        content = yaml.safe_load(text)
+        content = parameters(".") | {"experiments": dict(original["experiments"])}
         content["experiments"]["resnet-8-signs"] = content["experiments"]["resnet-20-signs32"] | {"depth": 8}
-        Path("params.yaml").write_text(yaml.safe_dump(content))
+        write_parameters(content)
         assert stale() == of("resnet-8-signs") | {"compare"}
+        content["experiments"] = dict(original["experiments"])
+        content["experiments"]["plain-20-signs32"] = original["experiments"]["plain-20-signs32"] | {"cutmix": 0}
+        write_parameters(content)  # as a new option with a neutral default
+        assert stale() == set()
     finally:
-        Path("params.yaml").write_text(text)
+        write_parameters(original)
     assert stale() == set()
 
 
@@ -212,19 +225,18 @@ def test_a_data_set_of_ones_own_is_one_block(small_study):
     kinds = ["daisy", "rose"]
     members = {f"{'train' if i < 30 else 'test'}/{kinds[i % 2]}/{i}.png": image for i, image in enumerate(images)}
     archive = folders_zip(Path("data/sample/flowers.zip"), members)
-    text = Path("params.yaml").read_text()
-    content = yaml.safe_load(text)
+    original, content = parameters("."), parameters(".")
     sample = {"format": "folders", "name": "flowers.zip", "sha256": sha256(archive)}
     content["datasets"]["flowers"] = {"image_size": 32, "classes": "daisy rose", "sample": sample, "archives": []}
     content["experiments"]["resnet-8-flowers"] = content["experiments"]["plain-20-signs32"] | {"dataset": "flowers"}
     try:
-        Path("params.yaml").write_text(yaml.safe_dump(content))
+        write_parameters(content)
         result = dvc("repro", "evaluate@resnet-8-flowers")
         ran = set(re.findall(r"Running stage '(.+)'", result.stdout))
         assert ran == {"recipes", "fetch@flowers", "preprocess@flowers"} | of("resnet-8-flowers")
         assert json.loads(Path("metrics/data/flowers.json").read_text())["test_images"] == 10
     finally:
-        Path("params.yaml").write_text(text)
+        write_parameters(original)
 
 
 @pytest.mark.slow
@@ -237,34 +249,113 @@ def test_an_override_reaches_the_history_and_fetches_nothing_again(small_study):
         lines = Path("plots/history", f"{name}.csv").read_text().splitlines()
         column = lines[0].split(",").index("lr")
         assert {line.split(",")[column] for line in lines[1:]} == {"0.001"}
+    changed = subprocess.run(["git", "diff", "--name-only", "HEAD"], capture_output=True, text=True).stdout.split()
+    assert not {"experiments.yaml", "data/datasets.yaml"} & set(changed)  # the tables stand as they were
     subprocess.run(["git", "checkout", "-q", "params.yaml"], check=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("path", "change", "said"),
     [
-        (("scale: sample", "scale: medium"), "scale: Input should be 'full' or 'sample', not 'medium'"),
+        ("params.yaml", ("scale: sample", "scale: medium"), "scale: Input should be 'full' or 'sample', not 'medium'"),
         (
+            "experiments.yaml",
             ("model: vgg", "model: vit"),
-            "experiments.vgg16-cifar100.model: 'vit' is unknown; choose one of alexnet, resnet",
+            "experiments.vgg16-cifar100.model: 'vit' is unknown; choose one of alexnet, lenet",
         ),
         (
+            "experiments.yaml",
             ("recipe: vgg", "recipe: vggg"),
             "experiments.vgg16-cifar100.recipe: 'vggg' is unknown; choose one of",
         ),
     ],
 )
-def test_a_mistake_stops_the_run_before_anything_is_deleted(small_study, change, said):
-    text = Path("params.yaml").read_text()
+def test_a_mistake_stops_the_run_before_anything_is_deleted(small_study, path, change, said):
+    text = Path(path).read_text()
     kept = sorted(Path("models").rglob("*"))
-    Path("params.yaml").write_text(text.replace(*change))
+    Path(path).write_text(text.replace(*change))
     try:
         result = dvc("repro", check=False)
         assert result.returncode != 0
         assert said in result.stdout + result.stderr
         assert "Traceback" not in result.stderr
     finally:
-        Path("params.yaml").write_text(text)
+        Path(path).write_text(text)
     assert sorted(Path("models").rglob("*")) == kept
     assert any(path.suffix == ".safetensors" for path in kept)
+
+
+def git(*arguments):
+    return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True)
+
+
+@pytest.mark.slow
+def test_what_was_trained_elsewhere_is_not_trained_again(small_study, tmp_path):
+    git("add", "-A")
+    git("commit", "-qm", "results", "--allow-empty")
+    weights = {path.as_posix(): sha256(path) for path in Path("models").rglob("*.safetensors")}
+    dvc("remote", "add", "--default", "--force", "store", str(tmp_path / "store"))
+    try:
+        dvc("push", "--run-cache")
+        git("commit", "-qam", "a remote")
+        git("clone", "-q", ".", tmp_path / "clone")
+    finally:
+        dvc("remote", "remove", "store")
+        git("commit", "-qam", "no remote")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path / "clone")
+        said = dvc("repro", "--pull").stdout
+        assert "train.py" not in said and "evaluate.py" not in said
+        assert {path.as_posix(): sha256(path) for path in Path("models").rglob("*.safetensors")} == weights
+
+
+@pytest.mark.slow
+def test_branches_are_compared(small_study):
+    git("branch", "-M", "main")
+    git("add", "-A")
+    git("commit", "-qm", "results", "--allow-empty")
+    before = parameters(".")
+    try:
+        git("checkout", "-qb", "other")
+        content = parameters(".")
+        content["recipes"]["signs32"]["lr"] = 0.001
+        write_parameters(content)
+        dvc("repro", "evaluate@plain-20-signs32")
+        changed = json.loads(dvc("metrics", "diff", "main", "--json").stdout)
+        assert "val_loss" in changed["metrics/validation/plain-20-signs32.json"]
+        assert not any("vgg16" in path for path in changed)
+        page = dvc("plots", "diff", "main", "--targets", "plots/history/plain-20-signs32.csv").stdout.strip()
+        text = Path(page.removeprefix("file://")).read_text()
+        assert '"rev": "main"' in text and '"rev": "workspace"' in text
+    finally:
+        git("checkout", "-qf", "main")
+        git("branch", "-qD", "other")
+        write_parameters(before)
+        dvc("checkout", "--force")
+
+
+@pytest.mark.slow
+def test_a_sweep_in_dvcs_queue_is_judged_on_validation(small_study):
+    git("add", "-A")
+    git("commit", "-qm", "results", "--allow-empty")
+    dvc("exp", "run", "--queue", "-S", "train.lr=0.05,0.2", "train@plain-20-signs32")
+    dvc("queue", "start", "-j", "2")
+    for _ in range(100):
+        time.sleep(1)
+        states = dvc("queue", "status").stdout
+        if not re.search(r"Queued|Running", states.split("Worker status")[0]):
+            break
+    assert states.count("Success") == 2, states
+    judged_by = "metrics/validation/plain-20-signs32.json:val_top1"
+    rows = list(csv.DictReader(dvc("exp", "show", "--csv", "--sort-by", judged_by).stdout.splitlines()))
+    found = {row["train.lr"]: row for row in rows if row["rev"] not in ("", "workspace", "main", "master")}
+    assert {"0.05", "0.2"} <= found.keys()
+    assert found["0.05"][judged_by] and found["0.2"][judged_by]
+    name = found["0.05"]["Experiment"]
+    dvc("exp", "apply", name)
+    assert parameters(".")["train"]["lr"] == 0.05
+    assert ",0.05," in Path("plots/history/plain-20-signs32.csv").read_text()
+    git("checkout", "-qf", ".")
+    dvc("checkout", "--force")
+    dvc("exp", "remove", "--all-commits")

@@ -15,13 +15,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from lineage import archives, models, params
-from lineage.options import NETWORKS
+from lineage.options import options_of
 from lineage.parts import channel_statistics
 
 ERRATA = (REPOSITORY / "docs/errata.md").read_text(encoding="utf-8")
 VGG16 = {"depth": 16, "head": "classic", "dropout": 0.5}
-ALEXNET = NETWORKS["alexnet"]().model_dump()
+ALEXNET = {}
 RESIDUAL_VGG = {"shortcut": "identity", "dropout": 0.5}
+
+
+def build(model, classes, size, options):
+    return models.build(model, classes, size, options_of(model)(**options))
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +46,7 @@ def test_the_second_argument_of_batch_norm_is_eps():
     printed = nn.BatchNorm2d(64, 0.9)
     assert (printed.eps, printed.momentum) == (0.9, 0.1)
     for model, options in (("vgg", VGG16), ("resnet", {"depth": 20, "shortcut": "identity", "stem": "cifar"})):
-        ours = [m for m in models.build(model, 10, 32, options).modules() if isinstance(m, nn.BatchNorm2d)]
+        ours = [m for m in build(model, 10, 32, options).modules() if isinstance(m, nn.BatchNorm2d)]
         assert {(m.eps, m.momentum) for m in ours} == {(1e-5, 0.1)}
 
 
@@ -62,14 +66,14 @@ def test_five_pools_leave_one_pixel_four_leave_two():
     assert [F.max_pool2d(x, 2**n).flatten(1).shape[1] for n in (4, 5)] == [2048, 512]
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         nn.Linear(512, 1024)(F.max_pool2d(x, 16).flatten(1))
-    ours = models.build("residual_vgg", 10, 32, RESIDUAL_VGG)
+    ours = build("residual_vgg", 10, 32, RESIDUAL_VGG)
     assert len(ours.features) == 5
     assert ours.features(torch.randn(2, 3, 32, 32)).shape == (2, 512, 1, 1)
 
 
 @pytest.mark.parametrize("shortcut", ["identity", "projection", "always-convolved"])
 def test_a_block_of_512_to_512_is_possible(shortcut):
-    block = models.build("residual_vgg", 10, 32, RESIDUAL_VGG | {"shortcut": shortcut}).features[4]
+    block = build("residual_vgg", 10, 32, RESIDUAL_VGG | {"shortcut": shortcut}).features[4]
     x = torch.randn(2, 512, 2, 2)
     assert block(x).shape == (2, 512, 1, 1)
     added = block(x) - block.main(x)
@@ -83,7 +87,7 @@ def test_a_block_without_activation_is_a_linear_map():
     first, second = torch.randn(2, 8, 8, 3, 3, dtype=torch.double)
     x, y = torch.randn(2, 2, 8, 9, 9, dtype=torch.double)
     assert torch.allclose(block(block(x + y)), block(block(x)) + block(block(y)))
-    ours = models.build("residual_vgg", 10, 32, RESIDUAL_VGG).double().eval().features[3].main
+    ours = build("residual_vgg", 10, 32, RESIDUAL_VGG).double().eval().features[3].main
     x, y = torch.randn(2, 2, 256, 4, 4, dtype=torch.double)
     assert not torch.allclose(ours(x + y), ours(x) + ours(y), rtol=0.1)
 
@@ -103,7 +107,7 @@ def test_a_convolved_shortcut_is_not_the_identity():
     image = torch.randn(2, 3, 32, 32)
     kept = {}
     for shortcut in ("identity", "always-convolved"):
-        network = models.build("residual_vgg", 10, 32, RESIDUAL_VGG | {"shortcut": shortcut}).eval()
+        network = build("residual_vgg", 10, 32, RESIDUAL_VGG | {"shortcut": shortcut}).eval()
         for block in network.features:
             nn.init.zeros_(block.main[1][1].weight)  # F(x) = 0, which should be all that the identity takes
         kept[shortcut] = torch.equal(network.features(image)[:, :3], F.max_pool2d(image, 32))
@@ -126,7 +130,7 @@ def test_weights_between_zero_and_one_explode():
 def test_alexnets_first_layer_gives_54_without_padding():
     assert F.conv2d(torch.zeros(1, 3, 224, 224), torch.zeros(1, 3, 11, 11), stride=4).shape[2] == 54
     assert F.conv2d(torch.zeros(1, 3, 227, 227), torch.zeros(1, 3, 11, 11), stride=4).shape[2] == 55
-    ours = models.build("alexnet", 2, 224, ALEXNET)
+    ours = build("alexnet", 2, 224, ALEXNET)
     assert ours.features[0](torch.zeros(1, 3, 224, 224)).shape[2] == 55
 
 
@@ -136,7 +140,7 @@ def test_valid_padding_does_not_keep_13_pixels():
 
 
 def test_without_eval_an_image_is_judged_by_its_company():
-    network = models.build("resnet", 6, 32, {"depth": 8, "shortcut": "identity", "stem": "cifar"})
+    network = build("resnet", 6, 32, {"depth": 8, "shortcut": "identity", "stem": "cifar"})
     image, others = torch.randn(1, 3, 32, 32), torch.randn(7, 3, 32, 32)
     batches = [torch.cat([image, company]) for company in (others, others * 2 + 1)]
     in_training = [network(batch)[0] for batch in batches]
@@ -155,7 +159,7 @@ def test_a_bias_before_batch_norm_does_nothing():
     with torch.no_grad():
         conv.bias += 5
     assert torch.allclose(norm(conv(x)), before)
-    ours = models.build("vgg", 10, 32, VGG16)
+    ours = build("vgg", 10, 32, VGG16)
     assert all(m.bias is None for m in ours.modules() if isinstance(m, nn.Conv2d))
 
 
@@ -163,15 +167,15 @@ def test_a_block_chosen_by_channels_alone_crashes_on_a_stride():
     x = torch.randn(1, 64, 8, 8)
     with pytest.raises(RuntimeError, match="must match"):
         nn.Conv2d(64, 64, 3, stride=2, padding=1)(x) + x  # equal channels, so "identity"
-    from lineage.models.resnet import Block
+    from lineage.models.resnet import NORMS, Block
 
-    assert Block(64, 64, 2, "identity")(x).shape == (1, 64, 4, 4)
+    assert Block(64, 64, 2, "identity", NORMS["batch"])(x).shape == (1, 64, 4, 4)
 
 
 def test_a_shortcut_skips_two_convolutions_or_three():
     for depth, skipped in ((34, 2), (50, 3)):
         options = {"depth": depth, "shortcut": "projection", "stem": "imagenet"}
-        blocks = [block for stage in models.build("resnet", 6, 64, options).stages for block in stage]
+        blocks = [block for stage in build("resnet", 6, 64, options).stages for block in stage]
         convolutions = {sum(isinstance(m, nn.Conv2d) for m in block.main) for block in blocks}
         assert (len(blocks), convolutions) == (16, {skipped})
 
@@ -193,7 +197,7 @@ def test_relu_in_place_after_batch_norm_does_not_break_the_backward_pass():
 
 
 def test_the_copied_deviations_are_means_of_per_image_deviations():
-    block = params.read(REPOSITORY / "params.yaml").datasets["cifar10"]
+    block = params.read(REPOSITORY).datasets["cifar10"]
     archive = REPOSITORY / "data/sample" / block.sample.name
     images = archives.read(block.sample.format, [archive], block.classes, 32)[0]["images"]
     per_image = (images / 255).std((1, 2)).mean(0)
@@ -212,7 +216,7 @@ def test_batches_of_16_have_twice_the_noise_of_64():
 
 @pytest.mark.parametrize(("depth", "convolutions"), [(16, 13), (19, 16)])
 def test_vgg16_has_13_convolutions(depth, convolutions):
-    network = models.build("vgg", 10, 32, VGG16 | {"depth": depth})
+    network = build("vgg", 10, 32, VGG16 | {"depth": depth})
     assert sum(isinstance(m, nn.Conv2d) for m in network.modules()) == convolutions
     assert sum(isinstance(m, nn.Linear) for m in network.modules()) == 3
 
@@ -225,7 +229,7 @@ def test_functional_dropout_stays_on_during_evaluation():
     x = torch.ones(1000)
     assert (Printed().eval()(x) == 0).any()
     assert torch.equal(nn.Dropout(0.5).eval()(x), x)
-    ours = models.build("alexnet", 2, 64, ALEXNET).eval()
+    ours = build("alexnet", 2, 64, ALEXNET).eval()
     images = torch.randn(2, 3, 64, 64)
     assert torch.equal(ours(images), ours(images))
 
@@ -235,7 +239,7 @@ def test_linear_layers_without_relu_are_one_linear_layer():
     x = torch.randn(7, 20, dtype=torch.double)
     one = x @ (second.weight @ first.weight).T + second.weight @ first.bias + second.bias
     assert torch.allclose(second(first(x)), one)
-    head = models.build("alexnet", 2, 64, ALEXNET).head
+    head = build("alexnet", 2, 64, ALEXNET).head
     hidden = [nn.Linear, nn.ReLU, nn.Dropout]
     assert [type(m) for m in head] == [nn.Flatten, *hidden, *hidden, nn.Linear]
 
@@ -267,7 +271,9 @@ def test_local_response_normalisation_is_no_standardisation():
     from lineage.models.alexnet import LocalResponseNorm
 
     ours = LocalResponseNorm()(x)
-    assert ours[0, 2, 0, 0] == pytest.approx((x[0, 2, 0, 0] / (2 + 1e-4 * squares) ** 0.75).item(), rel=1e-5)
+    assert ours[0, 2, 0, 0] == pytest.approx(
+        (x[0, 2, 0, 0] / (2 + LocalResponseNorm.alpha * squares) ** 0.75).item(), rel=1e-5
+    )
     assert not torch.allclose(ours, mean_and_root, rtol=0.1)
 
 
@@ -311,7 +317,7 @@ def test_eval_lasts_until_train_is_called():
 def test_adam_at_a_hundredth_with_batches_of_2_diverges(signs, lr, learns):
     images = np.stack([signs["images"][signs["labels"] == digit][0] for digit in (0, 5)])
     images, labels = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1, torch.tensor([0, 1])
-    network = models.build("alexnet", 2, 64, ALEXNET)
+    network = build("alexnet", 2, 64, ALEXNET)
     adam, losses = torch.optim.Adam(network.parameters(), lr, fused=True), []
     for _ in range(32):  # not even these two images
         loss = F.cross_entropy(network(images), labels)
@@ -337,7 +343,7 @@ def test_the_h5_file_of_signs_has_the_same_pictures_and_other_pixels(signs):
 
 
 def test_no_picture_of_dogs_vs_cats_is_here():
-    block = params.read(REPOSITORY / "params.yaml").datasets["cats-vs-dogs"]
+    block = params.read(REPOSITORY).datasets["cats-vs-dogs"]
     archive = REPOSITORY / "data/sample" / block.sample.name
     images = archives.read(block.sample.format, [archive], block.classes, 32)[0]
     assert all(re.fullmatch(rb".+_s_\d{6}\.png", name) for name in images["names"])  # as CIFAR's are named

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,12 @@ import pandas as pd
 import pytest
 import torch
 from conftest import one_line, sha256
+from torch import nn
 
 import gradients
+from lineage import anatomy, models
 from lineage.engine import tensors
+from lineage.options.resnet import Options
 
 
 @pytest.fixture
@@ -53,3 +57,44 @@ def test_before_the_data(workspace, run_script):
 
 def test_it_takes_no_arguments(workspace, run_script):
     assert run_script("gradients", "plain-56").returncode == 2
+
+
+def plain(depth):
+    torch.manual_seed(0)
+    return models.build("resnet", 6, 32, Options(depth=depth, shortcut="none"))
+
+
+def batch():
+    return torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 6
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("name", gradients.BEGINNINGS)
+def test_how_the_weights_begin(name, batch_norm):
+    network = plain(20)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.fill_(7)
+    before = network.state_dict()["stages.2.1.main.3.weight"].clone()
+    torch.manual_seed(1)
+    begun = gradients.begun_anew(network, name, batch_norm)
+    fan_in = 64 * 9
+    expected = {"he": math.sqrt(2 / fan_in), "framework": math.sqrt(1 / (3 * fan_in)), "normal-0.01": 0.01}[name]
+    assert begun.stages[2][1].main[3].weight.std().item() == pytest.approx(expected, rel=0.02)
+    assert begun.head.bias.abs().max() == 0
+    norms = [module for module in begun.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert all((module.weight == 1).all() for module in norms)
+    assert len(norms) == (19 if batch_norm else 0)
+    assert torch.equal(network.state_dict()["stages.2.1.main.3.weight"], before)
+    assert begun(batch()[0]).shape == (8, 6)
+
+
+def test_deep_plain_gradients_explode_with_batch_norm_and_are_gone_without():
+    """With small weights and no batch norm nothing of the picture reaches the loss, and no gradient the first layer."""
+    network, (x, y) = plain(56), batch()
+    begun = gradients.begun_anew(network, "he", True)
+    with_norm = [norm for norm, _ in anatomy.gradient_norms(begun, x, y).values()]
+    assert with_norm[0] > 100 * with_norm[-2]
+    begun = gradients.begun_anew(network, "normal-0.01", False)
+    assert next(iter(anatomy.gradient_norms(begun, x, y).values()))[0] == 0

@@ -1,23 +1,21 @@
 import json
-import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
-from conftest import REPOSITORY, one_line
+from conftest import one_line, parameters, write_parameters
 
 
 @pytest.fixture
 def params(workspace):
-    shutil.copy(REPOSITORY / "params.yaml", "params.yaml")
+    write_parameters(parameters())
 
     def change(**changes):
-        content = yaml.safe_load(Path("params.yaml").read_text())
+        content = parameters(".")
         content["scale"] = "full"
         for key, value in changes.items():
             content[key] = content[key] | value if isinstance(value, dict) else value
-        Path("params.yaml").write_text(yaml.safe_dump(content))
+        write_parameters(content)
         return content
 
     return change
@@ -68,9 +66,9 @@ def test_neither_scale_nor_addresses_touch_a_data_set_that_ships_whole(params, r
 def test_an_experiment_that_is_gone_leaves_no_recipe(params, run_script):
     params()
     run_script("recipes")
-    content = yaml.safe_load(Path("params.yaml").read_text())
+    content = parameters(".")
     del content["experiments"]["resnet34-signs"]
-    Path("params.yaml").write_text(yaml.safe_dump(content))
+    write_parameters(content)
     run_script("recipes")
     assert not Path("recipes/experiments/resnet34-signs.json").exists()
 

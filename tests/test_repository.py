@@ -96,6 +96,7 @@ def test_every_test_file_has_its_source():
             "test_errata.py": "docs/errata.md",
             "test_repository.py": "README.md",
             "test_models.py": "src/lineage/models",
+            "test_options.py": "src/lineage/options",
         }
         assert source.is_file() or (REPOSITORY / whole.get(path.name, "nothing")).exists(), path
 
@@ -103,15 +104,30 @@ def test_every_test_file_has_its_source():
 def test_every_source_has_its_test_file():
     tests = {path.name for path in (REPOSITORY / "tests").rglob("test_*.py")}
     sources = [path for folder in ("src", "bench") for path in (REPOSITORY / folder).rglob("*.py")]
-    alone = {"__init__.py", "usual.py"}  # tested by test_models.py and test_throughput.py
+    alone = {"__init__.py", "usual.py", "task.py", "ways.py"}  # by test_models.py and test_throughput.py
     assert {path.name for path in sources if f"test_{path.name}" not in tests} <= alone
 
 
-def test_the_groups_of_the_readme_are_all_experiments_once():
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    block = next(block for block in readme.split("```sh\n") if block.startswith("# the lineage"))
+def test_the_groups_of_the_documentation_are_all_experiments_once():
+    page = (REPOSITORY / "docs/running.md").read_text(encoding="utf-8")
+    block = next(block for block in page.split("```sh\n") if block.startswith("# the lineage"))
     commands = [line for line in block.split("```")[0].splitlines() if line.startswith("dvc repro ")]
     script = "\n".join(command.replace("dvc repro", "printf '%s\\n'", 1) for command in commands)
     named = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    experiments = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["experiments"]
+    experiments = yaml.safe_load((REPOSITORY / "experiments.yaml").read_text())["experiments"]
     assert sorted(named) == sorted(f"evaluate@{name}" for name in experiments)
+
+
+def test_the_readme_states_how_much_is_recorded_and_the_recorded_numbers(committed):
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    experiments = yaml.safe_load((REPOSITORY / "experiments.yaml").read_text())["experiments"]
+    recorded = [path for path in committed if path.startswith("metrics/experiments/")]
+    assert f"{len(recorded)} of the {len(experiments)} experiments" in readme
+    rows = re.findall(r"^\|.*\| ([\d.]+)(?: ± ([\d.]+))? \| (\d) \|.*`dvc repro evaluate@(\S+)` \|$", readme, re.M)
+    assert len(rows) == 5
+    for mean, deviation, n, name in rows:
+        metrics = json.loads(content(f"metrics/experiments/{name}.json"))
+        assert mean == f"{100 * metrics['test_top1']:.1f}", name
+        assert (deviation or "0.0") == f"{100 * metrics.get('test_top1_std', 0):.1f}", name
+        described = json.loads(content(f"plots/tables/{name}/experiment.json"))
+        assert int(n) == described["recipe"].get("seeds", 1), name

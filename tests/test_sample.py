@@ -9,7 +9,7 @@ import sample
 from lineage import archives, params
 
 FOLDER = REPOSITORY / "data/sample"
-BLOCKS = params.read(REPOSITORY / "params.yaml").datasets
+BLOCKS = params.read(REPOSITORY).datasets
 
 
 def test_it_is_small():

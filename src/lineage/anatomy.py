@@ -1,20 +1,19 @@
-"""What is measured inside a network, layer by layer and block by block: gradients, responses, and what the residual
-functions add. Always in float32, because bfloat16 rounds what is measured.
+"""What is measured inside a network, layer by layer and block by block: gradients, responses, what residual functions
+add, and what local response normalisation divides by. Always in float32, because bfloat16 rounds what is measured.
 """
 
 import copy
+import math
+from collections.abc import Iterable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# the initialisations that are compared: weights by their shape, biases 0
-INITIALISATIONS = {
-    "he": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),
-    "framework": lambda weight: nn.init.kaiming_uniform_(weight, a=5**0.5),  # what torch's layers begin with
-    "normal-0.01": lambda weight: nn.init.normal_(weight, std=0.01),  # Krizhevsky et al. 2012, section 5
-}
+from lineage.engine.augment import Images
+
+BATCH = 64  # images at a time, at most, that batch norm's statistics are estimated with
 
 
 def layers(network: nn.Module) -> dict[str, nn.Module]:
@@ -23,7 +22,7 @@ def layers(network: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in found.items() if "shortcut" not in name.split(".")}
 
 
-def gradients(network: nn.Module, x: Tensor, y: Tensor) -> dict[str, tuple[float, float]]:
+def gradient_norms(network: nn.Module, x: Tensor, y: Tensor) -> dict[str, tuple[float, float]]:
     """Of each layer, the norm of the loss gradient in its weights, and that of the weights, for one batch as in
     training, but without dropout. The network stays as it is. The norms are summed in float64: the squares of small
     gradients are too small for float32 where they themselves are not.
@@ -35,6 +34,16 @@ def gradients(network: nn.Module, x: Tensor, y: Tensor) -> dict[str, tuple[float
     F.cross_entropy(network(x), y).backward()
     found = {name: module.weight for name, module in layers(network).items()}
     return {name: (w.grad.double().norm().item(), w.detach().double().norm().item()) for name, w in found.items()}
+
+
+def steepest(network: nn.Module, x: Tensor, y: Tensor) -> tuple[str, float]:
+    """The layer whose loss gradient is largest beside its weights, and ‖gradient‖ / ‖weights‖ there: times a learning
+    rate, how far a step of plain gradient descent moves that layer, as a fraction of its own norm.
+    """
+    norms = gradient_norms(network, x, y)
+    ratios = {name: gradient / max(weight, 1e-30) for name, (gradient, weight) in norms.items()}
+    name = max(ratios, key=ratios.__getitem__)
+    return name, ratios[name]
 
 
 @torch.no_grad()
@@ -84,21 +93,47 @@ def additions(network: nn.Module, x: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def initialised(network: nn.Module, initialisation: str, batch_norm: bool) -> nn.Module:
-    """A copy of the network with weights as it would begin with them, drawn from torch's global generator, and with its
-    batch norms, or without any.
+def divisors(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """All that each local response normalisation divides by, for these images. Empty where the network has none."""
+    found = {}
+
+    def keep(module: nn.Module, inputs: tuple[Tensor], _: Tensor, name: str) -> None:
+        found[name] = module.divisor(inputs[0])
+
+    normalising = {name: module for name, module in network.named_modules() if hasattr(module, "divisor")}
+    hooks = [module.register_forward_hook(partial(keep, name=name)) for name, module in normalising.items()]
+    network.eval()
+    network(x)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def batches(images: Images) -> list[Tensor]:
+    """All images without augmentation, in batches of nearly the same size, so that each counts alike in an average."""
+    return list(torch.tensor_split(images.plain(0, len(images)), math.ceil(len(images) / BATCH)))
+
+
+def estimating(network: nn.Module) -> nn.Module:
+    """A copy of the network that normalises with each batch's own statistics and averages these, from nothing. Dropout
+    is off.
     """
-    network = copy.deepcopy(network)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            INITIALISATIONS[initialisation](module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-    if not batch_norm:
-        for parent in list(network.modules()):
-            for name, module in parent.named_children():
-                if isinstance(module, nn.BatchNorm2d):
-                    setattr(parent, name, nn.Identity())
+    network = copy.deepcopy(network).eval()
+    for module in batch_norms(network):
+        module.reset_running_stats()
+        module.momentum = None  # the plain average of all batches
+        module.train()
     return network
+
+
+@torch.no_grad()
+def re_estimated(network: nn.Module, inputs: Iterable[Tensor]) -> nn.Module:
+    """A copy of the network, ready for use, with batch norm's statistics from one pass over these batches."""
+    network = estimating(network)
+    for x in inputs:
+        network(x)
+    return network.eval()

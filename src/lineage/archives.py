@@ -28,14 +28,14 @@ Item = tuple[str, str, str, np.ndarray]  # part, class, name, image as uint8 H×
 
 
 def read(
-    format: str, files: list[Path], classes: list[str], size: int, unreadable: str = "error"
+    format: str, files: list[Path], classes: list[str], size: int, unreadable: str = "error", subset: bool = False
 ) -> tuple[dict, list[str]]:
     """All images of an archive in canonical order, as arrays, and the names of the files left out because they are no
     image.
 
-    Returns `part` (N, uint8: 0 train, 1 test), `labels` (N, int64: positions in `classes`), `names` (N, bytes) and
-    `images` (N×size×size×3, uint8; other sizes are squashed). Raises `Failure` for a damaged archive, and, unless
-    `unreadable` is "skip", for a file that is no image.
+    With `subset`, images of classes that are not in `classes` are left out. Returns `part` (N, uint8: 0 train, 1 test),
+    `labels` (N, int64: positions in `classes`), `names` (N, bytes) and `images` (N×size×size×3, uint8; other sizes are
+    squashed). Raises `Failure` for a damaged archive, and, unless `unreadable` is "skip", for a file that is no image.
     """
     skipped: list[str] = []
     try:
@@ -44,6 +44,8 @@ def read(
     except _DAMAGE as error:
         where = ", ".join(str(file) for file in files)
         raise Failure(f"{where} cannot be read as {format} ({type(error).__name__}: {error})") from None
+    if subset:
+        items = [item for item in items if item[1] in classes]
     strange = {kind for _, kind, _, _ in items} ^ set(classes)
     if strange:
         raise Mistake(

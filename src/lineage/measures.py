@@ -28,10 +28,22 @@ def averaged(logits: Tensor, mirrored: Tensor, labels: Tensor) -> float:
     return (both.argmax(1) == labels).double().mean().item()
 
 
+def ensemble(probabilities: Tensor, labels: Tensor, groups: Tensor | None = None) -> dict[str, float]:
+    """`scores` of several networks that answer together: of the mean of their probabilities (N×classes)."""
+    return scores(probabilities.clamp(min=1e-300).log(), labels, groups)
+
+
 def predictions(logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """The predicted class (N) and the probability that the network gives it (N)."""
     confidence, predicted = torch.softmax(logits.double(), 1).max(1)
     return predicted.cpu().numpy(), confidence.cpu().numpy()
+
+
+def answers(logits: Tensor, seed: int) -> dict[str, list[int]]:
+    """Two columns of whole numbers: the predicted class of each image (N), and its probability in per mille."""
+    predicted, confidence = predictions(logits)
+    per_mille = (1000 * confidence).round().astype(int)
+    return {f"predicted_{seed}": predicted.tolist(), f"confidence_{seed}": per_mille.tolist()}
 
 
 def confusion(actual: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -71,6 +71,7 @@ class Dataset(Checked):
     unreadable: Literal["error", "skip"] = "error"  # what to do with a file that is no image
     superclasses: dict[str, Annotated[tuple[str, ...], BeforeValidator(_names)]] = Field({})  # their classes
     pictures: bool = True  # whether the report may show some of its images
+    subset: bool = False  # whether the archives hold other classes, which are left out
 
     @model_validator(mode="after")
     def _classes_differ(self) -> "Dataset":

@@ -1,18 +1,18 @@
-import math
-
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from lineage import anatomy, models
+from lineage.engine.augment import Images
+from lineage.options import options_of
 
 RESNET = {"depth": 8, "shortcut": "identity", "stem": "cifar"}
 
 
 def build(model="resnet", size=32, **options):
     torch.manual_seed(0)
-    return models.build(model, 6, size, options or RESNET)
+    return models.build(model, 6, size, options_of(model)(**(options or RESNET)))
 
 
 def images(n=8, size=32):
@@ -31,7 +31,7 @@ def test_layers_are_those_of_the_main_path():
 def test_gradients_are_those_of_a_training_step_and_leave_no_trace():
     network, (x, y) = build(), images()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    norms = anatomy.gradients(network, x, y)
+    norms = anatomy.gradient_norms(network, x, y)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert all(p.grad is None for p in network.parameters())
     network.train()
@@ -43,15 +43,30 @@ def test_gradients_are_those_of_a_training_step_and_leave_no_trace():
 
 
 def test_gradients_whose_squares_are_too_small_for_float32_are_not_zero():
-    torch.manual_seed(0)
-    network = anatomy.initialised(build(depth=56, shortcut="none", stem="cifar"), "framework", batch_norm=False)
-    norms = [gradient for gradient, _ in anatomy.gradients(network, *images()).values()]
+    network = build(depth=56, shortcut="none", stem="cifar", normalisation="none")
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.mul_(0.4) if name.endswith("weight") else None
+    norms = [gradient for gradient, _ in anatomy.gradient_norms(network, *images()).values()]
     assert 0 < min(norms) < 1e-20
+
+
+def test_the_steepest_layer_is_the_one_that_a_step_moves_most():
+    network, (x, y) = build(depth=14, shortcut="none", stem="cifar"), images()
+    with torch.no_grad():
+        network.stages[1][0].main[3].weight.mul_(0.01)  # batch norm hides it, and the gradient grows by as much
+    layer, ratio = anatomy.steepest(network, x, y)
+    assert layer == "stages.1.0.main.3"
+    before = network.get_submodule(layer).weight.detach().clone()
+    network.train()
+    F.cross_entropy(network(x), y).backward()
+    step = network.get_submodule(layer).weight.grad
+    assert ratio == pytest.approx((step.norm() / before.norm()).item(), rel=1e-4)
 
 
 def test_gradients_are_without_dropout():
     network, (x, y) = build("vgg", depth=11, head="mean", dropout=0.9), images()
-    assert anatomy.gradients(network, x, y) == anatomy.gradients(network, x, y)
+    assert anatomy.gradient_norms(network, x, y) == anatomy.gradient_norms(network, x, y)
 
 
 def test_responses_are_measured_behind_the_layers_own_batch_norm():
@@ -91,32 +106,39 @@ def test_what_a_block_adds():
     assert len(anatomy.additions(residual_vgg, x)) == 5
 
 
-@pytest.mark.parametrize("batch_norm", [True, False])
-@pytest.mark.parametrize("name", anatomy.INITIALISATIONS)
-def test_initialisations(name, batch_norm):
-    network = build(depth=20, shortcut="none", stem="cifar")
+def test_re_estimated_statistics_are_the_average_of_the_batches():
+    network, (x, _) = build(), images(12)
     with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.fill_(7)
-    before = network.state_dict()["stages.2.1.main.3.weight"].clone()
-    torch.manual_seed(1)
-    begun = anatomy.initialised(network, name, batch_norm)
-    fan_in = 64 * 9
-    expected = {"he": math.sqrt(2 / fan_in), "framework": math.sqrt(1 / (3 * fan_in)), "normal-0.01": 0.01}[name]
-    assert begun.stages[2][1].main[3].weight.std().item() == pytest.approx(expected, rel=0.02)
-    assert begun.head.bias.abs().max() == 0
-    norms = [module for module in begun.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert all((module.weight == 1).all() for module in norms)
-    assert len(norms) == (19 if batch_norm else 0)
-    assert torch.equal(network.state_dict()["stages.2.1.main.3.weight"], before)
-    assert begun(images()[0]).shape == (8, 6)
+        network.train()(x * 5)  # statistics that do not fit
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    fresh = anatomy.re_estimated(network, x.split(6))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert not any(module.training for module in fresh.modules())
+    responses = network.stem[0](x)
+    means = torch.stack([part.mean((0, 2, 3)) for part in responses.split(6)]).mean(0)
+    variances = torch.stack([part.var((0, 2, 3)) for part in responses.split(6)]).mean(0)
+    assert torch.allclose(fresh.stem[1].running_mean, means, atol=1e-5)
+    assert torch.allclose(fresh.stem[1].running_var, variances, rtol=1e-4)
+    again = anatomy.re_estimated(fresh, x.split(6))
+    assert all(torch.equal(a, b) for a, b in zip(again.buffers(), fresh.buffers(), strict=True))
+    dropping = build("vgg", depth=11, head="mean", dropout=0.9)
+    twice = [anatomy.re_estimated(dropping, [x])(x) for _ in range(2)]
+    assert torch.equal(*twice)
 
 
-def test_deep_plain_gradients_explode_with_batch_norm_and_are_gone_without():
-    """With small weights and no batch norm nothing of the picture reaches the loss, and no gradient the first layer."""
-    network, (x, y) = build(depth=56, shortcut="none", stem="cifar"), images()
-    with_norm = [norm for norm, _ in anatomy.gradients(anatomy.initialised(network, "he", True), x, y).values()]
-    assert with_norm[0] > 100 * with_norm[-2]
-    without = [norm for norm, _ in anatomy.gradients(anatomy.initialised(network, "normal-0.01", False), x, y).values()]
-    assert without[0] == 0
+def test_batches_for_an_average_are_of_nearly_the_same_size():
+    pixels = torch.zeros(130, 3, 16, 16, dtype=torch.uint8)
+    part = Images(pixels, torch.zeros(130), torch.zeros(3), torch.ones(3), 16, torch.device("cpu"))
+    assert [len(batch) for batch in anatomy.batches(part)] == [44, 43, 43]
+
+
+def test_divisors_are_those_of_the_response_normalisations():
+    network, (x, _) = build("alexnet", depth=4, normalisation="lrn"), images()
+    found = anatomy.divisors(network, x)
+    assert list(found) == ["features.3", "features.7"]
+    with torch.no_grad():
+        entering = network.features[:3](x)
+        nonzero = entering > 0.1
+        divided = network.features[3](entering)[nonzero]
+        assert torch.allclose(entering[nonzero] / divided, found["features.3"][nonzero], rtol=1e-4)
+    assert anatomy.divisors(build(), x) == {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import _add, cifar_twins, folders_zip, sha256
+from conftest import REPOSITORY, _add, cifar_twins, folders_zip, sha256
 
 from lineage import archives
 from lineage.errors import Failure, Mistake
@@ -197,3 +197,12 @@ def test_the_real_h5_file_of_signs(tmp_path):
     arrays, _ = archives.read("h5", [tmp_path / "train.h5", test], list("012345"), 64)
     assert arrays["part"].sum() == 120
     assert np.bincount(arrays["labels"][arrays["part"] == 1]).tolist() == [20] * 6
+
+
+def test_a_subset_of_an_archives_classes():
+    sheets = REPOSITORY / "data/sample/cifar-10-sample.tar"
+    with pytest.raises(Mistake, match="classes only in the archive"):
+        archives.read("contact-sheets", [sheets], ["cat", "dog"], 32)
+    arrays, skipped = archives.read("contact-sheets", [sheets], ["cat", "dog"], 32, subset=True)
+    assert not skipped
+    assert np.bincount(arrays["part"] * 2 + arrays["labels"]).tolist() == [100, 100, 40, 40]

@@ -39,6 +39,20 @@ def test_predictions_are_probabilities():
     assert confidence == pytest.approx([0.5, 0.75])
 
 
+def test_answers_are_whole_numbers():
+    logits = torch.tensor([[0.0, 9.0], [np.log(3), 0.0], [0.0, 2000.0]])
+    assert measures.answers(logits, 4) == {"predicted_4": [1, 0, 1], "confidence_4": [1000, 750, 1000]}
+
+
+def test_an_ensemble_answers_by_the_mean_of_probabilities_and_not_of_logits():
+    labels = torch.tensor([0, 1])
+    sure, unsure = torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([[0.9, 0.1], [0.4, 0.6]])
+    scores = measures.ensemble((sure + 2 * unsure).double() / 3, labels)
+    assert scores["top1"] == 1
+    assert scores["loss"] == pytest.approx(-(np.log(1.8 / 3) + np.log(2.2 / 3)) / 2, rel=1e-5)
+    assert np.isfinite(measures.ensemble(sure.double(), labels)["loss"])  # wrong, and certain of it
+
+
 def test_confusion_has_what_is_there_in_rows():
     counts = measures.confusion(np.array([0, 0, 1]), np.array([0, 2, 1]), 3)
     assert counts.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]

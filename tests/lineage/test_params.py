@@ -1,24 +1,26 @@
 import copy
-from pathlib import Path
+import json
 
 import pytest
 import torch
-import yaml
-from conftest import REPOSITORY
+from conftest import REPOSITORY, parameters, write_parameters
 
-from lineage import models, params
-from lineage.engine.recipe import Recipe
+from lineage import params
+from lineage.engine.experiment import Experiment
 from lineage.errors import Mistake
 
-REAL = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+REAL = parameters()
 REAL["scale"] = "full"
 REAL["train"] = dict.fromkeys(REAL["train"])
 
 
+GROWING = {"dataset": "cifar10", "model": "residual_vgg", "shortcut": "none", "recipe": "onecycle"}
+GROWING |= {"input_size": 64, "grow": {32: 0.5}}
+
+
 def read(content, folder):
-    path = Path(folder, "params.yaml")
-    path.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False))
-    return params.read(path)
+    write_parameters(content, folder)
+    return params.read(folder)
 
 
 def resolve(content, name, folder):
@@ -40,27 +42,27 @@ def test_every_experiment_is_complete_and_its_network_can_be_built(tmp_path, sca
     everything = read(changed("scale", scale), tmp_path)
     for name in REAL["experiments"]:
         experiment = params.resolve(everything, name)
-        assert Recipe(**experiment["recipe"]).model_dump() == experiment["recipe"]
-        assert experiment["scale"] == scale
+        assert experiment.scale == scale
+        assert Experiment.model_validate(json.loads(json.dumps(experiment.changes()))) == experiment
         with torch.device("meta"):
-            size = experiment["recipe"]["input_size"]
-            network = models.build(experiment["model"], experiment["classes"], size, experiment["network"])
-            assert network(torch.empty(2, 3, size, size)).shape == (2, experiment["classes"]), name
+            network = experiment.build()
+            for size in (*experiment.recipe.grow, experiment.recipe.input_size):
+                assert network(torch.empty(2, 3, size, size)).shape == (2, experiment.classes), name
 
 
 def test_train_wins_over_the_experiment_and_the_experiment_over_its_recipe(tmp_path):
     content = changed("experiments/resnet34-signs/lr", 0.3)
-    assert resolve(content, "resnet34-signs", tmp_path)["recipe"]["lr"] == 0.3
+    assert resolve(content, "resnet34-signs", tmp_path).recipe.lr == 0.3
     content["train"]["lr"] = 0.001
     everything = read(content, tmp_path)
     for name in content["experiments"]:
-        assert params.resolve(everything, name)["recipe"]["lr"] == 0.001
+        assert params.resolve(everything, name).recipe.lr == 0.001
 
 
 def test_epochs_replace_iterations(tmp_path):
-    assert resolve(REAL, "plain-20-cifar10", tmp_path)["recipe"]["iterations"] == 64000
-    recipe = resolve(changed("train/epochs", 3), "plain-20-cifar10", tmp_path)["recipe"]
-    assert (recipe["epochs"], recipe["iterations"]) == (3, None)
+    assert resolve(REAL, "plain-20-cifar10-he2015", tmp_path).recipe.iterations == 64000
+    recipe = resolve(changed("train/epochs", 3), "plain-20-cifar10-he2015", tmp_path).recipe
+    assert (recipe.epochs, recipe.iterations) == (3, None)
 
 
 def test_sample_caps_everything(tmp_path):
@@ -69,54 +71,68 @@ def test_sample_caps_everything(tmp_path):
     everything = read(content, tmp_path)
     for name in content["experiments"]:
         experiment = params.resolve(everything, name)
-        recipe = experiment["recipe"]
-        assert (recipe["seeds"], recipe["epochs"], recipe["iterations"]) == (1, params.SAMPLE["epochs"], None)
-        assert recipe["input_size"] <= (63 if name.startswith("alexnet-") else 32)
-        assert experiment["max_images"] == 2 * recipe["batch_size"] <= 32
+        recipe = experiment.recipe
+        assert (recipe.seeds, recipe.epochs, recipe.iterations) == (1, params.SAMPLE["epochs"], None)
+        assert recipe.input_size <= (63 if name.startswith("alexnet-") else 32)
+        assert experiment.max_images == 2 * recipe.batch_size <= 32
 
 
 def test_changing_a_key_as_dvc_does_leaves_the_rest_of_the_file(tmp_path):
     from dvc.utils.serialize import modify_yaml
 
     path = tmp_path / "params.yaml"
-    text = (REPOSITORY / "params.yaml").read_text().replace("scale: sample", "scale: full")
-    path.write_text(text)
+    before = (REPOSITORY / "params.yaml").read_text().replace("scale: sample", "scale: full").splitlines()
+    path.write_text("\n".join(before))
     with modify_yaml(path) as content:
         content["scale"] = "sample"
-    before, after = text.splitlines(), path.read_text().splitlines()
-    start, end = text.index("\nexperiments:"), text.index("\n# A data set")  # flow maps are wrapped anew
-    flow = set(text[start:end].splitlines())
-    assert [line for line in before if line not in after and line not in flow] == [before[3]]
-    assert before[3].startswith("scale: full")
+    after = path.read_text().splitlines()
+    assert [line for line in before if line not in after] == [line for line in before if line.startswith("scale: full")]
+
+
+def test_a_warm_up_in_steps_replaces_one_in_shares(tmp_path):
+    content = changed("experiments/plain-56-signs32-long/warm_up_steps", 112)
+    recipe = resolve(content, "plain-56-signs32-long", tmp_path).recipe
+    assert (recipe.warm_up, recipe.warm_up_of(1500), recipe.warm_up_of(450)) == (0, 112, 112)
+
+
+def test_a_new_option_with_its_default_changes_no_effective_recipe(tmp_path):
+    before = resolve(REAL, "plain-20-signs32", tmp_path).changes()
+    content = changed("experiments/plain-20-signs32/cutmix", 0)
+    content["experiments"]["plain-20-signs32"]["initialisation"] = "he"
+    assert resolve(content, "plain-20-signs32", tmp_path).changes() == before
+    content["experiments"]["plain-20-signs32"]["seeds"] = 9
+    more = resolve(content, "plain-20-signs32", tmp_path)
+    assert more.changes() != before and more.one_seed() == resolve(REAL, "plain-20-signs32", tmp_path).one_seed()
 
 
 def test_a_cap_never_raises_a_value(tmp_path):
     content = changed("scale", "sample")
     content["train"] |= {"epochs": 1, "batch_size": 8}
-    recipe = resolve(content, "resnet34-signs", tmp_path)["recipe"]
-    assert (recipe["epochs"], recipe["batch_size"]) == (1, 8)
+    recipe = resolve(content, "resnet34-signs", tmp_path).recipe
+    assert (recipe.epochs, recipe.batch_size) == (1, 8)
 
 
 def test_numbers_in_quotes_are_numbers_at_any_scale(tmp_path):
     for scale in ("full", "sample"):
         content = changed("scale", scale)
         content["train"] |= {"epochs": "1", "batch_size": "8"}
-        recipe = resolve(content, "resnet34-signs", tmp_path)["recipe"]
-        assert (recipe["epochs"], recipe["batch_size"]) == (1, 8)
+        recipe = resolve(content, "resnet34-signs", tmp_path).recipe
+        assert (recipe.epochs, recipe.batch_size) == (1, 8)
 
 
 def test_numbers_in_scientific_notation(tmp_path):
     # YAML 1.1, which PyYAML reads, takes 1e-4 for a word; DVC writes such numbers
+    write_parameters(REAL, tmp_path)
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(REAL).replace("weight_decay: 0.0001", "weight_decay: 1e-4"))
-    assert params.resolve(params.read(path), "plain-20-signs32")["recipe"]["weight_decay"] == 1e-4
+    path.write_text(path.read_text().replace("weight_decay: 0.0001", "weight_decay: 1e-4"))
+    assert params.resolve(params.read(tmp_path), "plain-20-signs32").recipe.weight_decay == 1e-4
 
 
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
         ("scale", "medium", "params.yaml: scale: Input should be 'full' or 'sample', not 'medium'"),
-        ("skale", "full", "params.yaml: skale: unknown key; allowed are scale, train, recipes, datasets, experiments"),
+        ("skale", "full", "params.yaml: skale: unknown key; allowed are scale, train, recipes"),
         (
             "train/learning_rate",
             0.1,
@@ -128,7 +144,11 @@ def test_numbers_in_scientific_notation(tmp_path):
         ("train/epochs", 2.5, "epochs: Input should be a valid integer"),
         ("train/precision", "fp8", "precision: Input should be 'bf16' or 'fp32', not 'fp8'"),
         ("experiments/vgg16-cifar100/dataset", "mnist", "vgg16-cifar100.dataset: 'mnist' is unknown; choose one of c"),
-        ("experiments/vgg16-cifar100/model", "vit", "model: 'vit' is unknown; choose one of alexnet, resnet, vgg"),
+        (
+            "experiments/vgg16-cifar100/model",
+            "vit",
+            "model: 'vit' is unknown; choose one of alexnet, lenet",
+        ),
         ("experiments/vgg16-cifar100/recipe", "none", "recipe: 'none' is unknown; choose one of"),
         ("experiments/vgg16-cifar100/depth", 15, "vgg16-cifar100.depth: Input should be 11, 13, 16 or 19, not 15"),
         (
@@ -143,12 +163,22 @@ def test_numbers_in_scientific_notation(tmp_path):
         (
             "experiments/vgg16-cifar100/input_size",
             16,
-            "vgg16-cifar100: vgg needs an input of 32 pixels or more, not 16",
+            "vgg16-cifar100: grow: the sizes rise up to input_size",
         ),
+        ("experiments/vgg16-cifar100/cutout", 32, "vgg16-cifar100.cutout: 32 pixels leave nothing of an image of 32"),
+        ("experiments/vgg11-cifar100-32px/input_size", 16, "vgg11-cifar100-32px: vgg needs an input of 32 pixels or m"),
+        ("experiments/vgg16-cifar100/grow", {64: 0.5}, "grow: the sizes rise up to input_size"),
+        ("experiments/vgg16-cifar100/grow", {48: 1}, "grow.48: Input should be less than 1"),
+        ("experiments/vgg16-cifar100/grow", {40: 0.5, 48: 0.5}, "grow: the shares add up to less than 1"),
+        ("experiments/resnet34-signs/grow", {48: 0.5}, "resnet34-signs.grow: 48 pixels are less than the image has"),
+        ("experiments/residual-vgg-cifar10", GROWING, "grow: the weights of this residual_vgg belong to one input"),
+        ("experiments/plain-20-signs32/warm_up_steps", -1, "warm_up_steps: Input should be greater than or equal to 0"),
+        ("experiments/plain-20-signs32/trust", -1, "trust: Input should be greater than or equal to 0"),
+        ("experiments/plain-20-signs32/initialisation", "one", "initialisation: Input should be 'he' or 'dirac'"),
         ("experiments/vgg16-cifar100/shift", 32, "vgg16-cifar100.shift: 32 pixels are more than the image has"),
-        ("experiments/Up", {"dataset": "signs"}, "params.yaml: experiments.Up"),
-        ("experiments", {}, "params.yaml: experiments: Dictionary should have at least 1 item"),
-        ("datasets/signs/archive", [], "params.yaml: datasets.signs.archive: unknown key; allowed are classes"),
+        ("experiments/Up", {"dataset": "signs"}, "experiments.yaml: experiments.Up"),
+        ("experiments", {}, "experiments.yaml: experiments: Dictionary should have at least 1 item"),
+        ("datasets/signs/archive", [], "data/datasets.yaml: datasets.signs.archive: unknown key; allowed are classes"),
         ("datasets/signs/classes", ["1", "1"], "classes: a class stands there twice"),
         ("datasets/signs/superclasses", {"even": "0 2 4", "odd": "1 3"}, "each class belongs to one of them, unlike 5"),
         ("datasets/signs/sample/sha256", "123", "datasets.signs.sample.sha256: String should match"),
@@ -167,15 +197,17 @@ def test_a_mistake_is_named_in_one_line(tmp_path, key, value, said):
 def test_a_missing_key_is_named_without_the_rest(tmp_path):
     with pytest.raises(Mistake) as error:
         params.resolve(read(changed("recipes/vgg/lr", None), tmp_path), "vgg11-cifar100")
-    assert str(error.value) == "params.yaml: experiments.vgg11-cifar100.lr: Field required"
+    assert str(error.value) == "experiments.yaml: experiments.vgg11-cifar100.lr: Field required"
 
 
-@pytest.mark.parametrize("text", ["scale: [", "", "- a list", "scale: full", "scale: \udcff"])
-def test_a_file_that_is_no_params(tmp_path, text):
-    path = tmp_path / "params.yaml"
+@pytest.mark.parametrize("name", params.FILES)
+@pytest.mark.parametrize("text", ["scale: [", "", "- a list", "other: full", "scale: \udcff"])
+def test_a_file_that_is_no_params(tmp_path, name, text):
+    write_parameters(REAL, tmp_path)
+    path = tmp_path / name
     path.write_text(text, errors="surrogateescape")
-    with pytest.raises(Mistake, match=r"params\.yaml"):
-        params.read(path)
+    with pytest.raises(Mistake, match=name):
+        params.read(tmp_path)
     path.unlink()
-    with pytest.raises(Mistake, match="top folder"):
-        params.read(path)
+    with pytest.raises(Mistake, match=f"{name} is missing.*top folder"):
+        params.read(tmp_path)

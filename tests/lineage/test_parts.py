@@ -93,7 +93,7 @@ PUBLISHED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_full_sets_are_what_is_published(name):
-    block = params.read(REPOSITORY / "params.yaml").datasets[name]
+    block = params.read(REPOSITORY).datasets[name]
     folders = [Path(os.environ.get("DATA_MIRROR", "nowhere")), REPOSITORY / "data/archives"]
     for archive in block.archives:
         files = [folder / archive.files[0].name for folder in folders]

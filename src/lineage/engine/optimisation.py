@@ -5,7 +5,6 @@ from torch import Tensor
 
 from lineage.engine.recipe import Recipe
 
-
 MOMENTUM = 0.9
 
 

@@ -96,11 +96,11 @@ class Recipe(BaseModel):
         return self.warm_up_steps or round(self.warm_up * steps)
 
     def size_in(self, epoch: int, epochs: int) -> int:
-        """The input size in pixels of one epoch (from 1) of `epochs`."""
+        """The input size in pixels of one epoch (from 1) of `epochs`; the last one always has the full size."""
         share = 0.0
         for size, own in self.grow.items():
             share += own
-            if epoch <= round(share * epochs):
+            if epoch <= min(round(share * epochs), epochs - 1):
                 return size
         return self.input_size
 

@@ -110,9 +110,8 @@ class Training:
                 place.copy_(choice)
         self._sums.zero_()
         start, batch_size = (number - 1) * self.per_epoch, len(self._which)
-        rates = [
-            learning_rate(self.recipe, i, self.steps) for i in range(start, min(start + self.per_epoch, self.steps))
-        ]
+        stop = min(start + self.per_epoch, self.steps)
+        rates = [learning_rate(self.recipe, step, self.steps) for step in range(start, stop)]
         for i, lr in enumerate(rates):
             self._lr.fill_(lr)
             self._which.copy_(self._choices.order[i * batch_size : (i + 1) * batch_size])

@@ -16,10 +16,10 @@ from lineage.options.alexnet import Options
 
 
 class LocalResponseNorm(nn.Module):
-    """Section 3.3: b = a / (2 + α Σ a²)^0.75 over five neighbouring channels.
+    """Section 3.3: b = a / (2 + alpha Σ a²)^0.75 over five neighbouring channels.
 
-    The paper's α of 1e-4 belongs to activations on the scale of pixel values, whose standard deviation is about 64.
-    Ours are normalised: α = 64² · 1e-4 ≈ 0.4. With 1e-4 the divisor would be 1.68 everywhere.
+    The paper's alpha of 1e-4 belongs to activations on the scale of pixel values, whose standard deviation is about 64.
+    Ours are normalised: alpha = 64² · 1e-4 ≈ 0.4. With 1e-4 the divisor would be 1.68 everywhere.
 
     A sum of shifted slices: torch's own goes through a 3-D average pool whose gradient is not deterministic on CUDA.
     """

@@ -95,11 +95,8 @@ class ResNet(nn.Module):
 
     def __init__(self, block: type[Block], blocks: tuple[int, ...], width: int, classes: int, options: Options) -> None:
         super().__init__()
-        self.initialisation, norm, large = (
-            options.initialisation,
-            NORMS[options.normalisation],
-            options.stem == "imagenet",
-        )
+        self.initialisation = options.initialisation
+        norm, large = NORMS[options.normalisation], options.stem == "imagenet"
         first = conv(3, width, 7, 2, norm) if large else conv(3, width, 3, 1, norm)
         pool = nn.MaxPool2d(3, 2, padding=1) if large else nn.Identity()
         self.stem = nn.Sequential(*first, nn.ReLU(inplace=True), pool)

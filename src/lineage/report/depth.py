@@ -10,6 +10,9 @@ from lineage.report.results import Members, Results, groups
 PANELS = """\
 The panel on the right has the validation part, because the test part is read once, after training; its errors are in
 the tables."""
+LONGER = """\
+What a longer training changes. Its warm-up is longer, too: this does not tell more steps from a gentler start. And an
+error of 0 says nothing of the loss."""
 CONSTRUCTION = """\
 Errors above 10 % are drawn on a logarithmic axis; figures of others are as they report them. *By construction* (He et
 al. 2015, section 1): the shallowest plain network with further layers that hand on what they are given is a deeper one
@@ -35,7 +38,7 @@ def degradation(results: Results, draw: Draw) -> list[str]:
 
 def slow_or_stuck(short: Members, longer: Members) -> list[str]:
     """What a longer training does to the errors of plain networks: how much of what a deeper one loses to the
-    shallowest, on the training images, is slow optimisation.
+    shallowest, on the training images, it makes up for.
     """
     keys = [key for key in short if key[0] == "plain" and key in longer]
     both = {key[1]: (short[key], longer[key]) for key in keys}
@@ -52,14 +55,14 @@ def slow_or_stuck(short: Members, longer: Members) -> list[str]:
         elif before < 0.3:
             what = "nothing is lost"
         elif errors[1] > 0.9 * chance:
-            what = f"stuck: guessing is wrong in {chance:.0f} %"
+            what = f"all: it has not started to train, guessing is wrong in {chance:.0f} %"
         else:
-            what = f"{min(100, max(0, 100 * (1 - after / before))):.0f} % was slow optimisation"
+            what = f"{min(100, max(0, 100 * (1 - after / before))):.0f} % of it is gone"
         ways = (" → ".join(percent(result.error(part)) for result in pair) for part in ("train", "test"))
         rows.append((f"plain-{depth}", *ways, what))
     budgets = " → ".join(result.budget for result in both[shallowest])
-    header = f"{budgets} | training error | test error | of what it loses to plain-{shallowest} in training"
-    return ["Slow, or stuck? With a longer training:", "", *table(header, "l r r l", rows)]
+    header = f"{budgets} | training error | test error | what it loses to plain-{shallowest} in training"
+    return [*LONGER.splitlines(), "", *table(header, "l r r l", rows)]
 
 
 def errors_by_depth(results: Results) -> pd.DataFrame:

@@ -16,8 +16,12 @@ Norms of the gradients in the layers' weights, in float32; zero is drawn at {sty
 convolution's → the first layer's, and the layer where it is greatest. *Explodes* and *vanishes*: by a factor of 100 or
 more on that way back; *huge* and *tiny*: the median layer's is above 1000, or below a millionth."""
 AFTER = """\
-Before a batch norm the size of a layer's weights W changes nothing but its gradient, which goes with 1/‖W‖. What a
-step turns the weights by goes with the product: it tells whether a layer still learns."""
+Before a batch norm the size of a layer's weights W changes nothing but its gradient, which is proportional to 1/‖W‖. A
+step turns the weights by an angle that is proportional to the quotient ‖gradient‖ / ‖W‖: it tells whether a layer still
+learns, and where it is tiny the layer is frozen."""
+BEFORE = """\
+What the blocks of the untrained networks add has not been measured yet, so these figures do not tell what training did
+from what the initialisation already had."""
 MEASURED = "Measured in float32, on 32 training images, in the first seed's network."
 NEAR = 0.1  # of what a block keeps: what it adds is close to nothing below that
 
@@ -49,8 +53,8 @@ def gradients(results: Results, draw: Draw) -> list[str]:
         for key, values in tables.items():
             weights = members[key].layers.weight.iloc[:-1]
             ends = f"{weights.iloc[-1]:.2g} → {weights.iloc[0]:.2g}"
-            rows.append((members[key].shown("-".join(map(str, key))), way(values), ends, way(values * weights)))
-        lines += table(f"{group}, after training | gradient | ‖W‖ | gradient · ‖W‖", "l l l l", rows)
+            rows.append((members[key].shown("-".join(map(str, key))), way(values), ends, way(values / weights)))
+        lines += table(f"{group}, after training | gradient | ‖W‖ | gradient / ‖W‖", "l l l l", rows)
     if bases(results):
         lines += [*AFTER.splitlines(), MEASURED, ""]
     return [*GRADIENTS.splitlines(), "", *lines] if lines else []
@@ -94,7 +98,10 @@ def blocks(results: Results, draw: Draw) -> list[str]:
         spared = {members[key].experiment.recipe.decay for key in additions} == {"kernels"}
         lines += tends_to_zero(*medians, spared)
     question = f"Does F(x) tend to zero, as S0 argues (He et al. 2015, Fig. 7)? {MEASURED}"
-    return [question, "", *lines] if lines else []
+    before = (
+        [] if any(r.table("untrained-blocks") is not None for r in results.values()) else [*BEFORE.splitlines(), ""]
+    )
+    return [question, "", *before, *lines] if lines else []
 
 
 def tends_to_zero(additions: dict[int, float], responses: dict[int, float], spared: bool) -> list[str]:
@@ -134,7 +141,11 @@ def precision(results: Results, draw: Draw) -> list[str]:
                     (usual.name, part, len(values), percent(values), ends, percent(one), "yes" if within else "no")
                 )
     header = "experiment | part | n | errors in bfloat16 | one more seed would have | error in float32 | within"
-    lines = ["One seed in float32: could it be one more of those in bfloat16 (95 % prediction interval)?", ""]
+    lines = [
+        "One seed in float32: could it be one more of those in bfloat16 (95 % prediction interval)? A single seed",
+        "can show a large difference, but not that there is none.",
+        "",
+    ]
     return [*lines, *table(header, "l l r r r r l", rows)] if rows else []
 
 

@@ -7,12 +7,22 @@ from torch.nn import functional as F
 
 from lineage.engine import augment, tensors
 from lineage.engine.augment import Images, Plan
+from lineage.engine.experiment import Experiment
 from lineage.engine.recipe import Recipe
 from lineage.errors import Mistake
 from lineage.parts import channel_statistics
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.3, 0.25])
 LABELS = torch.arange(6)
+
+
+def recipe(**options):
+    values = {"epochs": 10, "batch_size": 4, "lr": 1, "schedule": "constant", "input_size": 8}
+    return Recipe(**values | options)
+
+
+def drawn(images, seed=0, epoch=1, **options):
+    return augment.plan(recipe(**options), images, seed, epoch)
 
 
 def pictures(n=6, size=8):
@@ -24,37 +34,35 @@ def normalised(x):
 
 
 def test_a_plan_is_a_function_of_seed_and_epoch():
-    def drawn(seed, epoch):
-        plan = augment.plan(seed, epoch, 50, shift=3, flip=True, rotate=10, zoom=0.1)
-        return list(plan)
-
+    options = {"shift": 3, "flip": True, "rotate": 10, "zoom": 0.1, "cutmix": 0.9}
     torch.manual_seed(1)
-    first = drawn(0, 1)
+    first = drawn(50, 0, 1, **options)
     torch.manual_seed(2)
-    assert all(torch.equal(a, b) for a, b in zip(first, drawn(0, 1), strict=True))
-    for other in (drawn(0, 2), drawn(1, 1)):
+    assert all(torch.equal(a, b) for a, b in zip(first, drawn(50, 0, 1, **options), strict=True))
+    for other in (drawn(50, 0, 2, **options), drawn(50, 1, 1, **options)):
         assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
 def test_a_plan_stays_within_its_bounds():
-    plan = augment.plan(0, 1, 5000, shift=3, flip=True, rotate=15, zoom=0.2)
+    plan = drawn(5000, shift=3, flip=True, rotate=15, zoom=0.2)
     assert sorted(plan.order.tolist()) == list(range(5000))
     assert plan.shift.unique().tolist() == list(range(7))
     assert plan.flip.unique().tolist() == [0, 1]
     scale = plan.turn[:, :, :2].det().rsqrt()  # the matrix maps outputs to inputs
     assert 0.8 <= scale.min() < 0.82
     assert 1.18 < scale.max() <= 1.2
-    still = augment.plan(0, 1, 100, shift=0, flip=False, rotate=0, zoom=0)
+    still = drawn(100)
     assert still.shift.any() == still.flip.any() == False  # noqa: E712
-    assert still.turn is None
+    assert still.turn is still.patch is None
 
 
 def test_the_gather_equals_the_naive_loop():
     pixels, pad = pictures(), 3
     images = Images(pixels, LABELS, MEAN, STD, 8, torch.device("cpu"), pad)
-    plan = augment.plan(0, 1, 6, pad, flip=True, rotate=0, zoom=0)
+    plan = drawn(6, shift=pad, flip=True)
     which = plan.order[:5]
-    batch = images.batch(which, plan)
+    batch, labels, *_ = images.batch(which, plan)
+    assert labels.tolist() == which.tolist()
     padded = F.pad(pixels.float(), (pad,) * 4, mode="reflect")
     for x, i in zip(batch, which.tolist(), strict=True):
         row, column = plan.shift[i].tolist()
@@ -66,9 +74,9 @@ def test_the_gather_equals_the_naive_loop():
 
 def test_cutout_leaves_a_square_of_the_mean():
     images = Images(pictures(), LABELS, MEAN, STD, 8, torch.device("cpu"))
-    plan = augment.plan(0, 1, 6, 0, flip=False, rotate=0, zoom=0)
+    plan = drawn(6)
     order = torch.arange(6)
-    whole, cut = images.batch(order, plan), images.batch(order, plan, cutout=5)
+    whole, cut = images.batch(order, plan).images, images.batch(order, plan, cutout=5).images
     row, column = torch.arange(8)[:, None], torch.arange(8)[None]
     for x, y, (down, right) in zip(whole, cut, (plan.hole * 8).long().tolist(), strict=True):
         hole = ((row - down).abs() <= 2) & ((column - right).abs() <= 2)
@@ -84,8 +92,8 @@ def stored(scaling):
     tensors.save(Path("data/tensors/bright/train.safetensors"), arrays, list("abcd"))
     arrays = {"images": pixels[::2], "labels": np.arange(40)[::2] % 4}
     tensors.save(Path("data/tensors/bright/val.safetensors"), arrays, list("abcd"))
-    recipe = Recipe(epochs=1, batch_size=4, lr=1, schedule="constant", input_size=8, scaling=scaling)
-    return {"dataset": "bright", "max_images": None, "recipe": recipe.model_dump()}
+    about = {"name": "mine", "scale": "full", "dataset": "bright", "classes": 4, "model": "resnet"}
+    return Experiment(**about, network={"depth": 8, "shortcut": "none"}, recipe=recipe(scaling=scaling))
 
 
 @pytest.mark.parametrize(("scaling", "low", "high"), [("unit", 0, 1), ("symmetric", -1, 1), ("standard", -2, 2)])
@@ -119,7 +127,7 @@ def test_a_quarter_turn_turns_the_picture():
     images = Images(pictures(), LABELS, MEAN, STD, 8, torch.device("cpu"))
     none = torch.zeros(6, 2, dtype=torch.long)
     quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0]]).expand(6, 2, 3)
-    turned = images.batch(torch.arange(6), Plan(torch.arange(6), none, none[:, 0], none, quarter))
+    turned = images.batch(torch.arange(6), Plan(torch.arange(6), none, none[:, 0], none, quarter, None)).images
     assert torch.allclose(turned, images.plain(0, 6).rot90(1, (2, 3)), atol=1e-5)
 
 
@@ -128,10 +136,40 @@ def test_a_quarter_turn_turns_the_picture():
 def test_input_size_and_layout(size, layout):
     pixels = pictures()
     images = Images(pixels, LABELS, MEAN, STD, size, torch.device("cpu"), 1, layout)
-    plan = augment.plan(0, 1, 6, 1, flip=False, rotate=5, zoom=0)
-    for batch in images.batch(plan.order, plan), images.plain(0, 6):
+    plan = drawn(6, shift=1, rotate=5)
+    for batch in images.batch(plan.order, plan).images, images.plain(0, 6):
         assert batch.shape == (6, 3, size, size)
         assert batch.is_contiguous(memory_format=augment.LAYOUTS[layout])
     if size == 4:
         means = pixels.view(6, 3, 4, 2, 4, 2).float().mean((3, 5))
         assert (images.plain(0, 6) - normalised(means)).abs().max() < 0.5 / 255 / 0.2 + 1e-6
+
+
+def test_cutmix_takes_a_rectangle_from_the_next_image_of_the_batch():
+    images = Images(pictures(), LABELS, MEAN, STD, 8, torch.device("cpu"))
+    plan = drawn(6, cutmix=1.0, batch_size=6)
+    whole, mixed = images.batch(plan.order, plan._replace(patch=None)), images.batch(plan.order, plan)
+    top, bottom, left, right = (plan.patch[plan.order[0]] * 8).round().long().tolist()
+    assert top < bottom and left < right
+    expected = whole.images.clone()
+    expected[:, :, top:bottom, left:right] = whole.images.roll(1, 0)[:, :, top:bottom, left:right]
+    assert torch.equal(mixed.images, expected)
+    assert mixed.labels.tolist() == plan.order.tolist()
+    assert mixed.others.tolist() == plan.order.roll(1).tolist()
+    share = 1 - (bottom - top) * (right - left) / 64
+    assert torch.allclose(mixed.share, torch.full((6,), share))
+    assert mixed.images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_cutmix_mixes_so_many_batches_and_any_share_of_them():
+    plan = drawn(40_000, cutmix=0.5)
+    edges = plan.patch[plan.order].view(-1, 4, 4)  # batches × images × edges
+    assert (edges == edges[:, :1]).all()
+    area = (edges[:, 0, 1] - edges[:, 0, 0]) * (edges[:, 0, 3] - edges[:, 0, 2])
+    assert 0.48 < (area > 0).float().mean() < 0.52
+    assert edges.min() >= 0 and edges.max() <= 1
+    assert area.max() > 0.9
+    # uniform from 0 to 1, less what the border cuts off
+    assert 0.25 < area[area > 0].mean() < 0.4
+    assert not drawn(400, epoch=9, cutmix=1.0, cutmix_off=0.2).patch.any()
+    assert drawn(400, epoch=8, cutmix=1.0, cutmix_off=0.2).patch.any()

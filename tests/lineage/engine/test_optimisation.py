@@ -4,9 +4,12 @@ import torch
 from lineage.engine import optimisation
 from lineage.engine.recipe import Recipe
 
+RECIPE = {"epochs": 1, "batch_size": 1, "lr": 0.1, "schedule": "constant", "input_size": 8}
 
-def rates(schedule, steps, warm_up=0.25):
-    return [optimisation.learning_rate(schedule, 0.1, warm_up, step, steps) for step in range(steps)]
+
+def rates(schedule, steps, warm_up=0.25, warm_up_steps=0):
+    recipe = Recipe(**RECIPE | {"schedule": schedule}, warm_up=warm_up, warm_up_steps=warm_up_steps)
+    return [optimisation.learning_rate(recipe, step, steps) for step in range(steps)]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 100, 450])
@@ -35,7 +38,11 @@ def test_steps_fall_where_the_paper_says():
     assert (lr[31_999], lr[32_000], lr[47_999], lr[48_000]) == pytest.approx((0.1, 0.01, 0.01, 0.001))
 
 
-RECIPE = {"epochs": 1, "batch_size": 1, "lr": 0.1, "schedule": "constant", "input_size": 8}
+def test_a_warm_up_in_steps_does_not_stretch():
+    short, long = (rates("onecycle", steps, 0, 112) for steps in (450, 1500))
+    assert short[:112] == long[:112]
+    assert short[:112] == rates("onecycle", 450, 0.25)[:112]
+    assert max(long) == long[111] == 0.1
 
 
 def moved(steps, **recipe):
@@ -51,11 +58,19 @@ def moved(steps, **recipe):
 
 
 def test_sgd_by_hand():
-    assert moved(2, momentum=0.0) == pytest.approx(0.9)
     assert moved(2, nesterov=False) == pytest.approx(1 - 0.05 - 0.1 * (0.9 * 0.5 + 0.5))
     assert moved(1) == pytest.approx(1 - 0.1 * (0.5 + 0.9 * 0.5))
-    assert moved(1, momentum=0.0, weight_decay=0.2) == pytest.approx(1 - 0.1 * (0.5 + 0.2))
+    assert moved(1, nesterov=False, weight_decay=0.2) == pytest.approx(1 - 0.1 * (0.5 + 0.2))
 
 
 def test_adam_takes_steps_of_the_learning_rate():
     assert moved(3, optimiser="adam", lr=0.001) == pytest.approx(1 - 0.003, abs=1e-6)
+
+
+def test_steps_beyond_the_trust_are_shortened():
+    before = [torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.0])]
+    weights = [torch.tensor([3.0, 5.0]), torch.tensor([3.0, 4.01]), torch.tensor([3.0, 4.0])]
+    optimisation.shorten(weights, before, 0.02)
+    assert weights[0].tolist() == pytest.approx([3, 4.1])  # 2 % of 5
+    assert weights[1].tolist() == pytest.approx([3, 4.01])
+    assert weights[2].tolist() == [3, 4]

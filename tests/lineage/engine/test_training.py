@@ -1,13 +1,11 @@
 import json
 import math
-import platform
-import resource
 
 import pytest
 import torch
 from torch import nn
 
-from lineage.engine import training
+from lineage.engine import device, training
 from lineage.engine.augment import Images
 from lineage.engine.recipe import Recipe
 
@@ -24,7 +22,7 @@ BASE = {
 
 @pytest.fixture(autouse=True)
 def deterministic():
-    training.prepare(torch.device("cpu"), 1)
+    device.prepare(torch.device("cpu"), 1)
     yield
     torch.use_deterministic_algorithms(False)
 
@@ -44,10 +42,10 @@ def network():
     return nn.Sequential(*layers)
 
 
-def begin(net, recipe, seed=0):
+def begin(net, recipe, seed=0, size=8):
     pixels, labels = task()
     mean, std = torch.full((3,), 0.4), torch.full((3,), 0.3)
-    images, val = (Images(pixels, labels, mean, std, 8, torch.device("cpu"), pad) for pad in (recipe.shift, 0))
+    images, val = (Images(pixels, labels, mean, std, size, torch.device("cpu"), pad) for pad in (recipe.shift, 0))
     return training.Training(net, images, val, recipe, seed)
 
 
@@ -128,7 +126,9 @@ RECIPES = {
     "adam": {"optimiser": "adam", "lr": 0.002, "schedule": "constant"},
     "average": {"ema": 0.9, "epochs": None, "iterations": 20},
     "best": {"keep": "best", "decay": "all", "weight_decay": 0.01, "schedule": "steps", "warm_up": 0.2},
-    "fp32": {"precision": "fp32", "momentum": 0.0},
+    "fp32": {"precision": "fp32", "nesterov": False},
+    "cutmix": {"cutmix": 0.7, "cutmix_off": 0.3, "shift": 1},
+    "held back": {"clip": 0.5, "trust": 0.01, "warm_up": 0, "warm_up_steps": 5},
 }
 
 
@@ -170,6 +170,88 @@ def test_the_state_at_the_end_is_enough_for_the_weights(recipe):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def growing():
+    """A network for any input size, whose kept sizes are told."""
+    seen = []
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net.append(nn.Linear(8, 4))
+    net[0].register_forward_hook(lambda _, x, __: seen.append((net.training, x[0].shape[2])))
+    return net, seen
+
+
+def test_the_input_grows_and_validation_with_it():
+    net, seen = growing()
+    run = begin(net, Recipe(**BASE | {"epochs": 4, "input_size": 24}, grow={8: 0.5, 16: 0.25}), size=24)
+    for _ in range(4):
+        run.epoch()
+    in_training = [size for training, size in seen if training]
+    assert in_training == [8] * 16 + [16] * 8 + [24] * 8
+    assert [size for training, size in seen if not training] == [8, 8, 16, 24]
+
+
+def test_a_growing_run_that_goes_on_elsewhere_ends_with_the_same_bits():
+    recipe = Recipe(**BASE | {"epochs": 4, "input_size": 24}, grow={8: 0.5, 16: 0.25}, cutmix=0.5)
+    torch.manual_seed(0)
+    whole = begin(growing()[0], recipe, size=24)
+    while not whole.finished:
+        whole.epoch()
+    torch.manual_seed(0)
+    first = begin(growing()[0], recipe, size=24)
+    for _ in range(3):
+        first.epoch()
+    state, about = first.state()
+    second = begin(growing()[0], recipe, size=24)
+    second.resume({name: tensor.clone() for name, tensor in state.items()}, about)
+    second.epoch()
+    assert second.history == whole.history
+    assert all(torch.equal(tensor, whole.weights()[name]) for name, tensor in second.weights().items())
+
+
+def test_cutmix_weighs_the_two_labels_by_their_shares():
+    run = begin(network().eval(), Recipe(**BASE, cutmix=1.0))
+    run._choices = run._plan(1)
+    batch = run.train.batch(torch.arange(8), run._choices)
+    assert 0 < batch.share.min() < batch.share.max() <= 1
+    logits = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    loss, labels = training._loss(logits, batch, 0.1)
+    targets = batch.share[:, None] * nn.functional.one_hot(batch.labels, 4)
+    targets = targets + (1 - batch.share[:, None]) * nn.functional.one_hot(batch.others, 4)
+    expected = nn.functional.cross_entropy(logits, targets, label_smoothing=0.1)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.equal(labels[batch.share > 0.5], batch.labels[batch.share > 0.5])
+    assert torch.equal(labels[batch.share < 0.5], batch.others[batch.share < 0.5])
+
+
+def largest_step(**recipe):
+    """The longest step that any kernel takes in an epoch, as a fraction of its norm."""
+    net = network()
+    run, longest = begin(net, Recipe(**BASE | {"lr": 5.0, "schedule": "constant", "epochs": 1}, **recipe)), []
+    step = run._step
+
+    def watched():
+        before = [p.detach().clone() for p in net.parameters()]
+        step()
+        moves = zip(before, net.parameters(), strict=True)
+        longest.append(max(((new - old).norm() / old.norm()).item() for old, new in moves if old.ndim > 1))
+
+    run._step = watched
+    run.epoch()
+    assert len(longest) == 8
+    return max(longest)
+
+
+def test_trust_limits_the_step_of_each_kernel():
+    assert largest_step() > 0.1
+    assert largest_step(trust=0.02) == pytest.approx(0.02, rel=1e-3)
+
+
+def test_clip_limits_the_gradient():
+    net = network()
+    run = begin(net, Recipe(**BASE | {"batch_size": 64, "epochs": 1}, clip=1e-3))
+    run.epoch()
+    assert torch.stack([p.grad.norm() for p in net.parameters()]).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
 def test_each_step_is_told():
     steps = []
     begin(network(), Recipe(**BASE)).epoch(lambda: steps.append(1))
@@ -179,14 +261,14 @@ def test_each_step_is_told():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_a_cuda_graph_and_the_step_itself_give_the_same_bits(recipe):
-    device, weights = torch.device("cuda"), []
-    training.prepare(device, 1)
+    cuda, weights = torch.device("cuda"), []
+    device.prepare(cuda, 1)
     recipe = Recipe(**BASE | {"epochs": 2} | recipe)
     for graph in (True, False):
         pixels, labels = task()
-        about = torch.full((3,), 0.4), torch.full((3,), 0.3), 8, device
+        about = torch.full((3,), 0.4), torch.full((3,), 0.3), 8, cuda
         images, val = (Images(pixels, labels, *about, pad) for pad in (recipe.shift, 0))
-        net = network().to(device, memory_format=torch.channels_last)
+        net = network().to(cuda, memory_format=torch.channels_last)
         run = training.Training(net, images, val, recipe, 0, graph=graph)
         while not run.finished:
             run.epoch()
@@ -238,14 +320,3 @@ def test_prediction_does_not_depend_on_the_batch():
     assert whole.shape == (64, 4)
     assert torch.allclose(whole, training.predict(net, images, "fp32", batch_size=7), atol=1e-5)
     assert not net.training
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory as they see fit")
-def test_what_a_step_frees_is_at_hand_for_the_next():
-    faults = []  # of the memory of each round: 4 blocks of 16 MiB, or 16,384 pages that the system has to clear
-    for _ in range(8):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        blocks = [torch.ones(2**22) for _ in range(4)]
-        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-        del blocks
-    assert min(faults) < 1000, faults

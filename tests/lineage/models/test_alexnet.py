@@ -5,9 +5,8 @@ from test_models import assert_equal, build, count, learn, shapes, transfer
 from torch import nn
 from torchvision import models as reference
 
-from lineage import models
 from lineage.models.alexnet import AlexNet, LocalResponseNorm
-from lineage.options import NETWORKS
+from lineage.options import options_of
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
@@ -50,19 +49,29 @@ def test_the_activation_is_everywhere(activation, depth, activations):
 
 
 def test_four_layers_have_no_dropout():
-    assert (NETWORKS["alexnet"]().dropout, NETWORKS["alexnet"](depth=4).dropout) == (0.5, 0.0)
     with pytest.raises(ValidationError, match=r"dropout: the network of 4 layers has none, leave 0\.3 out"):
-        NETWORKS["alexnet"](depth=4, dropout=0.3)
-    with pytest.raises(ValueError, match=r"no dropout: leave 0\.3 out"):
-        models.build("alexnet", 10, 32, NETWORKS["alexnet"](depth=4).model_dump() | {"dropout": 0.3})
+        options_of("alexnet")(depth=4, dropout=0.3)
     assert not any(isinstance(m, nn.Dropout) for m in build("alexnet", 32, depth=4).modules())
 
 
 def test_local_response_norm_equals_torchs():
     torch.manual_seed(0)
-    x = torch.randn(2, 9, 4, 4) * 30
+    x = torch.randn(2, 9, 4, 4)
     # torch divides alpha by the number of channels, the paper does not
-    assert torch.allclose(LocalResponseNorm()(x), nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)(x), rtol=1e-5)
+    assert torch.allclose(LocalResponseNorm()(x), nn.LocalResponseNorm(5, alpha=2.0, beta=0.75, k=2)(x), rtol=1e-5)
+
+
+def test_the_divisor_of_local_response_norm_varies(signs):
+    images = torch.from_numpy(signs["images"][::60]).permute(0, 3, 1, 2).float()
+    images = (images - images.mean((0, 2, 3), keepdim=True)) / images.std((0, 2, 3), keepdim=True)
+    network = build("alexnet", 64, 6, depth=4, normalisation="lrn")
+    found = []
+    for module in network.modules():
+        if isinstance(module, LocalResponseNorm):
+            module.register_forward_pre_hook(lambda layer, x: found.append(layer.divisor(x[0])))
+    network(images)
+    low, high = found[0].flatten()[::97].quantile(torch.tensor([0.05, 0.95])).tolist()
+    assert high > 1.1 * low  # with the paper's alpha, which belongs to other units, less than 1.002
 
 
 @pytest.mark.parametrize("normalisation", ["none", "lrn", "batch"])

@@ -22,6 +22,7 @@ def result(by_seed=BY_SEED, test=(0.1, 0.2), train=(0.0, 0.1), diverged=False):
         error=errors.get,
         top1=lambda part: 1 - errors[part],
         metrics={"diverged": diverged},
+        labels={"classes": list("abcdefghij")},
     )
 
 
@@ -59,6 +60,13 @@ def test_what_is_missing_or_diverged_decides_nothing():
     assert claims.judged(HIGHER, {"a": a}) == ("not decided (not run)", None)
     said, found = claims.judged(HIGHER, {"a": result(test=(0.3, 0.31), diverged=True), "b": b})
     assert said == "not decided (diverged)" and found[0] == pytest.approx(15.5)
+
+
+def test_a_network_that_did_not_start_to_train_has_no_difference():
+    asleep = result(test=(0.9, 0.9), train=(0.9, 0.2))
+    assert claims.asleep(asleep) == 1 and claims.asleep(result()) == 0
+    said, found = claims.judged(HIGHER, {"a": asleep, "b": result()})
+    assert (said, found) == ("not decided (1 of 2 seeds did not start to train)", None)
 
 
 def test_what_never_happened_is_a_bound():
@@ -110,7 +118,7 @@ def test_a_test_image_of_signs_is_worth_a_word_and_less_is_not():
 
 
 def test_every_claim_names_experiments_that_exist():
-    known = params.read(REPOSITORY / "params.yaml").experiments
+    known = params.read(REPOSITORY).experiments
     for claim in claims.CLAIMS:
         assert {claim.larger, claim.smaller} - {75.0} <= known.keys()
         assert claim.larger != claim.smaller and claim.effect >= 0

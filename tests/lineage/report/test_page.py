@@ -8,7 +8,7 @@ from lineage.report.published import ANSWERS
 
 
 def test_the_lineage_exists():
-    assert set(page.LINEAGE) <= params.read(REPOSITORY / "params.yaml").experiments.keys()
+    assert set(page.LINEAGE) <= params.read(REPOSITORY).experiments.keys()
 
 
 def test_a_page_without_any_results(workspace):

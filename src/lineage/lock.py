@@ -1,0 +1,71 @@
+"""dvc.lock: the hashes of the code that recorded each result, compared with the working tree and with Git's history."""
+
+import hashlib
+import json
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from lineage.errors import Failure, Mistake
+
+
+def git(*arguments: str) -> bytes:
+    """What git prints. Raises `Mistake`."""
+    result = subprocess.run(["git", *arguments], capture_output=True)
+    if result.returncode:
+        raise Mistake(f"git {' '.join(arguments[:2])}: {result.stderr.decode(errors='replace').strip()}")
+    return result.stdout
+
+
+@cache
+def md5_of_blob(blob: str) -> str:
+    return hashlib.md5(git("cat-file", "blob", blob), usedforsecurity=False).hexdigest()
+
+
+@cache
+def tree(revision: str) -> dict[str, str]:
+    """Of each file of src/ at the revision, its blob."""
+    lines = git("ls-tree", "-r", revision, "src").decode().splitlines()
+    return {line.split("\t")[1]: line.split()[2] for line in lines}
+
+
+def hashed(path: str, files: dict[str, str], size: int, folder: bool) -> dict[str, object]:
+    """A dependency as dvc.lock has it, from the MD5 of each of its files by its path."""
+    if not folder:
+        return {"path": path, "hash": "md5", "md5": files[path], "size": size}
+    listing = [{"md5": md5, "relpath": name.removeprefix(f"{path}/")} for name, md5 in sorted(files.items())]
+    md5 = hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+    return {"path": path, "hash": "md5", "md5": f"{md5}.dir", "size": size, "nfiles": len(files)}
+
+
+def at_revision(path: str, revision: str) -> str | None:
+    """The hash that a dependency has at the revision, or None where it is not there."""
+    own = {name: blob for name, blob in tree(revision).items() if name == path or name.startswith(f"{path}/")}
+    files = {name: md5_of_blob(blob) for name, blob in own.items()}
+    return hashed(path, files, 0, path not in own)["md5"] if own else None
+
+
+def today(path: str) -> dict[str, object]:
+    """A dependency as it is in the working tree."""
+    place = Path(path)
+    paths = sorted(p for p in place.rglob("*.py") if p.is_file()) if place.is_dir() else [place]
+    contents = {p.as_posix(): p.read_bytes() for p in paths}
+    files = {name: hashlib.md5(text, usedforsecurity=False).hexdigest() for name, text in contents.items()}
+    return hashed(path, files, sum(map(len, contents.values())), place.is_dir())
+
+
+def code(stage: str, item: dict[str, object]) -> list[str]:
+    """The code that a stage of an experiment depends on, by dvc.yaml."""
+    stated = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["do"]["deps"]
+    return [dep.replace("${item.model}", str(item["model"])) for dep in stated if dep.startswith("src/")]
+
+
+def recorded_by(entry: dict[str, object]) -> str:
+    """The newest commit whose code is what the entry of dvc.lock was recorded with. Raises `Failure`."""
+    wanted = {dep["path"]: dep["md5"] for dep in entry["deps"] if dep["path"].startswith("src/")}
+    for revision in git("log", "--format=%H", "--", "src").decode().split():
+        if all(at_revision(path, revision) == md5 for path, md5 in wanted.items()):
+            return revision
+    raise Failure("no commit has the code that it was recorded with; name one with --since")

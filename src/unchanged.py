@@ -1,0 +1,136 @@
+"""unchanged: prove that a change of the code changes no byte of what is recorded: then nothing is trained again.
+
+    python src/unchanged.py                                   # every recorded experiment whose code has changed
+    python src/unchanged.py plain-20-signs32 --since HEAD~3   # one of them, against this revision's code
+
+For maintainers; not a stage. For each experiment, the code that recorded it (the newest commit whose files have the
+hashes of dvc.lock, or `--since`) and the code in the working tree both run a shortened training: one seed, three
+epochs over a few batches of the real images, validation included; then `evaluate` on the weights that came of it. Where
+every file that they write is the same, byte for byte, the hashes of the code in dvc.lock become today's. Where one is
+not, it is named and the entry stays as it is. Training and evaluation are judged apart. Needs the tensors of the data
+sets, but no trained weights; expect seconds for a small network, minutes for VGG16. Run it on a machine of the kind
+that recorded the results: it can only see a difference that shows there.
+
+What dvc.lock means afterwards: the results were recorded by an earlier commit, and the code of today did the same in
+the shortened training. `git log dvc.lock` has both commits. Exit code 1 if something is not proven.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+import yaml
+from dvc.utils.serialize import dumps_yaml
+
+from lineage.errors import Failure, Mistake, run
+from lineage.files import read_json, write_text
+from lineage.lock import code, git, recorded_by, today
+
+OUTPUTS = {
+    "train": ("models/{}", "plots/history/{}.csv", "metrics/validation/{}.json"),
+    "evaluate": ("plots/tables/{}", "plots/confusion/{}.csv", "metrics/experiments/{}.json"),
+}
+EPOCHS, BATCHES = 3, 2  # of the shortened training
+
+
+def unpacked(revision: str, folder: Path) -> Path:
+    with tarfile.open(fileobj=BytesIO(git("archive", revision, "src", "dvc.yaml", "recipes"))) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def outputs(source: Path, name: str, folder: Path) -> dict[str, dict[str, bytes]]:
+    """What `source` writes for a shortened training of an experiment and its evaluation, by stage and path. Raises
+    `Failure`.
+    """
+    experiment = read_json(source / "recipes/experiments" / f"{name}.json")
+    recipe = {key: value for key, value in experiment["recipe"].items() if key != "iterations"}
+    experiment |= {"max_images": BATCHES * recipe["batch_size"], "recipe": recipe | {"epochs": EPOCHS, "seeds": 1}}
+    (folder / "recipes/experiments").mkdir(parents=True)
+    (folder / "recipes/experiments" / f"{name}.json").write_text(json.dumps(experiment))
+    for linked, target in (("recipes/labels", source / "recipes/labels"), ("data", Path("data"))):
+        (folder / linked).symlink_to(target.resolve())
+    written = {}
+    for stage, patterns in OUTPUTS.items():
+        command = [sys.executable, str(source.resolve() / f"src/{stage}.py"), name]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if result.returncode:
+            raise Failure(f"{stage} failed: {(result.stderr.strip() or result.stdout).splitlines()[-1]}")
+        places = [folder / pattern.format(name) for pattern in patterns]
+        files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
+        written[stage] = {f.relative_to(folder).as_posix(): f.read_bytes() for f in files if f.is_file()}
+    return written
+
+
+def different(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:
+    """The files that are not the same on both sides, weights first."""
+    return [path for path in before | after if before.get(path) != after.get(path)]
+
+
+def prove(name: str, lock: dict, since: str | None) -> tuple[bool, list[str]]:
+    """Judge one experiment, and update its entries in `lock` as far as they are proven. Returns whether all of it is,
+    and what to say. Raises `Failure`.
+    """
+    said, whole, stale = [], True, {}
+    item = read_json(Path("recipes/experiments", f"{name}.json"))
+    for stage in OUTPUTS:
+        entry = lock["stages"].get(f"{stage}@{name}")
+        if entry is None:
+            continue
+        known = {dep["path"]: dep["md5"] for dep in entry["deps"]}
+        recipe = f"recipes/experiments/{name}.json"
+        if known[recipe] != today(recipe)["md5"]:
+            raise Failure(f"its recipe has changed: `dvc repro evaluate@{name}` trains it again")
+        deps = [today(path) for path in code(stage, item)]
+        if {dep["path"]: dep["md5"] for dep in deps} != {p: md5 for p, md5 in known.items() if p.startswith("src/")}:
+            stale[stage] = entry, deps
+    with tempfile.TemporaryDirectory() as scratch:
+        runs: dict[str, dict[str, dict[str, bytes]]] = {}
+        for stage, (entry, deps) in stale.items():
+            revision = since or recorded_by(entry)
+            if revision not in runs:
+                old = unpacked(revision, Path(scratch, f"code-{len(runs)}"))
+                runs[revision] = outputs(old, name, Path(scratch, f"old-{len(runs)}"))
+            if "" not in runs:
+                runs[""] = outputs(Path(), name, Path(scratch, "new"))
+            if changed := different(runs[revision][stage], runs[""][stage]):
+                whole = False
+                said.append(f"{stage}@{name}: NOT the same as at {revision[:8]}, first in {changed[0]}")
+                continue
+            others = [dep for dep in entry["deps"] if not dep["path"].startswith("src/")]
+            entry["deps"] = sorted([*others, *deps], key=lambda dep: dep["path"])
+            said.append(f"{stage}@{name}: the same bytes as at {revision[:8]}")
+    return whole, said or [f"{name}: nothing to prove, its code has not changed"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="*", metavar="experiment", help="all recorded ones, if none is named")
+    parser.add_argument("--since", metavar="REVISION", help="the code to compare with")
+    args = parser.parse_args()
+    path = Path("dvc.lock")
+    lock = yaml.safe_load(path.read_text(encoding="utf-8"))
+    recorded = [stage.removeprefix("train@") for stage in lock["stages"] if stage.startswith("train@")]
+    for name in args.experiments:
+        if name not in recorded:
+            raise Mistake(f"{name} is not recorded in dvc.lock: one of {', '.join(sorted(recorded))}")
+    proven = True
+    for name in args.experiments or recorded:
+        try:
+            whole, said = prove(name, lock, args.since)
+        except Failure as error:
+            whole, said = False, [f"{name}: not proven: {error}"]
+        proven &= whole
+        print("\n".join(said), flush=True)
+        write_text(path, dumps_yaml(lock))  # what is proven stays so, whatever comes next
+    if not proven:
+        raise Failure("not everything is proven; `dvc repro evaluate@…` trains what is left again")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,42 @@
+import platform
+import resource
+
+import pytest
+import torch
+
+from lineage.engine import device
+
+
+@pytest.fixture(autouse=True)
+def deterministic():
+    device.prepare(torch.device("cpu"), 1)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def test_what_cannot_be_deterministic_is_an_error():
+    assert torch.get_num_threads() == 1
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bf16_where_the_hardware_has_it_and_fp32_elsewhere(monkeypatch, native):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    cpu = torch.device("cpu")
+    assert device.precision_on(cpu, "bf16") == ("bf16" if native else "fp32")
+    assert device.precision_on(cpu, "fp32") == "fp32"
+    with device.autocast(cpu, "bf16"):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if native else torch.float32)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory as they see fit")
+def test_what_a_step_frees_is_at_hand_for_the_next():
+    faults = []  # of the memory of each round: 4 blocks of 16 MiB, or 16,384 pages that the system has to clear
+    for _ in range(8):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [torch.ones(2**22) for _ in range(4)]
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        del blocks
+    assert min(faults) < 1000, faults

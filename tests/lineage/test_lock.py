@@ -1,0 +1,45 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lineage import lock
+from lineage.errors import Failure
+
+
+def written():
+    Path("src/engine").mkdir(parents=True)
+    for name in ("b", "a"):
+        Path("src/engine", f"{name}.py").write_text(f"{name} = 1\n")
+
+
+def test_the_hashes_are_dvcs(workspace):
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.db.local import LocalHashFileDB
+    from dvc_objects.fs import localfs
+
+    written()
+    store = LocalHashFileDB(localfs, str(workspace / "store"))
+    for path in ("src/engine", "src/engine/a.py"):
+        _, _, found = build(store, str(workspace / path), localfs, "md5")
+        assert lock.today(path)["md5"] == found.hash_info.value
+
+
+def test_the_commit_that_recorded_it_is_the_newest_with_its_hashes(workspace):
+    def commit():
+        for arguments in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+            subprocess.run(["git", *arguments], check=True)
+        return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+
+    subprocess.run(["git", "init", "-q"], check=True)
+    written()
+    first = commit()
+    entry = {"deps": [lock.today("src/engine"), {"path": "data/x", "md5": "0"}]}
+    Path("src/engine/a.py").write_text("a = 2\n")
+    second = commit()
+    later = {"deps": [lock.today("src/engine")]}
+    lock.tree.cache_clear()
+    assert (lock.recorded_by(entry), lock.recorded_by(later)) == (first, second)
+    Path("src/engine/a.py").write_text("a = 3\n")
+    with pytest.raises(Failure, match="no commit has the code"):
+        lock.recorded_by({"deps": [lock.today("src/engine")]})

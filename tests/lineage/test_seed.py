@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from test_train import experiment
+
+from lineage.engine import checkpoint
+from lineage.engine.experiment import read_experiment
+from lineage.errors import Mistake
+from lineage.seed import train_seed
+
+
+class Told:
+    """Stands for the progress, and remembers what it was told."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda *values: self.calls.append((name, values))
+
+
+def trained(states, every):
+    told = Told()
+    train_seed(read_experiment("mine"), torch.device("cpu"), states, every, 1, told)
+    torch.use_deterministic_algorithms(False)
+    return told
+
+
+def test_a_seed_leaves_its_weights_and_its_history(workspace):
+    experiment(epochs=3, precision="fp32")
+    states = [Path("runs/mine", f"seed-{seed}-key.state") for seed in range(2)]
+    told = trained(states, every=0)
+    weights, about = checkpoint.load_state(states[1])
+    assert [line["epoch"] for line in about["history"]] == [1, 2, 3]
+    assert {line["seed"] for line in about["history"]} == {1}
+    assert about["kept"] == about["history"][-1] and about["diverged"] is False
+    assert weights["head.weight"].shape == (3, 64) and len(about["mean"]) == 3
+    assert [name for name, _ in told.calls].count("step") == 3 * 6
+    assert told.calls[-1] == ("end", (1,))
+    assert not states[0].exists()
+
+
+def test_a_batch_of_one_value_per_channel_is_a_mistake(workspace):
+    """At 8 pixels the ImageNet stem and four stages leave one pixel."""
+    content = experiment(epochs=1, batch_size=1, input_size=8, precision="fp32")
+    content["network"] |= {"depth": 18, "stem": "imagenet"}
+    Path("recipes/experiments/mine.json").write_text(json.dumps(content))
+    with pytest.raises(Mistake, match="batch norm needs more than one image"):
+        trained([Path("a.state"), Path("b.state")], every=30)
+    torch.use_deterministic_algorithms(False)

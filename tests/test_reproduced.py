@@ -1,0 +1,172 @@
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, one_line
+from scipy import stats
+
+import reproduced
+
+RECIPE = {"epochs": 30, "seeds": 3, "lr": 0.1}
+HERE = {"device": "cpu", "instructions": "AVX512", "precision": "bf16", "threads": "2", "torch": "2.11.0", "cuda": ""}
+
+
+def write(path, text):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def measured(
+    name="mine", top1=0.9, deviation=0.01, seeds=3, scale="full", weights=b"weights", environment=HERE, **recipe
+):
+    """What a training run and its evaluation leave behind."""
+    described = {"name": name, "scale": scale, "dataset": "hands", "recipe": RECIPE | {"seeds": seeds} | recipe}
+    write(f"plots/tables/{name}/experiment.json", json.dumps(described))
+    write(f"plots/tables/{name}/scores.csv", f"seed,part,top1\n0,test,{top1}\n")
+    write(f"plots/tables/{name}/provenance.csv", "key,value\n" + "".join(f"{k},{v}\n" for k, v in environment.items()))
+    write(f"plots/history/{name}.csv", f"seed,epoch,val_error\n0,1,{1 - top1}\n")
+    metrics = {"test_top1": top1} | ({"test_top1_std": deviation} if seeds > 1 else {})
+    write(f"metrics/experiments/{name}.json", json.dumps(metrics))
+    write("metrics/data/hands.json", json.dumps({"test_images": 1000}))
+    if weights:
+        write(f"models/{name}/seed-0.safetensors", weights.decode())
+        files = [{"md5": hashlib.md5(weights).hexdigest(), "relpath": "seed-0.safetensors"}]
+        md5 = hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest() + ".dir"
+        lock = {"stages": {f"evaluate@{name}": {"deps": [{"path": f"models/{name}", "md5": md5}]}}}
+        write("dvc.lock", json.dumps(lock))
+
+
+def commit(*arguments):
+    identity = ["-c", "user.name=A student", "-c", "user.email=student@example.org"]
+    subprocess.run(["git", "add", "metrics", "plots"], check=True)
+    subprocess.run(["git", *identity, "commit", "-qm", "recorded", *arguments], check=True)
+
+
+@pytest.fixture
+def recorded(workspace):
+    """A repository in which `mine` is recorded: a mean of 90 % over three seeds on 1,000 test images."""
+    subprocess.run(["git", "init", "-q"], check=True)
+    measured()
+    commit()
+
+
+def verdict(result):
+    """Verdict and remark of the only experiment."""
+    line = result.stdout.splitlines()[1]
+    return next((v, line.partition(v)[2].strip()) for v in ("same bytes", "not run", "yes", "no") if f"  {v}" in line)
+
+
+def test_the_same_bytes(recorded, run_script):
+    result = run_script("reproduced", "mine")
+    assert (result.returncode, verdict(result)) == (0, ("same bytes", ""))
+    assert "90.00%" in result.stdout
+    measured(environment=HERE | {"device": "another"})  # the environment alone is no result
+    assert verdict(run_script("reproduced", "mine")) == ("same bytes", "")
+
+
+def test_other_bytes_within_the_interval_and_what_differs(recorded, run_script):
+    measured(top1=0.91, weights=b"others", environment=HERE | {"instructions": "AVX2", "precision": "fp32"})
+    result = run_script("reproduced")
+    assert result.returncode == 0, result.stderr
+    assert verdict(result) == ("yes", "instructions AVX2 instead of AVX512, precision fp32 instead of bf16")
+
+
+def test_other_bytes_in_one_table_alone(recorded, run_script):
+    write("plots/tables/mine/scores.csv", "seed,part,top1\n0,test,0.901\n")
+    kind, remark = verdict(run_script("reproduced"))
+    assert kind == "yes"
+    assert remark.startswith("same environment") and "plots/tables/mine/scores.csv" in remark
+
+
+def test_outside_the_interval(recorded, run_script):
+    measured(top1=0.8)
+    result = run_script("reproduced", "mine")
+    assert (result.returncode, verdict(result)[0]) == (1, "no")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scale": "sample", "top1": 0.9}, "scale sample instead of full"),
+        ({"seeds": 1}, "seeds 1 instead of 3"),
+        ({"epochs": 3}, "epochs 3 instead of 30"),
+        ({"weight_decay": 0.1}, "weight_decay 0.1 instead of 0.0"),
+    ],
+)
+def test_another_experiment_is_no_reproduction(recorded, run_script, change, said):
+    measured(**change)
+    result = run_script("reproduced", "mine")
+    assert result.returncode == 0
+    assert verdict(result) == ("not run", f"another experiment: {said}")
+
+
+def test_threads_and_precision_are_a_matter_of_the_environment(recorded, run_script):
+    measured(top1=0.905, threads=1, precision="fp32", environment=HERE | {"threads": "1", "precision": "fp32"})
+    kind, remark = verdict(run_script("reproduced", "mine"))
+    assert kind == "yes"
+    assert remark == "precision fp32 instead of bf16, threads 1 instead of 2"
+
+
+def test_tables_that_git_checked_out_prove_nothing(recorded, run_script):
+    Path("models/mine/seed-0.safetensors").unlink()
+    Path("models/mine").rmdir()
+    assert verdict(run_script("reproduced", "mine")) == ("not run", "run dvc repro evaluate@mine")
+    write("models/mine/seed-0.safetensors", "left by a sample run")  # and the tables restored since
+    kind, remark = verdict(run_script("reproduced", "mine"))
+    assert kind == "not run" and "not what the tables describe" in remark
+
+
+def test_against_an_earlier_revision(recorded, run_script):
+    measured(top1=0.5)
+    commit()
+    assert verdict(run_script("reproduced", "mine"))[0] == "same bytes"
+    result = run_script("reproduced", "mine", "--against", "HEAD~1")
+    assert (result.returncode, verdict(result)[0]) == (1, "no")
+
+
+def test_mistakes_are_one_line(recorded, run_script):
+    message = one_line(run_script("reproduced", "yours"), 2)
+    assert "yours is not recorded in HEAD; recorded are mine" in message
+    assert "no recorded results in nowhere" in one_line(run_script("reproduced", "--against", "nowhere"), 2)
+    Path("dvc.lock").unlink()
+    assert "dvc.lock is missing" in one_line(run_script("reproduced"), 2)
+
+
+def test_outside_a_repository(workspace, run_script):
+    assert "no recorded results in HEAD" in one_line(run_script("reproduced", GIT_CEILING_DIRECTORIES="/"), 2)
+
+
+def test_one_seed_has_the_sampling_error_of_the_test_set():
+    low, high = reproduced.interval(0.975, 0.0, 1, 120)
+    wilson = stats.binomtest(117, 120).proportion_ci(0.95, "wilson")
+    assert (low, high) == pytest.approx((wilson.low, wilson.high))
+    low, high = reproduced.interval(1.0, 0.0, 5, 120)  # five seeds without a mistake
+    assert low == pytest.approx(0.969, abs=0.001) and high == 1
+
+
+def test_many_images_leave_the_spread_over_seeds():
+    low, high = reproduced.interval(0.5, 0.01, 3, 10**9)
+    half = 4.302653 * 0.01 * math.sqrt(2 / 3)  # Student's t with two degrees of freedom
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-4)
+
+
+def test_the_interval_holds_in_at_least_95_of_100_cases():
+    generator = stats.norm(0.9, 0.01)
+    runs = generator.rvs((2000, 2, 5), random_state=0)
+    held = 0
+    for first, second in runs:
+        low, high = reproduced.interval(first.mean(), first.std(ddof=1), 5, 1000)
+        held += low <= second.mean() <= high
+    assert held / len(runs) > 0.95
+
+
+def test_torch_is_not_loaded():
+    code = "import sys, reproduced; sys.exit('torch' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

@@ -1,0 +1,112 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY, one_line
+from test_train import experiment
+
+from lineage.lock import code, today
+
+
+def git(*arguments):
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True)
+
+
+@pytest.fixture
+def recorded(workspace, run_script):
+    """A repository with a tiny experiment that its code has recorded, as dvc.lock says."""
+    shutil.copytree(REPOSITORY / "src", "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(REPOSITORY / name, name)
+    experiment()
+    Path(".gitignore").write_text("data/\n__pycache__/\n")
+    Path("dvc.lock").write_text("stages: {}\n")
+    item = {"model": "resnet"}
+    recipe = today("recipes/experiments/mine.json")
+    stages = {
+        f"{stage}@mine": {
+            "cmd": f"python src/{stage}.py mine",
+            "deps": [recipe, *(today(path) for path in code(stage, item))],
+        }
+        for stage in ("train", "evaluate")
+    }
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "recorded")
+    return lambda *arguments: subprocess.run(
+        ["python", "src/unchanged.py", *arguments], capture_output=True, text=True, timeout=200
+    )
+
+
+def replace(path, old, new):
+    text = Path(path).read_text()
+    assert old in text
+    Path(path).write_text(text.replace(old, new))
+
+
+def lock(stage):
+    deps = yaml.safe_load(Path("dvc.lock").read_text())["stages"][f"{stage}@mine"]["deps"]
+    return {dep["path"]: dep["md5"] for dep in deps}
+
+
+def test_without_a_change_there_is_nothing_to_prove(recorded):
+    before = Path("dvc.lock").read_text()
+    result = recorded("mine")
+    assert result.returncode == 0, result.stderr
+    assert "nothing to prove" in result.stdout
+    assert yaml.safe_load(Path("dvc.lock").read_text()) == yaml.safe_load(before)
+    assert "other is not recorded in dvc.lock" in one_line(recorded("other"), 2)
+
+
+@pytest.mark.slow
+def test_a_comment_and_another_name_are_proven_to_change_nothing(recorded):
+    replace("src/lineage/engine/augment.py", "corner", "first")
+    with Path("src/lineage/models/resnet.py").open("a") as file:
+        file.write("\n# a comment\n")
+    before = lock("train")
+    result = recorded()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "train@mine: the same bytes as at" in result.stdout
+    assert "evaluate@mine: the same bytes as at" in result.stdout
+    changed = {path for path, md5 in lock("train").items() if before[path] != md5}
+    assert changed == {"src/lineage/engine", "src/lineage/models/resnet.py"}
+    assert "nothing to prove" in recorded().stdout
+
+
+@pytest.mark.slow
+def test_a_change_that_shows_is_refused_by_name(recorded):
+    replace("src/lineage/engine/augment.py", "(x.float() / 255", "(x.float() / 256")
+    before = lock("train"), lock("evaluate")
+    result = recorded()
+    assert result.returncode == 1
+    assert "train@mine: NOT the same" in result.stdout and "models/mine/seed-0.safetensors" in result.stdout
+    assert "evaluate@mine: NOT the same" in result.stdout
+    assert (lock("train"), lock("evaluate")) == before
+
+
+@pytest.mark.slow
+def test_training_and_evaluation_are_judged_apart(recorded):
+    replace("src/evaluate.py", '"diverged": diverged,', '"diverged": diverged, "more": 1,')
+    with Path("src/lineage/engine/recipe.py").open("a") as file:
+        file.write("\n# a comment\n")
+    before = lock("train")["src/lineage/engine"], lock("evaluate")
+    result = recorded()
+    assert result.returncode == 1
+    assert "train@mine: the same bytes" in result.stdout
+    assert "evaluate@mine: NOT the same" in result.stdout and "metrics/experiments/mine.json" in result.stdout
+    assert lock("train")["src/lineage/engine"] != before[0] and lock("evaluate") == before[1]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_tried_is_one_line(recorded):
+    with Path("src/lineage/engine/recipe.py").open("a") as file:
+        file.write("\n# a comment\n")
+    Path("data/tensors/grey/val.safetensors").rename("away")
+    result = recorded()
+    assert "run `dvc repro preprocess@grey` first" in result.stdout
+    assert "not everything is proven" in one_line(result, 1)
+    experiment(lr=0.01)
+    assert "its recipe has changed" in recorded().stdout
