@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -284,78 +283,3 @@ def test_a_mistake_stops_the_run_before_anything_is_deleted(small_study, path, c
         Path(path).write_text(text)
     assert sorted(Path("models").rglob("*")) == kept
     assert any(path.suffix == ".safetensors" for path in kept)
-
-
-def git(*arguments):
-    return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True)
-
-
-@pytest.mark.slow
-def test_what_was_trained_elsewhere_is_not_trained_again(small_study, tmp_path):
-    git("add", "-A")
-    git("commit", "-qm", "results", "--allow-empty")
-    weights = {path.as_posix(): sha256(path) for path in Path("models").rglob("*.safetensors")}
-    dvc("remote", "add", "--default", "--force", "store", str(tmp_path / "store"))
-    try:
-        dvc("push", "--run-cache")
-        git("commit", "-qam", "a remote")
-        git("clone", "-q", ".", tmp_path / "clone")
-    finally:
-        dvc("remote", "remove", "store")
-        git("commit", "-qam", "no remote")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path / "clone")
-        said = dvc("repro", "--pull").stdout
-        assert "train.py" not in said and "evaluate.py" not in said
-        assert {path.as_posix(): sha256(path) for path in Path("models").rglob("*.safetensors")} == weights
-
-
-@pytest.mark.slow
-def test_branches_are_compared(small_study):
-    git("branch", "-M", "main")
-    git("add", "-A")
-    git("commit", "-qm", "results", "--allow-empty")
-    before = parameters(".")
-    try:
-        git("checkout", "-qb", "other")
-        content = parameters(".")
-        content["recipes"]["signs32"]["lr"] = 0.001
-        write_parameters(content)
-        dvc("repro", "evaluate@plain-20-signs32")
-        changed = json.loads(dvc("metrics", "diff", "main", "--json").stdout)
-        assert "val_loss" in changed["metrics/validation/plain-20-signs32.json"]
-        assert not any("vgg16" in path for path in changed)
-        page = dvc("plots", "diff", "main", "--targets", "plots/history/plain-20-signs32.csv").stdout.strip()
-        text = Path(page.removeprefix("file://")).read_text()
-        assert '"rev": "main"' in text and '"rev": "workspace"' in text
-    finally:
-        git("checkout", "-qf", "main")
-        git("branch", "-qD", "other")
-        write_parameters(before)
-        dvc("checkout", "--force")
-
-
-@pytest.mark.slow
-def test_a_sweep_in_dvcs_queue_is_judged_on_validation(small_study):
-    git("add", "-A")
-    git("commit", "-qm", "results", "--allow-empty")
-    dvc("exp", "run", "--queue", "-S", "train.lr=0.05,0.2", "train@plain-20-signs32")
-    dvc("queue", "start", "-j", "2")
-    for _ in range(100):
-        time.sleep(1)
-        states = dvc("queue", "status").stdout
-        if not re.search(r"Queued|Running", states.split("Worker status")[0]):
-            break
-    assert states.count("Success") == 2, states
-    judged_by = "metrics/validation/plain-20-signs32.json:val_top1"
-    rows = list(csv.DictReader(dvc("exp", "show", "--csv", "--sort-by", judged_by).stdout.splitlines()))
-    found = {row["train.lr"]: row for row in rows if row["rev"] not in ("", "workspace", "main", "master")}
-    assert {"0.05", "0.2"} <= found.keys()
-    assert found["0.05"][judged_by] and found["0.2"][judged_by]
-    name = found["0.05"]["Experiment"]
-    dvc("exp", "apply", name)
-    assert parameters(".")["train"]["lr"] == 0.05
-    assert ",0.05," in Path("plots/history/plain-20-signs32.csv").read_text()
-    git("checkout", "-qf", ".")
-    dvc("checkout", "--force")
-    dvc("exp", "remove", "--all-commits")

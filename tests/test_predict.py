@@ -69,6 +69,7 @@ def test_the_mean_over_the_seeds_from_any_folder(place):
     assert "scale: sample – not results" in ask("mine", ".").stdout
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line(place):
     assert "close names: mine" in one_line(ask("mime", "."), 2)
     Path("empty").mkdir()

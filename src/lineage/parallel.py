@@ -43,7 +43,8 @@ def seeds_at_once(experiment: Experiment, device: torch.device) -> int:
 
 def memory(experiment: Experiment) -> int:
     """Bytes that one seed takes on a CPU, estimated: without the images 4.2 GB for AlexNet at 224 pixels and batches of
-    128, where 3.7 were measured; 1.6 GB for ResNet-20 at 32 pixels and batches of 256 (measured 1.4).
+    128, where 3.7 were measured; 1.6 GB for ResNet-20 at 32 pixels and batches of 256 (measured 1.4). Raises `Mistake`
+    where the images have not been prepared.
     """
     recipe, kept = experiment.recipe, 0
 
@@ -58,7 +59,7 @@ def memory(experiment: Experiment) -> int:
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             network(batch)
     weights = sum(parameter.nbytes for parameter in network.parameters())
-    images = sum(tensors.path(experiment.dataset, part).stat().st_size for part in ("train", "val"))
+    images = sum(tensors.existing(experiment.dataset, part).stat().st_size for part in ("train", "val"))
     # torch; the images, and once more as they are read; weights, gradients, momentum, averages, and copies of them;
     # what the way forward keeps for the way back, and what lies between
     return 700_000_000 + 2 * images + 6 * weights + 3 * kept // 2

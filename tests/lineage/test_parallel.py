@@ -155,3 +155,10 @@ def test_a_process_that_dies_is_a_failure(workspace, by_signal):
         said = "was ended by SIGSEGV; the same"
     with pytest.raises(Failure, match=f"the process of seed 1 {said}"):
         side_by_side(dies, [0, 1], 2, Log())
+
+
+def test_the_memory_of_images_that_are_missing_is_a_mistake(workspace):
+    about = {"name": "mine", "scale": "full", "dataset": "nowhere", "classes": 3, "model": "resnet"}
+    recipe = {"epochs": 1, "batch_size": 4, "lr": 0.1, "schedule": "constant", "input_size": 16}
+    with pytest.raises(Mistake, match="run `dvc repro preprocess@nowhere` first"):
+        memory(Experiment(**about, network={"depth": 8, "shortcut": "none"}, recipe=recipe))

@@ -28,6 +28,14 @@ def path(dataset: str, part: str) -> Path:
     return Path("data/tensors", dataset, f"{part}.safetensors")
 
 
+def existing(dataset: str, part: str) -> Path:
+    """Its file. Raises `Mistake` where the part has not been prepared."""
+    file = path(dataset, part)
+    if not file.is_file():
+        raise Mistake(f"{file} is missing: run `dvc repro preprocess@{dataset}` first")
+    return file
+
+
 def length(dataset: str, part: str, most: int | None = None) -> int:
     """How many images `load` would give. Raises `Mistake`, `Failure`."""
     with _opened(dataset, part) as file:
@@ -50,9 +58,7 @@ def load(dataset: str, part: str, most: int | None = None) -> dict[str, np.ndarr
 
 @contextmanager
 def _opened(dataset: str, part: str) -> Iterator[safe_open]:
-    file = path(dataset, part)
-    if not file.is_file():
-        raise Mistake(f"{file} is missing: run `dvc repro preprocess@{dataset}` first")
+    file = existing(dataset, part)
     try:
         with safe_open(file, "numpy") as opened:
             yield opened

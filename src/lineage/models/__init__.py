@@ -35,11 +35,13 @@ def glorot(weight: nn.Parameter) -> None:
 @torch.no_grad()
 def dirac(weight: nn.Parameter) -> None:
     """A tenth of `he`, plus the identity where there is one: in k×k convolutions from feature maps to feature maps
-    each channel passes through (Zagoruyko & Komodakis 2017, "DiracNets", have it trained with a scale of its own).
+    each channel passes through, and where their number doubles, twice (Zagoruyko & Komodakis 2017, "DiracNets", have it
+    trained with a scale of its own).
     """
     he(weight)
     if weight.ndim == 4 and weight.shape[2] > 1 and weight.shape[1] > 3:  # not 1×1, and not from an image's colours
-        weight.copy_(nn.init.dirac_(torch.empty_like(weight)) + 0.1 * weight)
+        copies = max(1, weight.shape[0] // weight.shape[1])
+        weight.copy_(nn.init.dirac_(torch.empty_like(weight), groups=copies) + 0.1 * weight)
 
 
 # how the weights of a network begin, by what it names in its attribute `initialisation`
