@@ -15,10 +15,13 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import torch
 from conftest import REPOSITORY, one_line, sha256
 
+import train
 from lineage import parts
 from lineage.engine import checkpoint, tensors
+from lineage.engine.recipe import Recipe
 
 AT_ONCE = ("1", "2", "3")
 KEYS = ["series", "seed", "epoch", "lr", "train_loss", "train_error", "val_loss", "val_error", "scale"]
@@ -158,6 +161,17 @@ def test_one_line_per_epoch_where_there_is_no_terminal(workspace, run_script):
     assert len({len(line) for line in lines}) == 1
     assert result.stderr == ""
     assert "at scale full" in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("precision", "native"), [("bf16", False), ("bf16", True), ("fp32", False)])
+def test_it_says_where_bfloat16_becomes_float32(monkeypatch, capsys, precision, native):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    recipe = {"epochs": 1, "batch_size": 1, "lr": 0.1, "schedule": "constant", "input_size": 8, "threads": 2}
+    train.announce(torch.device("cpu"), Recipe(precision=precision, **recipe), 3)
+    first, *more = capsys.readouterr().out.splitlines()
+    assert first == f"training on cpu, {torch.backends.cpu.get_cpu_capability()}, 3 seeds at once with 2 threads each"
+    assert len(more) == (precision == "bf16" and not native)
+    assert all("no hardware for bfloat16" in line and "not byte for byte" in line for line in more)
 
 
 def test_mistakes_are_one_line(workspace, run_script):

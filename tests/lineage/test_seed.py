@@ -1,5 +1,7 @@
 import json
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -40,6 +42,16 @@ def test_a_seed_leaves_its_weights_and_its_history(workspace):
     assert [name for name, _ in told.calls].count("step") == 3 * 6
     assert told.calls[-1] == ("end", (1,))
     assert not states[0].exists()
+
+
+def test_images_per_second_of_a_last_epoch_that_is_a_part_of_one(workspace, monkeypatch):
+    """6 steps of 16 images are an epoch. Every look at the clock takes a second, and so does an epoch."""
+    experiment(epochs=None, iterations=8, precision="fp32")
+    clock = SimpleNamespace(monotonic=count().__next__)
+    monkeypatch.setattr("lineage.seed.time", clock)
+    told = trained([Path("a.state"), Path("b.state")], every=0)
+    speeds = [values[2] for name, values in told.calls if name == "show"]
+    assert speeds == [6 * 16, 2 * 16]
 
 
 def test_a_batch_of_one_value_per_channel_is_a_mistake(workspace):

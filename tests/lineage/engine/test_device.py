@@ -1,10 +1,12 @@
 import platform
 import resource
+import warnings
 
 import pytest
 import torch
 
 from lineage.engine import device
+from lineage.errors import Mistake
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +42,42 @@ def test_what_a_step_frees_is_at_hand_for_the_next():
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         del blocks
     assert min(faults) < 1000, faults
+
+
+@pytest.mark.parametrize(
+    ("built_with", "driver", "hidden", "fails"),
+    [
+        ("13.0", True, None, True),
+        ("13.0", True, "0", True),
+        ("13.0", True, "", False),
+        ("13.0", False, None, False),
+        (None, True, None, False),  # torch for CPUs alone
+    ],
+)
+def test_a_gpu_that_torch_cannot_use_is_a_mistake_unless_the_cpu_is_asked_for(
+    monkeypatch, built_with, driver, hidden, fails
+):
+    def is_available():
+        warnings.warn("CUDA initialization: The NVIDIA driver on your system is too old\nmore", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    monkeypatch.setattr(torch.version, "cuda", built_with)
+    monkeypatch.setattr(device, "_has_nvidia_driver", lambda: driver)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what torch says of it goes into the message
+        if not fails:
+            assert device.choose() == torch.device("cpu")
+            return
+        with pytest.raises(Mistake, match=r"580 that CUDA 13\.0 needs") as error:
+            device.choose()
+    assert "is too old)" in str(error.value) and "CUDA_VISIBLE_DEVICES= (empty)" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_first_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device.choose() == torch.device("cuda")
