@@ -132,9 +132,7 @@ def main() -> None:
         with replacing(Path("models", name)) as folder:
             for one in trained:
                 recipe_of_one = {key: value for key, value in experiment["recipe"].items() if key != "seeds"}
-                about = (
-                    experiment | {"recipe": recipe_of_one, "seed": one.seed, "diverged": one.diverged} | same | one.size
-                )
+                about = experiment | {"recipe": recipe_of_one, "seed": one.seed, "diverged": one.diverged} | same | one.size
                 checkpoint.save(folder / f"seed-{one.seed}.safetensors", one.weights, about)
         top1 = write_history(trained, experiment)
         checkpoint.note_complete(runs, [one.state.name for one in trained], Path("plots/history", f"{name}.csv"))

@@ -126,9 +126,7 @@ def load(experiment: dict, parts: Iterable[str], device: torch.device, pad: int 
     `Mistake`.
     """
     recipe = Recipe(**experiment["recipe"])
-    arrays = {
-        part: tensors.load(experiment["dataset"], part, experiment.get("max_images")) for part in {"train", *parts}
-    }
+    arrays = {part: tensors.load(experiment["dataset"], part, experiment.get("max_images")) for part in {"train", *parts}}
     mean, std = (torch.from_numpy(arrays["train"][key]) for key in ("mean", "std"))
     if recipe.scaling in SCALINGS:
         mean, std = (torch.full_like(mean, value) for value in SCALINGS[recipe.scaling])
