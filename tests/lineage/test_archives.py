@@ -1,14 +1,18 @@
 import hashlib
+import io
 import os
 import pickle
 import tarfile
 import time
+import unicodedata
+import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from conftest import _add, cifar_twins, folders_zip, sha256
+from PIL import Image
 
 from lineage import archives
 from lineage.errors import Failure, Mistake
@@ -75,13 +79,9 @@ def test_without_parts_a_tenth_is_the_test_part_by_name(tmp_path):
 
 
 def test_grey_palette_and_transparent_images_become_rgb(tmp_path):
-    from io import BytesIO
-
-    from PIL import Image
-
     members = {}
     for i, mode in enumerate(("L", "P", "RGBA", "CMYK")):
-        buffer = BytesIO()
+        buffer = io.BytesIO()
         Image.new("RGB", (8, 8), (200, 100, 50)).convert(mode).save(buffer, "TIFF" if mode == "CMYK" else "PNG")
         members[f"train/{KINDS[i % 2]}/{i}.img"] = buffer.getvalue()
     arrays, _ = archives.read("folders", [folders_zip(tmp_path / "a.zip", small() | members)], KINDS, 8)
@@ -90,7 +90,7 @@ def test_grey_palette_and_transparent_images_become_rgb(tmp_path):
 
 def test_a_file_that_is_no_image(tmp_path):
     path = folders_zip(tmp_path / "a.zip", small() | {"train/cat/notes.txt": b"not an image"})
-    with pytest.raises(Failure, match=r"train/cat/notes.txt is not an image that can be read: it has none of.*; take it out, or"):
+    with pytest.raises(Failure, match=r"train/cat/notes.txt is not .*: it has none of the formats .*; take it out, or"):
         archives.read("folders", [path], KINDS, 32)
     arrays, skipped = archives.read("folders", [path], KINDS, 32, "skip")
     assert len(arrays["images"]) == 8
@@ -107,6 +107,206 @@ def test_every_class_must_stand_in_both_parts(tmp_path):
     members = {name: image for name, image in small().items() if not name.startswith("test/dog")}
     with pytest.raises(Mistake, match="there is no image of test/dog; every class needs some in both parts"):
         archives.read("folders", [folders_zip(tmp_path / "a.zip", members)], KINDS, 32)
+
+
+def split_zip(path, *folders):
+    """Four images a class in each folder; `names_of` tells them apart."""
+    image = iter(pictures(8 * len(folders)))
+    return folders_zip(
+        path, {f"{folder}/{kind}/{kind}-{i}.png": next(image) for folder in folders for kind in KINDS for i in range(4)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (("train", "test", "val"), (0, 1, 2)),
+        (("mine/Train", "mine/TEST", "mine/Valid"), (0, 1, 2)),
+        (("training", "testing", "validation"), (0, 1, 2)),
+        (("ILSVRC/train", "ILSVRC/val"), (0, 1)),  # the labelled images that are not trained with are the test split
+        (("test/train", "test/test"), (0, 1)),  # the innermost folder counts
+    ],
+)
+def test_folders_of_splits_whatever_their_case(tmp_path, capsys, folders, expected):
+    arrays, _ = archives.read("folders", [split_zip(tmp_path / "a.zip", *folders)], KINDS, 32)
+    assert arrays["part"].tolist() == [number for number in expected for _ in range(8)]
+    wanted = pictures(8 * len(folders))
+    for number, of_split in zip(expected, wanted.reshape(len(folders), 8, 32, 32, 3), strict=True):
+        assert (arrays["images"][arrays["part"] == number] == of_split).all()
+    said = capsys.readouterr().out
+    for folder, number in zip(folders, expected, strict=True):
+        assert f"{archives.SPLITS[number]} from {folder.rsplit('/')[-1]}/" in said
+    assert ("a tenth of the training images will validate" in said) == (folders[1] == "ILSVRC/val")
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (("fold1", "fold2"), "cat stands in fold1, fold2: call these folders train, test and val"),
+        (("train", "dev", "test"), "dev/cat/cat-0.png lies in no class's folder within train, test"),
+        (("train", "val", "other"), "other/cat/cat-0.png lies in no class's folder within train, val"),
+        (("train",), "there is no image of test/cat, test/dog"),
+    ],
+)
+def test_folders_that_tell_no_layout_are_refused(tmp_path, folders, said):
+    with pytest.raises(Mistake, match=said):
+        archives.read("folders", [split_zip(tmp_path / "a.zip", *folders)], KINDS, 32)
+
+
+def test_a_test_split_without_labels_is_refused(tmp_path):
+    members = small() | {"test/1.png": pictures(1)[0]}
+    with pytest.raises(Mistake, match=r"test/1.png lies in no class's folder"):
+        archives.read("folders", [folders_zip(tmp_path / "a.zip", members)], KINDS, 32)
+
+
+@pytest.mark.parametrize("folders", [("train", "test"), ()])
+def test_a_class_may_be_called_like_a_split(tmp_path, folders):
+    kinds = ["bus", "train"]
+    members = {
+        f"{folder}/{kind}/{i}.png".lstrip("/"): image
+        for folder in folders or [""]
+        for kind in kinds
+        for i, image in enumerate(pictures(40, 4))
+    }
+    arrays, _ = archives.read("folders", [folders_zip(tmp_path / "a.zip", members)], kinds, 4)
+    assert np.bincount(arrays["labels"]).tolist() == [len(arrays["labels"]) // 2] * 2
+    assert 0 < arrays["part"].sum() < len(arrays["part"])
+
+
+def encoded(mode, values, format="TIFF", **options):
+    buffer = io.BytesIO()
+    Image.fromarray(values).convert(mode).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM", "JPEG2000"])
+def test_sixteen_bits_are_scaled(format):
+    ramp = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
+    image = archives.decode(encoded("I;16", ramp, format))
+    assert image.dtype == np.uint8
+    assert (image == np.arange(256).reshape(16, 16, 1)).all()
+
+
+def test_values_without_a_range_are_refused(tmp_path):
+    for mode, values in (("F", np.eye(8, dtype=np.float32)), ("I", np.eye(8, dtype=np.int32))):
+        members = small() | {"train/cat/strange.tif": encoded(mode, values)}
+        with pytest.raises(Failure, match=r"train/cat/strange.tif is not .*: its values are .* whose range is not def"):
+            archives.read("folders", [folders_zip(tmp_path / "a.zip", members)], KINDS, 32)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_come_upright(format, orientation):
+    """The tag says where the first row and the first column are: only then is the upper left corner the only white."""
+    upright = np.zeros((32, 64, 3), np.uint8)
+    upright[:16, :32] = 255
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.swapaxes(0, 1),
+        6: upright.swapaxes(0, 1)[::-1],
+        7: upright[::-1, ::-1].swapaxes(0, 1),
+        8: upright.swapaxes(0, 1)[:, ::-1],
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded("RGB", np.ascontiguousarray(stored), format, exif=exif)
+    image = archives.decode(content).astype(int)
+    assert image.shape == upright.shape
+    assert abs(image - upright)[4:12, 4:28].max() < 60
+    assert abs(image - upright).mean() < 10
+
+
+def test_damaged_exif_data_do_not_lose_an_image():
+    content = encoded("RGB", pictures(1)[0], "PNG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12")
+    assert (archives.decode(content) == pictures(1)[0]).all()
+
+
+def test_transparency_lies_on_white():
+    image = np.zeros((4, 4, 4), np.uint8)
+    image[0] = (10, 20, 30, 255)
+    assert archives.decode(encoded("RGBA", image, "PNG"))[:2, 0].tolist() == [[10, 20, 30], [255, 255, 255]]
+
+
+def test_whatever_a_decoder_raises_is_the_files_fault(tmp_path, monkeypatch):
+    path, opened = folders_zip(tmp_path / "a.zip", {"train/cat/bad.avif": b"bad"} | small()), Image.open
+    for error in (RuntimeError("avif"), SyntaxError("png"), MemoryError(), ZeroDivisionError(), KeyError("tiff")):
+
+        def fails(file, error=error, **options):
+            if file.getvalue() == b"bad":
+                raise error
+            return opened(file, **options)
+
+        monkeypatch.setattr(Image, "open", fails)
+        arrays, skipped = archives.read("folders", [path], KINDS, 32, "skip")
+        with pytest.raises(Failure, match=r"train/cat/bad.avif is not an image that can be read"):
+            archives.read("folders", [path], KINDS, 32)
+        assert skipped == ["train/cat/bad.avif"]
+        assert len(arrays["images"]) == 8
+
+
+def test_no_image_runs_a_program(tmp_path):
+    eps = encoded("RGB", pictures(1)[0], "EPS")
+    with pytest.raises(ValueError, match="none of the formats"):
+        archives.decode(eps)
+
+
+def test_zips_of_windows_and_macos(tmp_path):
+    """Backslashes, decomposed accents, and UTF-8 without the flag give what a plain zip gives."""
+    kinds = ["café", "thé"]
+    images = pictures(8)
+    names = [f"{part}/{kind}/ä{i}.png" for part in ("train", "test") for kind in kinds for i in range(2)]
+
+    def read(spelled, unflagged=False):
+        path = folders_zip(tmp_path / "a.zip", dict(zip(map(spelled, names), images, strict=True)))
+        if unflagged:
+            content = bytearray(path.read_bytes())
+            for start, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+                at = content.find(start)
+                while at >= 0:
+                    content[at + flags + 1] &= ~0x08
+                    at = content.find(start, at + 4)
+            path.write_bytes(content)
+            with zipfile.ZipFile(path) as archive:
+                assert archive.namelist()[0] != names[0]
+        return archives.read("folders", [path], kinds, 32)[0]
+
+    expected = read(str)
+    assert expected["names"][0].decode() == "ä0.png"
+    for arrays in (
+        read(lambda name: name.replace("/", "\\")),
+        read(lambda name: unicodedata.normalize("NFD", name)),
+        read(str, unflagged=True),
+        read(lambda name: unicodedata.normalize("NFD", name).replace("/", "\\"), unflagged=True),
+    ):
+        assert all((arrays[key] == expected[key]).all() for key in expected)
+
+
+def test_names_of_classes_in_another_case_or_spelling(tmp_path):
+    path = folders_zip(tmp_path / "a.zip", {name.replace("cat", "Cat"): image for name, image in small().items()})
+    arrays, _ = archives.read("folders", [path], ["CAT", unicodedata.normalize("NFD", "dog")], 32)
+    assert arrays["labels"].tolist() == [0, 0, 1, 1] * 2
+
+
+def test_a_bomb_is_refused_before_it_unpacks(tmp_path):
+    path = folders_zip(tmp_path / "bomb.zip", small())
+    content = bytearray(path.read_bytes())
+    at = content.find(b"PK\x01\x02") + 24  # where the list of members has the first one's size
+    content[at : at + 4] = (3 * 10**9).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(Failure, match=r"bomb.zip would unpack to more than \d+ MiB"):
+        archives.read("folders", [path], KINDS, 32)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        for name, content in small().items():
+            archive.writestr(name, encoded("RGB", content, "PNG"))
+    with pytest.raises(Failure, match="compressed in an unusual way"):
+        archives.read("folders", [path], KINDS, 32)
+    with pytest.raises(Failure, match="lower image_size"):
+        archives.read("folders", [folders_zip(path, small())], KINDS, 8000)
+    with pytest.raises(ValueError, match="10000×10000 pixels are too many"):
+        archives.decode(encoded("1", np.zeros((10_000, 10_000), bool), "PNG"))
 
 
 def test_an_encrypted_zip_is_said(tmp_path):
@@ -172,6 +372,91 @@ def test_h5_pairs(tmp_path):
     with h5py.File(files[0], "a") as file:
         del file["train_set_x"]
     with pytest.raises(Failure, match=r"train_set_x are missing from train.h5"):
+        archives.read("h5", files, KINDS, 32)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (4, 1)])
+def test_h5_labels_as_row_or_column(tmp_path, shape):
+    files = [h5_pair(tmp_path, pictures(4), np.array([0, 1, 0, 1]).reshape(shape), part) for part in archives.PARTS]
+    assert archives.read("h5", files, KINDS, 32)[0]["labels"].tolist() == [0, 0, 1, 1] * 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0, 1, 0, -1], r"train_set_y in train.h5 has the labels -1, but the classes are 0 to 1"),
+        ([0, 1, 0, 2], r"has the labels 2, but"),
+        ([0.0, 1.0, 0.5, 1.0], r"is float64 \(4,\), not integers, one for each of the 4 images"),
+        ([0, 1, 0], r"int64 \(3,\), not integers, one for each of the 4 images"),
+        ([[0, 1], [0, 1]], r"int64 \(2, 2\), not integers"),
+    ],
+)
+def test_h5_labels_that_are_none(tmp_path, labels, said):
+    files = [h5_pair(tmp_path, pictures(4), [0, 1, 0, 1], part) for part in archives.PARTS]
+    h5_pair(tmp_path, pictures(4), labels, "train")
+    with pytest.raises(Failure, match=said):
+        archives.read("h5", files, KINDS, 32)
+
+
+def test_labels_of_other_formats_are_checked_too(tmp_path):
+    official, sheets = cifar_twins(tmp_path, pictures(6), np.array([0, 1] * 3), list("abcdef"), KINDS, test_from=4)
+    with tarfile.open(official) as tar:
+        members = {m.name: tar.extractfile(m).read() for m in tar}
+    batch = pickle.loads(members["cifar-10-batches-py/data_batch_1"], encoding="bytes")
+    batch[b"labels"][0] = -1
+    members["cifar-10-batches-py/data_batch_1"] = pickle.dumps(batch, protocol=2)
+    with tarfile.open(official, "w:gz") as tar:
+        for name, content in members.items():
+            _add(tar, name, content)
+    with pytest.raises(Failure, match="data_batch_1 has the labels -1"):
+        archives.read("cifar-python", [official], KINDS, 32)
+    with tarfile.open(sheets) as tar:
+        members = {m.name: tar.extractfile(m).read() for m in tar}
+    for wrong in (b"train,cat,-1,x.png", b"dev,cat,0,x.png"):
+        with tarfile.open(sheets, "w") as tar:
+            for name, content in members.items():
+                _add(tar, name, content + wrong if name == "names.csv" else content)
+        with pytest.raises(Failure, match=r"names.csv has the split '(train|dev)' and the position"):
+            archives.read("contact-sheets", [sheets], KINDS, 32)
+
+
+def test_h5_arrays_lie_in_the_file_itself(tmp_path):
+    files = [h5_pair(tmp_path, pictures(4), [0, 1, 0, 1], part) for part in archives.PARTS]
+    (tmp_path / "secret").write_bytes(b"\0" * 4 * 32 * 32 * 3)
+
+    def external(file):
+        space, space_type = h5py.h5s.create_simple((4, 32, 32, 3)), h5py.h5t.NATIVE_UINT8
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_external(str(tmp_path / "secret").encode(), 0, 4 * 32 * 32 * 3)
+        h5py.h5d.create(file.id, b"train_set_x", space_type, space, plist)
+
+    def virtual(file):
+        layout = h5py.VirtualLayout((4, 32, 32, 3), np.uint8)
+        layout[:] = h5py.VirtualSource(files[1], "test_set_x", (4, 32, 32, 3))
+        file.create_virtual_dataset("train_set_x", layout)
+
+    def link(file):
+        file["train_set_x"] = h5py.ExternalLink(files[1], "test_set_x")
+
+    def group(file):
+        file.create_group("train_set_x")
+
+    for other in (external, virtual, link, group):
+        h5_pair(tmp_path, pictures(4), [0, 1, 0, 1], "train")
+        with h5py.File(files[0], "a") as file:
+            del file["train_set_x"]
+            other(file)
+        with pytest.raises(Failure, match="is no array, or one that lies in another file"):
+            archives.read("h5", files, KINDS, 32)
+
+
+@pytest.mark.parametrize("options", [{"shape": (10**6, 64, 64, 3), "chunks": (1, 64, 64, 3)}, {"shape": (2**40,)}])
+def test_an_h5_bomb_is_refused_before_it_unpacks(tmp_path, options):
+    files = [h5_pair(tmp_path, pictures(4), [0, 1, 0, 1], part) for part in archives.PARTS]
+    with h5py.File(files[0], "a") as file:
+        del file["train_set_x"]
+        file.create_dataset("train_set_x", dtype=np.uint8, **options)
+    with pytest.raises(Failure, match="would unpack to more than"):
         archives.read("h5", files, KINDS, 32)
 
 
