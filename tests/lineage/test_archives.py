@@ -1,20 +1,29 @@
+import gzip
 import hashlib
 import io
 import os
 import pickle
+import resource
 import tarfile
+import tempfile
 import time
 import unicodedata
+import warnings
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from conftest import _add, cifar_twins, folders_zip, sha256
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes
+from hypothesis.extra.numpy import arrays as arrays_of
 from PIL import Image
 
-from lineage import archives
+from lineage import archives, parts
 from lineage.errors import Failure, Mistake
 
 KINDS = ["cat", "dog"]
@@ -464,6 +473,172 @@ def test_h5_images_of_another_shape(tmp_path):
     files = [h5_pair(tmp_path, pictures(4)[..., 0], [0, 1, 0, 1], part) for part in archives.PARTS]
     with pytest.raises(Failure, match=r"uint8 \(4, 32, 32\), not uint8 N×H×W×3"):
         archives.read("h5", files, KINDS, 32)
+
+
+# --- hostile input: any bytes give sound data or one clear error ---
+
+# derandomize: the same inputs every time. Ten thousand and more: FUZZ_EXAMPLES=2500 pytest -k fuzz
+fuzz = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", 75)),
+    derandomize=True,
+    database=None,
+    deadline=timedelta(seconds=10),  # neither a hang
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def within_a_gigabyte():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # in KB
+
+
+@st.composite
+def damaged(draw, whole):
+    """The bytes with up to six pieces overwritten, cut out or doubled; the first bytes, which rule, more often."""
+    content = bytearray(whole)
+    numbers = st.sampled_from([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\1\0"])
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, min(len(content), draw(st.sampled_from([64, 1024, len(content)])))))
+        piece = draw(st.integers(1, 64))
+        match draw(st.sampled_from(["overwrite", "cut", "double"])):
+            case "overwrite":
+                new = draw(st.binary(min_size=1, max_size=4) | numbers)
+                content[at : at + len(new)] = new
+            case "cut":
+                del content[at : at + piece]
+            case "double":
+                content[at:at] = content[at : at + piece]
+    return bytes(content)
+
+
+def photographs():
+    """A small image in every format and mode that is read."""
+    image = Image.fromarray(pictures(1, 12)[0])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    kinds = [(format, "RGB", {}) for format in archives.IMAGES if format != "AVIF"]
+    kinds += [("AVIF", "RGB", {"speed": 10}), ("JPEG", "RGB", {"exif": exif, "progressive": True}), ("PNG", "P", {})]
+    kinds += [("PNG", "RGBA", {}), ("PNG", "I;16", {}), ("TIFF", "F", {}), ("TIFF", "I;16", {}), ("WEBP", "RGBA", {})]
+    kinds += [("TIFF", "RGB", {"compression": way}) for way in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits")]
+    kinds += [("JPEG", "CMYK", {}), ("GIF", "RGB", {"save_all": True, "append_images": [image.rotate(90)]})]
+    for format, mode, options in kinds:
+        buffer = io.BytesIO()
+        image.convert("L" if mode == "I;16" else "RGB").convert(mode).save(buffer, format, **options)
+        yield buffer.getvalue()
+
+
+any_image = st.sampled_from(list(photographs())).flatmap(damaged) | st.binary(max_size=64)
+
+
+@fuzz
+@given(any_image)
+def test_fuzz_images(within_a_gigabyte, content):
+    try:
+        image = archives.decode(content)
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert image.dtype == np.uint8
+        assert image.ndim == 3 and image.shape[2] == 3 and 0 < image.size <= 3 * archives.PIXELS
+
+
+def sound_or_said(format, contents, unreadable="error"):
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"{i}.archive") for i in range(len(contents))]
+        for file, content in zip(files, contents, strict=True):
+            file.write_bytes(content)
+        try:
+            arrays, skipped = archives.read(format, files, KINDS, 8, unreadable)
+            split, dropped = parts.split(**arrays)
+            counts = parts.count(split, arrays["labels"], KINDS, dropped)
+        except (Mistake, Failure) as error:
+            assert str(error)
+            return
+        assert [file.name for file in sorted(Path(folder).iterdir())] == [file.name for file in files]
+    n = len(arrays["images"])
+    assert arrays["images"].shape == (n, 8, 8, 3) and arrays["images"].dtype == np.uint8
+    assert {len(array) for array in arrays.values()} == {n}
+    assert set(arrays["labels"].tolist()) == {0, 1}
+    assert {0, 1} <= set(arrays["part"].tolist()) <= {0, 1, 2}
+    assert all(of.any() for of in counts.values())
+    chosen = np.concatenate(list(split.values()))
+    assert len(set(chosen.tolist())) == len(chosen) == n - dropped
+    assert unreadable == "skip" or not skipped
+
+
+PNGS = [encoded("RGB", picture, "PNG") for picture in pictures(12, 8)]
+
+
+@st.composite
+def any_zip(draw):
+    """Some sound images, and members with names and contents of every kind."""
+    folder = st.sampled_from(["train", "Train", "test", "val", "valid", "dev", "cat", "dog", "..", "", "é", "__MACOSX"])
+    name = st.lists(folder | st.text(max_size=4), max_size=4).flatmap(
+        lambda folders: st.sampled_from(["/", "\\"]).map(lambda separator: separator.join([*folders, "1.png"]))
+    )
+    members = [
+        (f"{part}/{kind}/{i}.png", PNGS[k * 6 + p * 3 + i])
+        for k, kind in enumerate(KINDS)
+        for p, part in enumerate(("train", "test"))
+        for i in range(3)
+    ]
+    members += draw(st.lists(st.tuples(name, st.sampled_from(PNGS) | any_image), max_size=4))
+    buffer, way = io.BytesIO(), st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(buffer, "w", draw(way)) as archive:
+        for path, content in members:
+            archive.writestr(path.encode("utf-8", "replace").decode() or "x", content)
+    return draw(damaged(buffer.getvalue())) if draw(st.booleans()) else buffer.getvalue()
+
+
+@fuzz
+@given(any_zip() | st.binary(max_size=64), st.sampled_from(["error", "skip"]))
+def test_fuzz_zips(within_a_gigabyte, content, unreadable):
+    sound_or_said("folders", [content], unreadable)
+
+
+@st.composite
+def any_h5(draw):
+    """A pair of files with arrays of every kind of number and shape, whole or damaged."""
+    number = st.sampled_from([np.uint8, np.int8, np.int64, np.uint64, np.float32, np.bool_, "S2"])
+    contents, lengths = [], draw(st.tuples(st.integers(0, 8), st.integers(0, 8)) | st.just((8, 8)))
+    filters = [{}, {"compression": "gzip"}, {"compression": "lzf"}, {"shuffle": True, "fletcher32": True}]
+    options = draw(st.sampled_from(filters))
+    for part, n in zip(archives.PARTS, lengths, strict=True):
+        shape = draw(st.just((n, 8, 8, 3)) | array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4))
+        dtype = draw(st.just(np.uint8) | number)
+        random = np.random.default_rng(draw(st.integers(0, 9)))
+        images = random.integers(0, 256, shape).astype(dtype)
+        labels = draw(arrays_of(draw(number), draw(st.sampled_from([n, (1, n), (n, 1), (n, 2), ()]))))
+        labels = draw(st.just(np.arange(n) % 2) | st.just(labels))
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            file.create_dataset(f"{part}_set_x", data=images, **(options if images.ndim and images.size else {}))
+            file[f"{part}_set_y"] = labels
+            file["list_classes"] = draw(st.sampled_from([[b"cat", b"dog"], ["cat", "dog"], [0, 1], [b"\xff", b"a"]]))
+        contents.append(buffer.getvalue())
+    return [draw(damaged(content)) for content in contents] if draw(st.booleans()) else contents
+
+
+@fuzz
+@given(any_h5() | st.lists(st.binary(max_size=64), min_size=2, max_size=2))
+def test_fuzz_h5(within_a_gigabyte, contents):
+    sound_or_said("h5", contents)
+
+
+@pytest.fixture(scope="module")
+def fixed_archives(tmp_path_factory):
+    labels, names = np.array([0, 1] * 8), [f"{i:02}.png" for i in range(16)]
+    files = cifar_twins(tmp_path_factory.mktemp("fuzz"), pictures(16), labels, names, KINDS, test_from=8)
+    return {"cifar-python": gzip.decompress(files[0].read_bytes()), "contact-sheets": files[1].read_bytes()}
+
+
+@fuzz
+@given(st.data(), st.sampled_from(["cifar-python", "contact-sheets"]))
+def test_fuzz_tars(within_a_gigabyte, fixed_archives, data, format):
+    content = data.draw(damaged(fixed_archives[format]))
+    sound_or_said(format, [gzip.compress(content, 1) if format == "cifar-python" else content])
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
