@@ -315,9 +315,11 @@ def _eight_bits(upright: Image.Image, image: Image.Image) -> np.ndarray:
     if not (image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")):
         kind = "floats" if image.mode == "F" else "32-bit integers"
         raise ValueError(f"its values are {kind}, whose range is not defined: convert it to 8 bits")
-    bits = image.tag_v2.get(258, (16,))[0] if image.format == "TIFF" else 16
-    top = 2 ** int(bits) - 1
+    tags = image.tag_v2 if image.format == "TIFF" else {}
+    top = 2 ** int(tags.get(ExifTags.Base.BitsPerSample, (16,))[0]) - 1
     grey = (np.asarray(upright).astype(np.float32) * (255 / top)).round().clip(0, 255).astype(np.uint8)
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # zero is white; Pillow minds that for 8 bits only
+        grey = 255 - grey
     return np.stack([grey] * 3, axis=2)
 
 

@@ -196,6 +196,19 @@ def test_sixteen_bits_are_scaled(format):
     assert (image == np.arange(256).reshape(16, 16, 1)).all()
 
 
+def test_twelve_bits_and_zero_as_white_are_minded():
+    """TIFF has both; its tags of one number are changed in place."""
+    content = encoded("I;16", np.array([[0xF0FF, 0x0000]], np.uint16))  # twelve bits: 0xFFF and 0x000
+
+    def with_tag(number, value):
+        start = content.index(number.to_bytes(2, "little") + b"\3\0\1\0\0\0") + 8
+        return content[:start] + value.to_bytes(2, "little") + content[start + 2 :]
+
+    assert archives.decode(content)[0, :, 0].tolist() == [round(0xF0FF / 257), 0]
+    assert archives.decode(with_tag(258, 12))[0, :, 0].tolist() == [255, 0]
+    assert archives.decode(with_tag(262, 0))[0, :, 0].tolist() == [255 - round(0xF0FF / 257), 255]
+
+
 def test_values_without_a_range_are_refused(tmp_path):
     for mode, values in (("F", np.eye(8, dtype=np.float32)), ("I", np.eye(8, dtype=np.int32))):
         members = small() | {"train/cat/strange.tif": encoded(mode, values)}
