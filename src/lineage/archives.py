@@ -263,7 +263,7 @@ def tenth(name: str) -> bool:
 
 
 IMAGES = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # EPS would run Ghostscript
-PIXELS = 50_000_000  # the most that an image may have: some 700 MB while it is decoded
+PIXELS = 35_000_000  # the most that an image may have: up to 900 MB while it is decoded (transparent WebP)
 _TURNS = {  # by EXIF orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -284,7 +284,7 @@ def decode(content: bytes) -> np.ndarray:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=IMAGES) as image:
                 if image.width * image.height > PIXELS:
-                    raise ValueError(f"{image.width}×{image.height} pixels are too many")
+                    raise ValueError(f"{image.width}×{image.height} pixels are too many: scale it down")
                 image.load()
                 upright = image.transpose(_TURNS[turn]) if (turn := _orientation(image)) in _TURNS else image
                 if image.mode[0] in "IF":
