@@ -7,7 +7,7 @@ GPU, and takes a second per experiment that has run, less on several cores. Expe
 in params.yaml are named as such, and nothing waits for them.
 """
 
-from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import shutil
@@ -72,6 +72,17 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
+def empty(folder: Path) -> None:
+    """Make an empty folder of it, so that figures of experiments that are gone go too. Raises `Failure`."""
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Failure(f"{folder} cannot be emptied ({reason}): remove it yourself, and run this again") from None
+
+
 def main() -> None:
     names = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
     if not names:
@@ -79,8 +90,7 @@ def main() -> None:
     results = {name: result for name in names if (result := read(name))}
     missing = [name for name in names if name not in results]
     scale = read_experiment(names[0]).scale
-    shutil.rmtree(FIGURES, ignore_errors=True)
-    FIGURES.mkdir(parents=True)
+    empty(FIGURES)
     with ProcessPoolExecutor() as pool:
         drawn = pool.map(cards.card, results, [FIGURES] * len(results), [scale] * len(results))
         experiments = page.experiments(results, missing, drawn, scale)

@@ -41,7 +41,9 @@ def main() -> None:
     archives.write(target, arrays, wanted["classes"])
     if skipped:
         print(f"{name}: left out {len(skipped)} files that are no image: {', '.join(skipped)}")
-    print(f"{name}: {len(arrays['images'])} images from {', '.join(map(str, files))} in {target}")
+    counts = {split: int((arrays["part"] == number).sum()) for number, split in enumerate(archives.SPLITS)}
+    found = ", ".join(f"{n} {split}" for split, n in counts.items() if n)
+    print(f"{name}: {found} images from {', '.join(map(str, files))} in {target}")
 
 
 if __name__ == "__main__":

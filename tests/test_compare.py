@@ -1,4 +1,5 @@
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -370,6 +371,29 @@ def test_figures_of_experiments_that_are_gone_go_too(workspace, run_script):
     run_script("compare")
     names = {path.name for path in Path("plots/figures").iterdir()}
     assert names == {"confusion-vgg16-hands.png", "curves-vgg16-hands.svg"}
+
+
+@pytest.mark.parametrize("obstacle", ["file", "dangling link", "mount"])
+def test_figures_that_cannot_be_removed(workspace, run_script, obstacle):
+    measured("plain-20-hands")
+    figures = Path("plots/figures")
+    figures.parent.mkdir(exist_ok=True)
+    if obstacle == "file":
+        figures.write_text("mine")
+    elif obstacle == "dangling link":
+        figures.symlink_to("nowhere/at/all")
+    else:
+        figures.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "none", figures], capture_output=True).returncode:
+            pytest.skip("mounting takes root")
+    try:
+        said = one_line(run_script("compare"), 1)
+        assert "plots/figures cannot be emptied (" in said
+        assert "): remove it yourself, and run this again" in said
+        assert not Path("docs").exists()
+    finally:
+        if obstacle == "mount":
+            subprocess.run(["umount", figures], check=True)
 
 
 def test_before_the_recipes(workspace, run_script):

@@ -1,4 +1,7 @@
-from conftest import one_line
+import subprocess
+import sys
+
+from conftest import REPOSITORY, one_line
 from test_train import experiment
 
 
@@ -10,6 +13,15 @@ def test_layers_shapes_and_sizes(workspace, run_script):
     assert "Conv2d" in result.stdout
     assert result.stdout.splitlines()[-1].startswith("74,835 parameters, ")
     assert result.stdout.splitlines()[-1].endswith("multiply-adds an image")
+
+
+def test_head_takes_what_it_needs(workspace):
+    experiment()
+    script = f"'{sys.executable}' '{REPOSITORY}/src/describe.py' mine | head -1; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stdout.splitlines()[1] in ("0", "141")  # the pipe may hold all of it before head leaves
 
 
 def test_an_unknown_experiment(workspace, run_script):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, dataset_recipe, one_line, sha256
+from conftest import REPOSITORY, dataset_recipe, folders_zip, one_line, sha256
 
 from lineage.engine import tensors
 from lineage.parts import channel_statistics
@@ -33,6 +33,35 @@ def test_real_signs_become_tensors(raw_signs, run_script):
     before = {path: sha256(path) for path in Path("data/tensors/signs").iterdir()}
     run_script("preprocess", "signs")
     assert {path: sha256(path) for path in Path("data/tensors/signs").iterdir()} == before
+
+
+def test_a_class_without_training_images_is_one_line(workspace, run_script):
+    Path("data/sample").mkdir(parents=True)
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
+    members = {f"train/{'cat' if i < 6 else 'dog'}/{i}.png": image for i, image in enumerate(images)}
+    members |= {f"test/dog/{i}.png": images[i] for i in range(6, 12)} | {"test/cat/x.png": images[0] // 2}
+    dataset_recipe("mine", folders_zip(Path("data/sample/mine.zip"), members), "folders", ["cat", "dog"], 8)
+    assert run_script("fetch", "mine").returncode == 0
+    said = one_line(run_script("preprocess", "mine"), 2)
+    assert "no image is left in train/dog (train 5 images, 0 to 5 a class; val 1 images, 0 to 1 a class; test 7" in said
+    assert not Path("data/tensors").exists()
+    assert not Path("metrics").exists()
+
+
+def test_a_validation_split_of_the_archive_is_used(workspace, run_script):
+    Path("data/sample").mkdir(parents=True)
+    image = iter(np.random.default_rng(0).integers(0, 256, (18, 8, 8, 3), np.uint8))
+    parts = ("Train", "Valid", "Test")
+    members = {f"{part}/{kind}/{i}.png": next(image) for part in parts for kind in ("cat", "dog") for i in range(3)}
+    dataset_recipe("mine", folders_zip(Path("data/sample/mine.zip"), members), "folders", ["cat", "dog"], 8)
+    fetched = run_script("fetch", "mine")
+    assert "train from Train/, test from Test/, val from Valid/" in fetched.stdout
+    assert "mine: 6 train, 6 test, 6 val images from" in fetched.stdout
+    result = run_script("preprocess", "mine")
+    assert result.returncode == 0, result.stderr
+    assert "mine: train 6 images, 3 to 3 a class; val 6 images, 3 to 3 a class; test 6 images" in result.stdout
+    expected = np.stack([members[f"Valid/{kind}/{i}.png"] for kind in ("cat", "dog") for i in range(3)])
+    assert (tensors.load("mine", "val")["images"].transpose(0, 2, 3, 1) == expected).all()
 
 
 def test_without_raw_data(workspace, run_script):

@@ -1,17 +1,20 @@
 """How a script ends when something goes wrong: one line that says what is wrong and what to do, and no traceback.
 
 Exit code 2 stands for a mistake of the user's (a wrong key, a missing input), 1 for anything else that failed (no
-network, a damaged archive, a full disk), 130 for Ctrl-C. What none of these explains is a bug of ours and keeps its
+network, a damaged archive, a full disk), 130 for Ctrl-C, 141 where nobody reads the output any more (`… | head`), as
+the shell has it. What none of these explains is a bug of ours and keeps its
 traceback.
 """
 
 import errno
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 # faults of the disk rather than of the code
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
@@ -46,6 +49,7 @@ def run(main: Callable[[], None]) -> None:
         if signal.getsignal(signal.SIGINT) is _interrupted:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         main()
+        sys.stdout.flush()  # here rather than at exit, where an error is a traceback
     except (Mistake, Failure) as error:
         sys.exit(_say(name, str(error), error.exit_code))
     except KeyboardInterrupt:
@@ -58,6 +62,9 @@ def run(main: Callable[[], None]) -> None:
             raise
         sys.exit(_say(name, short, 1))
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _unread(sys.stdout):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
+            sys.exit(141)
         if error.errno not in _DISK:
             raise
         sys.exit(
@@ -67,6 +74,13 @@ def run(main: Callable[[], None]) -> None:
                 1,
             )
         )
+
+
+def _unread(stream: TextIO) -> bool:
+    """True where a stream is a pipe whose reader has gone, which is no fault; a broken pipe elsewhere is one."""
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> None:

@@ -18,35 +18,66 @@ def split(part: np.ndarray, labels: np.ndarray, names: np.ndarray, images: np.nd
     """Positions of the training, validation and test images, and how many twins of test images were dropped from
     training.
 
-    A tenth of each class of the training part becomes validation, chosen by the hashes of the images' names, hence
-    alike on every machine. Images with identical pixels stay on one side, whatever their classes; those that stand in
-    the test part too are dropped.
+    Where `part` has no validation images (2), a tenth of each class of the training part (0) becomes validation, chosen
+    by the hashes of the images' names, hence alike on every machine. Images with identical pixels stay on one side,
+    whatever their classes; those that stand in the test part (1) too are dropped, and from training also those that
+    stand in a validation part that the archive brings.
     """
     pixels = [hashlib.sha256(image.tobytes()).digest() for image in images]
-    test = np.flatnonzero(part == 1)
-    seen_in_test = {pixels[i] for i in test}
+    test, given = np.flatnonzero(part == 1), np.flatnonzero(part == 2)
+    seen = {pixels[i] for i in test}
+    validation = [i for i in given if pixels[i] not in seen]
+    seen.update(pixels[i] for i in validation)
     groups = defaultdict(list)  # identical pixels → positions
     training = np.flatnonzero(part == 0)
     for i in training:
-        if pixels[i] not in seen_in_test:
+        if pixels[i] not in seen:
             groups[pixels[i]].append(i)
-    kept = [i for group in groups.values() for i in group]
-    quota = {
-        label: max(1, round(VALIDATION * n)) if n > 1 else 0 for label, n in Counter(labels[kept].tolist()).items()
-    }
+    kept = np.array([i for group in groups.values() for i in group], int)
+    dropped = len(training) - len(kept) + len(given) - len(validation)
+    if not len(given):
+        validation = _tenth(list(groups.values()), labels, names)
+    train = np.setdiff1d(kept, validation)
+    return {"train": train, "val": np.sort(np.array(validation, int)), "test": test}, dropped
+
+
+def _tenth(groups: list[list[int]], labels: np.ndarray, names: np.ndarray) -> list[int]:
+    """A tenth of each class, in whole groups."""
+    counts = Counter(int(labels[i]) for group in groups for i in group)
+    quota = {label: max(1, round(VALIDATION * n)) if n > 1 else 0 for label, n in counts.items()}
 
     def drawn(group: list[int]) -> bytes:
         return min(hashlib.sha256(b"%d/%s" % (labels[i], names[i])).digest() for i in group)
 
     validation: list[int] = []
-    for group in sorted(groups.values(), key=drawn):
+    for group in sorted(groups, key=drawn):
         needed = Counter(labels[group].tolist())
         if all(quota[label] >= n for label, n in needed.items()):
             validation += group
             for label, n in needed.items():
                 quota[label] -= n
-    train = np.setdiff1d(kept, validation)
-    return {"train": train, "val": np.sort(np.array(validation, int)), "test": test}, len(training) - len(kept)
+    return validation
+
+
+def count(split: Split, labels: np.ndarray, classes: list[str], dropped: int) -> dict[str, np.ndarray]:
+    """How many images of each class each part has. Raises `Mistake` where a part is empty, or where a class has no
+    image to train with or to test on.
+    """
+    counts = {part: np.bincount(labels[chosen], minlength=len(classes)) for part, chosen in split.items()}
+    lacking = [f"{part}/{classes[k]}" for part in ("train", "test") for k in np.flatnonzero(counts[part] == 0)]
+    lacking += [part for part, of in counts.items() if not of.any()]
+    if lacking:
+        raise Mistake(
+            f"no image is left in {', '.join(lacking[:8])} ({table(counts, dropped)}): the data set needs more images "
+            "that differ, at least two of each class to train with and one to test on"
+        )
+    return counts
+
+
+def table(counts: dict[str, np.ndarray], dropped: int) -> str:
+    """The counts in one line."""
+    parts = [f"{part} {of.sum()} images, {of.min()} to {of.max()} a class" for part, of in counts.items()]
+    return f"{'; '.join(parts)}; {dropped} dropped as twins of test or validation images"
 
 
 def read_raw(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -58,8 +89,12 @@ def read_raw(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     try:
         with h5py.File(path) as file:
             arrays = {name: file[name][()] for name in ("part", "labels", "names", "images")}
-            return arrays, json.loads(file.attrs["classes"])
-    except (OSError, KeyError) as error:
+            classes = json.loads(file.attrs["classes"])
+        labels = arrays["labels"]
+        if len({len(array) for array in arrays.values()}) > 1 or not set(np.unique(labels)) <= set(range(len(classes))):
+            raise ValueError("its labels do not fit its images and classes")
+        return arrays, classes
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise Failure(f"{path} is damaged ({error}): remove it and run `dvc repro fetch@{path.stem}`") from None
 
 

@@ -1,6 +1,9 @@
 import errno
+import inspect
+import os
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from conftest import REPOSITORY
@@ -39,6 +42,51 @@ def test_a_bug_keeps_its_traceback(error):
 
     with pytest.raises(type(error)):
         run(main)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_leaves_is_no_fault(unbuffered, lines):
+    """As in `describe.py … | head -1`; one line is written only as Python exits."""
+    main = f"""
+import sys; sys.path.insert(0, 'src')
+from lineage.errors import run
+def main():
+    sys.stdin.read()  # until the reader has gone
+    for i in range({lines}):
+        print(i)
+run(main)
+"""
+    started = subprocess.Popen(
+        [sys.executable, "-c", main],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    started.stdout.close()
+    started.stdin.close()
+    assert started.stderr.read() == ""
+    assert started.wait(30) == 141
+    started.stderr.close()
+
+
+def test_a_broken_pipe_elsewhere_is_a_fault():
+    def main():
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            os.write(writer, b"to a process that has ended")
+        finally:
+            os.close(writer)
+
+    command = "import os, sys; sys.path.insert(0, 'src'); from lineage.errors import run\n"
+    command += textwrap.dedent(inspect.getsource(main)) + "run(main)"
+    ended = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, cwd=REPOSITORY, timeout=30)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("BrokenPipeError")
 
 
 @pytest.mark.parametrize("where", ["import", "main"])

@@ -51,6 +51,65 @@ def test_identical_pixels_stay_on_one_side_and_twins_of_test_images_go():
         assert np.isin(group, split["val"]).sum() in (0, 3)
 
 
+def test_a_validation_part_of_the_archive_is_kept_without_twins():
+    raw = small()
+    raw["part"][1::4] = 2
+    test, val, train = (
+        np.flatnonzero(raw["part"] == 1),
+        np.flatnonzero(raw["part"] == 2),
+        np.flatnonzero(raw["part"] == 0),
+    )
+    raw["images"][val[3]] = raw["images"][test[0]]
+    raw["images"][train[5]] = raw["images"][val[7]]
+    raw["images"][train[6]] = raw["images"][test[1]]
+    split, dropped = parts.split(**raw)
+    assert dropped == 3
+    assert split["test"].tolist() == test.tolist()
+    assert split["val"].tolist() == np.delete(val, 3).tolist()
+    assert split["train"].tolist() == np.delete(train, [5, 6]).tolist()
+
+
+def test_counts_of_each_part_in_one_line():
+    raw = small()
+    split, dropped = parts.split(**raw)
+    counts = parts.count(split, raw["labels"], list("abcd"), dropped)
+    assert {part: of.sum() for part, of in counts.items()} == {part: len(of) for part, of in split.items()}
+    assert parts.table(counts, 7).startswith(f"train {len(split['train'])} images, {counts['train'].min()} to ")
+    assert parts.table(counts, 7).endswith("; 7 dropped as twins of test or validation images")
+
+
+def test_a_class_that_loses_its_training_images_is_said():
+    raw = small()
+    of_class = np.flatnonzero((raw["labels"] == 2) & (raw["part"] == 0))
+    raw["images"][of_class] = raw["images"][0]  # a test image
+    split, dropped = parts.split(**raw)
+    with pytest.raises(Mistake, match=rf"no image is left in train/c \(train .* 0 to .*; {len(of_class)} dropped as"):
+        parts.count(split, raw["labels"], list("abcd"), dropped)
+    with pytest.raises(Mistake, match="no image is left in train/c, train/e, test/e "):
+        parts.count(split, raw["labels"], list("abcde"), dropped)
+
+
+@pytest.mark.parametrize(("n", "said"), [(1, "left in val "), (0, "left in train/a, train/b, train, val ")])
+def test_an_empty_part_is_said(n, said):
+    raw = {
+        "part": np.array([0] * 2 * n + [1] * 2, np.uint8),
+        "labels": np.array([0, 1] * (n + 1)),
+        "names": np.array([b"a", b"b"] * (n + 1)),
+        "images": np.arange(2 * (n + 1), dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8),
+    }
+    split, dropped = parts.split(**raw)
+    with pytest.raises(Mistake, match=said):
+        parts.count(split, raw["labels"], ["a", "b"], dropped)
+
+
+@pytest.mark.parametrize("labels", [[0, -1], [0, 2], [0]])
+def test_labels_of_a_raw_file_must_fit(tmp_path, labels):
+    raw = {"part": [0, 1], "labels": labels, "names": [b"a", b"b"], "images": np.zeros((2, 4, 4, 3), np.uint8)}
+    archives.write(tmp_path / "a.h5", {key: np.array(value) for key, value in raw.items()}, ["a", "b"])
+    with pytest.raises(Failure, match=r"a.h5 is damaged \(its labels do not fit its images and classes\)"):
+        parts.read_raw(tmp_path / "a.h5")
+
+
 def test_channel_statistics_are_exact():
     images = small()["images"].transpose(0, 3, 1, 2)
     mean, std = parts.channel_statistics(images)
