@@ -61,7 +61,7 @@ def task(workspace):
 def bench(*arguments):
     """As a user runs it, in the current folder."""
     command = [sys.executable, REPOSITORY / "bench/throughput.py", *arguments, "--threads", "1", "--repeats", "1"]
-    return subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, timeout=120)
+    return subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, timeout=500)
 
 
 def first_numbers(text):
@@ -95,7 +95,11 @@ def test_it_prints_three_rates_two_ratios_and_a_verdict(task):
     assert len(memory) == 3 and all(100 < one < 8000 for one in memory)
     assert lines[-1].startswith("ours >= 0.95 x bare: ") and "; ours >= 1.5 x usual: " in lines[-1]
     if "seeds/run" in values:  # not on a single core
-        assert values["seeds/run"] == pytest.approx(values["2"] / values["1"], rel=0.5)
+        words = [line.split() for line in lines]
+        several = {" ".join(row[:2]): float(row[2]) for row in words if row[1:2] in (["threads"], ["seed"], ["seeds"])}
+        one_run, one, *_, most = several.values()
+        assert list(several)[1:3] == ["1 seed", "2 seeds"] and one > 0
+        assert values["seeds/run"] == pytest.approx(most / one_run, rel=0.05)
         assert "; seeds at once >= 1 x one run: " in lines[-1]
 
 
