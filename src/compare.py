@@ -18,8 +18,9 @@ import pandas as pd
 
 from lineage.engine.experiment import read_experiment
 from lineage.files import write_json, write_text
-from lineage.report import cards, depth, figures, markdown, page
-from lineage.report.results import Results, groups, read, twin
+from lineage.report import cards, depth, figures, page
+from lineage.report.results import Results, read
+from lineage.report.study import LINEAGE, groups, place
 
 FIGURES = Path("plots/figures")
 
@@ -28,24 +29,27 @@ def summary(results: Results) -> dict[str, float]:
     """The headline numbers, few: test top-1 of each network of the lineage, and what depth does to the training error.
 
     `train_error_by_depth/plain-signs32` is the training error (without augmentation) of the deepest plain network of
-    that group less the shallowest one's, as a fraction: above zero, depth hurts.
+    that group less the shallowest one's, as a fraction: above zero, depth hurts. Networks of which a seed did not start
+    to train have no part in it.
     """
-    numbers = {f"test_top1/{name}": results[name].metrics["test_top1"] for name in page.LINEAGE if name in results}
-    for group, members in groups(results.values()).items():
+    lineage = [name for _, _, names in LINEAGE for name in names if name in results]
+    numbers = {f"test_top1/{name}": results[name].metrics["test_top1"] for name in lineage}
+    for group, members in groups(results).items():
         for family in ("plain", "resnet"):
-            by_depth = [result.error("train").mean() for (other, _), result in members.items() if other == family]
+            trained = [r for (other, _), r in members.items() if other == family and r.started().all()]
+            by_depth = [result.error("train").mean() for result in trained]
             if len(by_depth) > 1:
                 numbers[f"train_error_by_depth/{family}-{group}"] = round(by_depth[-1] - by_depth[0], 6)
     return numbers
 
 
 def curves(results: Results) -> pd.DataFrame:
-    """For `dvc plots`, one line per epoch, errors in per cent over the seeds. Without any plain and residual twins, of
-    everything that has run, each in a panel of its own.
+    """For `dvc plots`, one line per epoch, errors in per cent over the seeds. Without any results in a training
+    group, of everything that has run, each in a panel of its own.
     """
-    twins = [(name, twin(name)) for name in results if twin(name)]
+    members = [(name, found) for name in results if (found := place(name))]
     tables = []
-    for name, (family, layers, group) in twins or [(name, ("", "", name)) for name in results]:
+    for name, (family, layers, group) in members or [(name, ("", "", name)) for name in results]:
         table = figures.over_seeds(results[name].history, "train_error").add_prefix("train_error_")
         table["val_error"] = figures.over_seeds(results[name].history, "val_error")["mean"]
         table.insert(0, "series", name)
@@ -79,8 +83,7 @@ def main() -> None:
     FIGURES.mkdir(parents=True)
     with ProcessPoolExecutor() as pool:
         drawn = pool.map(cards.card, results, [FIGURES] * len(results), [scale] * len(results))
-        contents = [f"- [{name}](#{name})" for name in results]
-        experiments = [*markdown.head("Experiments", scale), *contents, "", *(line for card in drawn for line in card)]
+        experiments = page.experiments(results, missing, drawn, scale)
     report = page.results(results, missing, FIGURES, scale)  # which links to what has been drawn
     write_text(Path("docs/results.md"), "\n".join(report).rstrip() + "\n")
     write_text(Path("docs/experiments.md"), "\n".join(experiments).rstrip() + "\n")

@@ -37,7 +37,7 @@ def recorded(workspace, run_script):
     git("add", "-A")
     git("commit", "-qm", "recorded")
     return lambda *arguments: subprocess.run(
-        ["python", "src/unchanged.py", *arguments], capture_output=True, text=True, timeout=200
+        ["python", "src/unchanged.py", *arguments], capture_output=True, text=True, timeout=500
     )
 
 

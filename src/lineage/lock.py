@@ -65,7 +65,7 @@ def code(stage: str, item: dict[str, object]) -> list[str]:
 def recorded_by(entry: dict[str, object]) -> str:
     """The newest commit whose code is what the entry of dvc.lock was recorded with. Raises `Failure`."""
     wanted = {dep["path"]: dep["md5"] for dep in entry["deps"] if dep["path"].startswith("src/")}
-    for revision in git("log", "--format=%H", "--", "src").decode().split():
+    for revision in git("log", "--format=%H", "--", "src", "recipes").decode().split():
         if all(at_revision(path, revision) == md5 for path, md5 in wanted.items()):
             return revision
-    raise Failure("no commit has the code that it was recorded with; name one with --since")
+    raise Failure("no commit has the code that it was recorded with")

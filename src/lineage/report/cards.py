@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from lineage import pictures
+from lineage.report.markdown import percent
 from lineage.report.results import Result, read
 from lineage.report.style import STYLE, from_zero, save
 
@@ -29,7 +30,7 @@ def card(name: str, folder: Path, scale: str) -> list[str]:
     answers = result.predictions
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (answers.actual, answers.predicted), 1)
-    title = f"{name}: the first seed's answers for the test part"
+    title = f"{name}: the first seed's answers for the test set"
     pages[f"confusion-{name}.png"] = confusion(counts, classes, superclasses, title)
     if len(classes) > FEW:
         pages[f"classes-{name}.svg"] = many_classes(shares(counts).diagonal(), classes, superclasses, title)
@@ -41,13 +42,13 @@ def card(name: str, folder: Path, scale: str) -> list[str]:
         sheet = mistakes(
             pictures.read_strip(result.folder / "mistakes.png"),
             captions,
-            f"{name}: the first seed's surest mistakes on the test part",
+            f"{name}: the first seed's most confident mistakes on the test set",
         )
         pages[f"mistakes-{name}.png"] = sheet
     if (result.folder / "filters.png").is_file():
         tiles = pictures.read_strip(result.folder / "filters.png")
         pages[f"filters-{name}.png"] = filters(tiles, f"{name}: the first layer's {len(tiles)} kernels")
-    lines = [f"## {name}", "", about(result), ""]
+    lines = [f"## {name}", "", about(result), "", *sources(name), ""]
     for page, figure in pages.items():
         save(figure, folder / page, scale)
         lines += [f"![{page.rsplit('.', 1)[0]}](../{(folder / page).as_posix()})", ""]
@@ -57,14 +58,40 @@ def card(name: str, folder: Path, scale: str) -> list[str]:
 def about(result: Result) -> str:
     """A line of facts."""
     test = result.scores[result.scores.part == "test"]
-    facts = [f"test top-1 {test.top1.mean():.2%} (n = {len(test)})"]
+    started = int(result.started().sum())
+    facts = [f"Test accuracy {percent(test.top1)} % (n = {result.n})"]
     if "top5" in test:
-        facts.append(f"top-5 {test.top5.mean():.2%}")
+        facts.append(f"top-5 {percent(test.top5)} %")
     if "superclass" in test:
-        facts.append(f"superclass {test.superclass.mean():.2%}")
-    facts += [f"mean of an image and its mirror image {test.flip_top1.mean():.2%}", result.budget]
-    facts += [f"{key} {result.provenance[key]}" for key in ("device", "torch") if result.provenance[key]]
+        facts.append(f"superclass {percent(test.superclass)} %")
+    facts.append(f"mean of an image and its mirror image {percent(test.flip_top1)} %")
+    facts += [
+        f"{words} {percent(result.top1(part))} %" for part, words in (("val", "validation"), ("train", "training"))
+    ]
+    if started < result.n:
+        facts.append(f"**started to train: {started} of {result.n} seeds**")
+    sizes = [millions(float(result.provenance[key])) for key in ("parameters", "multiply_adds")]
+    facts += [result.budget, f"input {result.provenance['input_size']} px", f"{sizes[0]} parameters"]
+    facts += [f"{sizes[1]} multiply-adds", f"trained on {result.provenance['device']}"]
+    facts.append(f"torch {result.provenance['torch']}")
     return f"{'**Diverged.** ' if result.metrics['diverged'] else ''}{'; '.join(facts)}."
+
+
+def sources(name: str) -> list[str]:
+    """Where the numbers are, and the command that makes them again."""
+    tables = f"../plots/tables/{name}"
+    links = {"recipe": f"../recipes/experiments/{name}.json", "scores": f"{tables}/scores.csv"}
+    links |= {"history": f"../plots/history/{name}.csv", "provenance": f"{tables}/provenance.csv"}
+    said = " · ".join(f"[{words}]({path})" for words, path in links.items())
+    return [f"{said} · again: `{command(name)}`"]
+
+
+def command(name: str) -> str:
+    return f"dvc repro evaluate@{name}"
+
+
+def millions(number: float) -> str:
+    return f"{number / 1e9:.3g} G" if number >= 1e9 else f"{number / 1e6:.3g} M"
 
 
 def curves(history: pd.DataFrame, title: str) -> Figure:

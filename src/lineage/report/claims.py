@@ -1,193 +1,278 @@
-"""What the articles claim, and what the measurements say of it."""
+"""What the measurements say of each claim in study.yaml: a verdict for every pair of experiments, and their tables."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
-from lineage.report import figures
-from lineage.report.markdown import Draw, table
+from lineage.report import gradients, verdicts
 from lineage.report.results import Result, Results
-from lineage.report.verdicts import HOLDS, NOT_DECIDED, NOT_RUN, OPPOSITE, Interval, difference, verdict
-from lineage.report.verdicts import __doc__ as rule
+from lineage.report.study import CLAIMS, GROUPS, PRIMARY, Claim
+from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_DECIDED, NOT_RUN, REVERSED, Interval
+
+FLOOR = 0.3  # per cent: below it on both sides, training errors are judged by the loss
+LOSS_FACTOR = 2  # the smallest relevant ratio of two training losses
+QUARTER = 0.25  # of the training images wrong (Krizhevsky et al. 2012, Fig. 1)
 
 
-def top1(result: Result) -> pd.Series:
-    return 100 * result.top1("test")
+@dataclass(frozen=True)
+class Measure:
+    """A number of each seed. Percentage points, epochs, or the logarithm of a ratio."""
+
+    of: Callable[[Result], pd.Series]
+    unit: str = "pp"
+    images: bool = False  # an error of test images: their sampling and their number limit what can be said
+
+    @property
+    def ratio(self) -> bool:
+        return self.unit == "×"
 
 
-def wrong(result: Result) -> pd.Series:
-    """On the test part."""
+def test_error(result: Result) -> pd.Series:
     return 100 * result.error("test")
 
 
-def train(result: Result) -> pd.Series:
-    """Errors on clean training images, after training."""
+def train_error(result: Result) -> pd.Series:
+    """On clean training images, after training."""
     return 100 * result.error("train")
 
 
 def gap(result: Result) -> pd.Series:
     """What a network does worse on images that it has not seen."""
-    return wrong(result) - train(result)
+    return test_error(result) - train_error(result)
 
 
 def epochs(result: Result) -> pd.Series:
-    """Epochs until a quarter of the training images is wrong (Krizhevsky et al. 2012, Fig. 1); infinitely many where
-    that never happens.
-    """
+    """Epochs until a quarter of the training images is wrong; infinitely many where that never happens."""
     history = result.history
-    reached = history[history.train_error <= 0.25].groupby("seed").epoch.min().astype(float)
+    reached = history[history.train_error <= QUARTER].groupby("seed").epoch.min().astype(float)
     return reached.reindex(history.seed.unique(), fill_value=math.inf)
 
 
-def log_epochs(result: Result) -> pd.Series:
-    """Differences of these are ratios of epochs."""
-    return np.log(epochs(result))
-
-
-def asleep(result: Result) -> int:
-    """Seeds that did not start to train: their errors on clean training images are near those of guessing."""
-    chance = 1 - 1 / len(result.labels["classes"])
-    return int((result.error("train") > 0.9 * chance).sum())
+MEASURES = {
+    "test_error": Measure(test_error, images=True),
+    "test_accuracy": Measure(lambda result: 100 * result.top1("test"), images=True),
+    "train_error": Measure(train_error),
+    "gap": Measure(gap),
+    "epochs": Measure(epochs, "epochs"),
+    "epochs_ratio": Measure(lambda result: np.log(epochs(result)), "×"),
+    "train_loss": Measure(lambda result: np.log(result.loss("train")), "×"),
+    "failed": Measure(lambda result: (~result.started()).astype(float), "seeds"),
+}
 
 
 @dataclass(frozen=True)
-class Claim:
-    source: str  # the article, the paper, or "ours": a question that we ask
-    text: str
-    larger: str  # the experiment that the claim is about
-    smaller: str | float  # the one that it exceeds, or a number
-    measure: Callable[[Result], pd.Series]
-    effect: float = 0.3  # the smallest difference that is worth a word
+class Comparison:
+    """One claim about one pair of experiments; `group` and `depth` where it belongs to a training group."""
+
+    claim: Claim
+    larger: str
+    smaller: str | float
+    group: str = ""
+    depth: int = 0
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        return self.claim.id, self.group, self.depth
+
+    @property
+    def primary(self) -> bool:
+        return self.place in PRIMARY
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is said of a comparison. `found` in the measure's unit, logarithms of ratios."""
+
+    comparison: Comparison
+    verdict: str
+    note: str = ""  # why, where the verdict needs a reason
+    found: Interval | None = None
+    n: tuple[int, ...] = ()
     unit: str = "pp"
-    none: bool = False  # the claim is that there is no such difference
-    least: float = 0.0  # the difference that is claimed to be exceeded
+    method: str = ""  # that the interval comes from
+    relevant: float = 0.0  # the smallest relevant difference
+    p: float | None = None
+    loss: "Judgement | None" = None  # at the floor of the error: of the training losses
+
+    @property
+    def shown(self) -> str:
+        """The difference with its interval; a single value has none."""
+        return difference_text(self.found, self.unit) if self.found else ""
 
 
-HURTS = "S0", "depth raises the training error of plain networks"
-FAILS = "S0", "depth raises the test error of plain networks"
-KEEPS = "He et al. 2015", "depth does not raise the training error of residual networks"
-DEEPER = "He et al. 2015", "depth lowers the test error of residual networks"
-HELPS = "S0", "shortcuts lower the test error"
-REACHES = "S2", "VGG16 reaches 75 % on CIFAR-100 after 20 epochs"
-LAYERS = "ours, S2's future work", "more layers lower the test error"
-RELU, TANH, SIGMOID = (f"alexnet4-{name}-cifar10" for name in ("relu", "tanh", "sigmoid"))
-NONE, LRN, BATCH = (f"alexnet4-norm-{name}-cifar10" for name in ("none", "lrn", "batch"))
-RESIDUAL_VGG = "residual-vgg-cifar10"
-SIX = math.log(6)
-PAIRS = {  # plain and residual networks of these depths
-    "signs32": (20, 56, 110),
-    "signs32-long": (20, 56),
-    "cifar10": (20, 32, 44, 56),
-    "cifar10-long": (20, 56),
-    "cifar10-he2015": (20, 32, 44, 56),
-    "cifar100": (18, 34),
+# by claim, group and depth; outside of a group the position of the pair takes the place of the depth
+Judgements = dict[tuple[str, str, int], Judgement]
+# (family, depth) of the first and of the second side
+Sides = tuple[tuple[str, int], tuple[str, int]]
+PAIRS: dict[str, Callable[[list[int], list[int]], list[Sides]]] = {
+    "deeper plain": lambda plain, resnet: [(("plain", d), ("plain", plain[0])) for d in plain[1:]],
+    "deeper resnet": lambda plain, resnet: [(("resnet", d), ("resnet", resnet[0])) for d in resnet[1:]],
+    "shallower resnet": lambda plain, resnet: [(("resnet", resnet[0]), ("resnet", d)) for d in resnet[1:]],
+    "plain over resnet": lambda plain, resnet: [(("plain", d), ("resnet", d)) for d in plain if d in resnet],
 }
-IMAGE = round(100 / 120, 2)  # of the test part of SIGNS, in per cent
 
 
-def worth(group: str) -> float:
-    """The smallest difference between test errors that is worth a word."""
-    return IMAGE if group.startswith("signs") else 0.3
+def comparisons(claim: Claim) -> Iterator[Comparison]:
+    if claim.each:
+        for name, group in GROUPS.items():
+            depths = [sorted(d for family, d in group.members if family == one) for one in ("plain", "resnet")]
+            for larger, smaller in PAIRS[claim.each](*depths):
+                deeper = max(larger[1], smaller[1])
+                yield Comparison(claim, group.members[larger], group.members[smaller], name, deeper)
+    for i, (larger, smaller) in enumerate(claim.pairs):
+        yield Comparison(claim, larger, smaller if isinstance(smaller, str) else float(smaller), depth=i)
 
 
-def deeper(family: str) -> list[tuple[str, str, str]]:
-    """Each network but the shallowest of its group, beside that; and the group."""
-    pairs = [(group, depth, depths[0]) for group, depths in PAIRS.items() for depth in depths[1:]]
-    return [(f"{family}-{deep}-{group}", f"{family}-{shallow}-{group}", group) for group, deep, shallow in pairs]
+def judge_all(results: Results) -> Judgements:
+    """Every claim. The primary comparisons that have run are held to Holm's correction."""
+    everything = chain.from_iterable(comparisons(claim) for claim in CLAIMS.values() if not claim.untrained)
+    found = {one.place: judged(one, results) for one in everything}
+    for claim in CLAIMS.values():
+        for family, depth in claim.untrained:
+            comparison = Comparison(claim, f"{family}-{depth}, untrained", 0.0, depth=depth)
+            found[comparison.place] = _of_gradients(comparison, family)
+    tested = [place for place, one in found.items() if place in PRIMARY and one.p is not None]
+    for place, kept in zip(tested, verdicts.holm([found[place].p for place in tested]), strict=True):
+        one = found[place]
+        if not kept and one.verdict in (HOLDS, REVERSED):  # the others claim no difference that a p value speaks for
+            note = "not below 5 % after Holm's correction"
+            found[place] = replace(one, verdict=verdicts.WEAKER[one.verdict], note=note)
+    return found
 
 
-CLAIMS = [
-    *(Claim(*HURTS, deep, shallow, train) for deep, shallow, _ in deeper("plain")),
-    *(Claim(*FAILS, deep, shallow, wrong, worth(group)) for deep, shallow, group in deeper("plain")),
-    *(Claim(*KEEPS, deep, shallow, train, none=True) for deep, shallow, _ in deeper("resnet")),
-    *(Claim(*DEEPER, shallow, deep, wrong, worth(group)) for deep, shallow, group in deeper("resnet")),
-    *(
-        Claim(*HELPS, f"plain-{depth}-{group}", f"resnet-{depth}-{group}", wrong, worth(group))
-        for group, depths in PAIRS.items()
-        for depth in depths
-    ),
-    Claim(*HELPS, "plain-vgg-cifar10", RESIDUAL_VGG, wrong),
-    Claim("ours", "a projection beats the identity", RESIDUAL_VGG, "residual-vgg-projection-cifar10", wrong),
-    Claim("ours", "S0's 3×3 shortcut beats it too", RESIDUAL_VGG, "residual-vgg-always-convolved-cifar10", wrong),
-    Claim(*REACHES, "vgg16-cifar100-article", 75.0, top1, effect=0.0),
-    Claim(*REACHES, "vgg16-cifar100-32px", 75.0, top1, effect=0.0),
-    Claim(*REACHES, "vgg16-cifar100", 75.0, top1, effect=0.0),
-    Claim(*LAYERS, "vgg11-cifar100", "vgg13-cifar100", wrong),
-    Claim(*LAYERS, "vgg13-cifar100", "vgg16-cifar100", wrong),
-    Claim(*LAYERS, "vgg16-cifar100", "vgg19-cifar100", wrong),
-    Claim("ours", "64 pixels do better than 32", "vgg11-cifar100-32px", "vgg11-cifar100", wrong),
-    Claim("S3", "ReLU learns faster than tanh", TANH, RELU, epochs, 1.0, "epochs"),
-    Claim("S3", "ReLU learns faster than the sigmoid", SIGMOID, RELU, epochs, 1.0, "epochs"),
-    Claim("Krizhevsky et al. 2012", "six times as fast as tanh", TANH, RELU, log_epochs, SIX, "×", least=SIX),
-    Claim("Krizhevsky et al. 2012", "LRN lowers the test error (by 2 pp there)", NONE, LRN, wrong),
-    Claim("S3", "LRN is useless", NONE, LRN, wrong, none=True),
-    Claim("S3", "batch norm has replaced it: it does better", LRN, BATCH, wrong),
-    Claim("S3", "dropout reduces over-fitting", "vgg16-cifar100-no-dropout", "vgg16-cifar100-32px", gap),
-]
-
-
-def judged(claim: Claim, results: Results) -> tuple[str, Interval | None]:
-    """The verdict, and the difference with its interval where there is one; of what did not happen before the end, its
-    least value and no upper end.
-    """
-    if any(isinstance(name, str) and name not in results for name in (claim.larger, claim.smaller)):
-        return NOT_RUN, None
-    sides = [results[name] for name in (claim.larger, claim.smaller) if name in results]
-    for side in sides:
-        if claim.measure in (train, wrong, gap) and (count := asleep(side)):
-            # how far guessing is from a trained network is no measure of degradation
-            return f"{NOT_DECIDED} ({count} of {len(side.error('train'))} seeds did not start to train)", None
-    larger, *rest = (claim.measure(side) for side in sides)
-    smaller = rest[0] if rest else claim.smaller
-    never = ~np.isfinite(larger)
+def judged(comparison: Comparison, results: Results) -> Judgement:
+    """The verdict on one comparison, with the difference where there is one."""
+    claim, measure = comparison.claim, MEASURES[comparison.claim.measure]
+    names = [name for name in (comparison.larger, comparison.smaller) if isinstance(name, str)]
+    if any(name not in results for name in names):
+        return Judgement(comparison, NOT_RUN)
+    sides = [results[name] for name in names]
+    one = Judgement(comparison, NOT_DECIDED, n=tuple(side.n for side in sides), unit=measure.unit)
     if any(side.metrics["diverged"] for side in sides):
-        countable = not never.any() and np.isfinite(smaller).all()
-        return f"{NOT_DECIDED} (diverged)", difference(larger, smaller) if countable else None
-    if not np.all(np.isfinite(smaller)):
-        return f"{NOT_DECIDED} (never reached)", None
-    if never.any():
-        last = sides[0].history.epoch.max() + 1
-        bound = larger.where(~never, np.log(last) if claim.measure is log_epochs else float(last))
-        apart, n = bound.min() - smaller.max(), min(len(bound), len(smaller))
-        mean = bound.mean() - smaller.mean()
-        return HOLDS if n >= 3 and apart >= max(claim.effect, claim.least) else NOT_DECIDED, (mean, mean, math.inf)
-    found = difference(larger, smaller)
-    said = verdict(*found, claim.effect, claim.least)
-    return (OPPOSITE[said] if claim.none else said), found
+        return replace(one, note="diverged")
+    if claim.measure == "failed":
+        return _of_failures(one, sides)
+    if claim.measure in ("epochs", "epochs_ratio"):
+        return _of_epochs(one, sides)
+    failed = [int((~side.started()).sum()) for side in sides]
+    if any(failed):
+        return replace(one, note=f"did not start to train: {against(failed, one.n)}")
+    if claim.measure == "train_error" and all(train_error(side).mean() < FLOOR for side in sides):
+        floor = replace(one, verdict=AT_FLOOR, found=None)
+        return replace(floor, loss=_of_means(replace(one, unit="×"), MEASURES["train_loss"], sides, LOSS_FACTOR))
+    return _of_means(one, measure, sides, claim.relevant)
 
 
-def shown(claim: Claim, found: Interval) -> str:
-    """The difference with its interval, in the claim's unit; ratios as such."""
-    if claim.unit == "×":
-        mean, low, high = (f"{math.exp(value):.2f}" if abs(value) < 99 else "" for value in found)
+def _of_means(one: Judgement, measure: Measure, sides: list[Result], relevant: float) -> Judgement:
+    """By the interval of a difference of means: Welch's over seeds, or where every seed's answers are there, the wider
+    of that and a bootstrap over seeds and test images.
+    """
+    claim, number = one.comparison.claim, one.comparison.smaller
+    first, second = measure.of(sides[0]), number if isinstance(number, float) else measure.of(sides[1])
+    mean, low, high = verdicts.difference(first, second)
+    method = "Student" if isinstance(second, float) else "Welch"
+    if measure.images:
+        relevant = max(relevant, 100 / len(sides[0].predictions)) if relevant else 0.0
+        ends = _bootstrapped(measure, sides, number)
+        if ends and math.isfinite(low):
+            low, high, method = min(low, ends[0]), max(high, ends[1]), "seeds and images"
+    least = claim.least
+    if measure.ratio:
+        relevant, least = math.log(relevant), math.log(least) if least else 0.0
+    said = verdicts.verdict((mean, low, high), relevant, least, claim.none)
+    note = ""
+    if claim.confirm_only and said != HOLDS:
+        said, note = NOT_DECIDED, "one training recipe can confirm it, and none can refute it"
+    elif said in verdicts.WEAKER and not verdicts.can_decide(one.n):
+        said, note = verdicts.WEAKER[said], "too few seeds for more"
+    elif not math.isfinite(low):
+        note = "a single seed" if min(one.n) < 2 else "no spread over the seeds"
+    p = None if isinstance(second, float) else verdicts.p_value(first, second)
+    return replace(one, verdict=said, note=note, found=(mean, low, high), method=method, relevant=relevant, p=p)
+
+
+def _bootstrapped(measure: Measure, sides: list[Result], number: str | float) -> tuple[float, float] | None:
+    wrong = [side.wrong_answers() for side in sides]
+    if any(one is None for one in wrong):
+        return None
+    low, high = verdicts.bootstrap(*wrong)
+    if isinstance(number, float):
+        low, high = 1 - high, 1 - low  # an accuracy
+        return 100 * low - number, 100 * high - number
+    return 100 * low, 100 * high
+
+
+def _of_failures(one: Judgement, sides: list[Result]) -> Judgement:
+    """By the number of seeds that failed to start to train."""
+    failed = tuple(int((~side.started()).sum()) for side in sides)
+    p = verdicts.fisher(failed, one.n)
+    more = failed[0] / one.n[0] - failed[1] / one.n[1]
+    said = NOT_DECIDED
+    if p < verdicts.ALPHA:
+        said = HOLDS if more > 0 else REVERSED
+    elif failed[0] == one.n[0] and failed[1] == 0:
+        said = verdicts.LEANS
+    note = f"{against(failed, one.n)}, p = {p:.2g}" if any(failed) else "all seeds started"
+    return replace(one, verdict=said, note=note, method="Fisher", p=p)
+
+
+def against(failed: Sequence[int], n: tuple[int, ...]) -> str:
+    """How many seeds of either side did not start to train."""
+    return " against ".join(f"{count} of {of}" for count, of in zip(failed, n, strict=True)) + " seeds"
+
+
+def _of_epochs(one: Judgement, sides: list[Result]) -> Judgement:
+    """By the epochs to a quarter of errors. A run that never gets there counts as getting there one epoch after its
+    end; the claim then holds only with enough seeds, each beyond every seed of the other side by the margin.
+    """
+    claim, measure = one.comparison.claim, MEASURES[one.comparison.claim.measure]
+    first, second = (measure.of(side) for side in sides)
+    if not np.isfinite(second).all():
+        return replace(one, note="never reached by the second")
+    never = ~np.isfinite(first)
+    if not never.any():
+        return _of_means(one, measure, sides, claim.relevant)
+    last = float(sides[0].history.epoch.max() + 1)
+    relevant, least = claim.relevant, claim.least
+    if measure.ratio:
+        last, relevant, least = math.log(last), math.log(relevant), math.log(least) if least else 0.0
+    bound = first.where(~never, last)
+    apart, mean = bound.min() - second.max(), bound.mean() - second.mean()
+    decided = verdicts.can_decide(one.n) and apart >= max(relevant, least)
+    return replace(one, verdict=HOLDS if decided else NOT_DECIDED, found=(mean, mean, math.inf), relevant=relevant)
+
+
+def _of_gradients(comparison: Comparison, family: str) -> Judgement:
+    """By the gradient of the first layer over the last convolution's before training, with batch norm, in every draw
+    of every initialisation. That is what is shown, also where the claim is that it is small.
+    """
+    logs = gradients.rises(family, comparison.depth)
+    if logs.empty:
+        return Judgement(comparison, NOT_RUN)
+    falls = comparison.claim.measure == "gradient_fall"
+    found = verdicts.difference(-logs if falls else logs, 0.0)
+    relevant = math.log(comparison.claim.relevant)
+    said = verdicts.verdict(found, relevant, none=comparison.claim.none)
+    rise = verdicts.difference(logs, 0.0)
+    return Judgement(comparison, said, "first layer over last", rise, (len(logs),), "×", "Student", relevant)
+
+
+def difference_text(found: Interval, unit: str) -> str:
+    if unit == "×":
+        mean, low, high = (ratio_digits(math.exp(value)) if abs(value) < 99 else "" for value in found)
+        mean, low, high = f"× {mean}", low, high
     else:
         mean, low, high = (f"{value:+.2f}" for value in found)
+        mean = f"{mean} {unit}"
     if math.isfinite(found[1]) and not math.isfinite(found[2]):
-        return f"≥ {mean} {claim.unit}"
-    interval = f" ({low} … {high})" if math.isfinite(found[1]) else ""
-    return f"{mean}{interval} {claim.unit}"
+        return f"at least {mean}"
+    return f"{mean} ({low} … {high})" if math.isfinite(found[1]) else mean
 
 
-def section(results: Results, draw: Draw) -> list[str]:
-    lines, rows = [*rule.strip().split("\n\n", 1)[1].splitlines(), ""], []
-    for claim in CLAIMS:
-        said, found = judged(claim, results)
-        names = [name for name in (claim.larger, claim.smaller) if name in results]
-        n = " / ".join(str(len(results[name].top1("test"))) for name in names) if found else "–"
-        effect = math.exp(claim.effect) if claim.unit == "×" else claim.effect
-        least = f"{effect:g} {claim.unit.rstrip('s') if effect == 1 else claim.unit}"
-        least = f"none of {least}" if claim.none else least
-        pair = f"{claim.larger} – {claim.smaller}"
-        rows.append((claim.source, claim.text, pair, shown(claim, found) if found else "–", n, least, f"**{said}**"))
-    header = "source | claim | experiments | difference (95 % interval) | n | worth a word | verdict"
-    lines += table(header, "l l l r l r l", rows)
-    histories = {name: results[name].history for name in (RELU, TANH, SIGMOID) if name in results}
-    if len(histories) > 1:
-        named = {name.split("-")[1]: history for name, history in histories.items()}
-        drawn = figures.activations(named, "One network, three activations: training error, CIFAR-10")
-        lines += draw(drawn, "activations.svg", "training error by epoch and activation")
-        lines += ["What an activation costs to compute: `python bench/activations.py`.", ""]
-    return lines
+def ratio_digits(ratio: float) -> str:
+    """Three digits, without an exponent up to a hundred thousand."""
+    return f"{float(f'{ratio:.3g}'):,.0f}" if 1000 <= ratio < 1e5 else f"{ratio:.3g}"

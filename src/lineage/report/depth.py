@@ -1,87 +1,101 @@
-"""What depth does, plain beside residual."""
+"""What depth does to plain and to residual networks, and why deep plain networks fail."""
 
 import pandas as pd
 
 from lineage.report import figures
-from lineage.report.markdown import Draw, percent, table
+from lineage.report.markdown import Draw, link, percent, table
 from lineage.report.published import reported
-from lineage.report.results import Members, Results, groups
+from lineage.report.results import Result, Results
+from lineage.report.study import GROUPS, WHY, groups
 
 PANELS = """\
-The panel on the right has the validation part, because the test part is read once, after training; its errors are in
-the tables."""
-LONGER = """\
-What a longer training changes. Its warm-up is longer, too: this does not tell more steps from a gentler start. And an
-error of 0 says nothing of the loss."""
+Errors and losses on the training images are measured after training, without augmentation. The right panels show the
+validation split, because the test set is read once, after training. *Started*: seeds that make fewer than 80 % of the
+mistakes of one who guesses on the training images. All networks of a group share their recipe."""
 CONSTRUCTION = """\
-Errors above 10 % are drawn on a logarithmic axis; figures of others are as they report them. *By construction* (He et
-al. 2015, section 1): the shallowest plain network with further layers that hand on what they are given is a deeper one
-with the same outputs, hence the same errors. Where training ends above that mark, it has not found a solution that
-exists."""
+Errors above 10 % are on a logarithmic axis; networks that did not start to train are crosses, off the line. *By
+construction* (He et al. 2015, section 1): a shallow plain network with further layers that hand on their input is a
+deeper one with the same outputs, hence with the same errors. Where training ends above that mark, it has not found a
+solution that exists. Numbers of others are as they report them."""
+WHY_TEXT = """\
+With batch norm, gradients of a plain network grow towards its first layers before any training (see
+[gradients](#gradients)), and so does the first step. Each experiment changes what its row says. If plain-110
+starts to train with limited steps, the first steps are what stops it; if it does so only from another start, it is the
+starting point; if neither helps, the failure is degradation."""
+
+
+def started(result: Result) -> str:
+    return f"{int(result.started().sum())} of {result.n}"
+
+
+def loss(result: Result) -> str:
+    """The geometric mean over the seeds of the training loss."""
+    return f"{figures.geometric_mean(result.loss('train')):.2g}"
 
 
 def degradation(results: Results, draw: Draw) -> list[str]:
-    lines, everything = [], groups(results.values())
-    for group, members in everything.items():
+    lines = []
+    for group, members in groups(results).items():
+        title = GROUPS[group].title
         histories = {key: result.history for key, result in members.items()}
-        drawn = figures.degradation(histories, f"Plain beside residual networks: {group}")
-        lines += [f"### {group}", "", *draw(drawn, f"degradation-{group}.svg", f"error by epoch, {group}")]
+        failed = {key for key, result in members.items() if not result.started().any()}
+        drawn = figures.degradation(histories, f"Plain and residual networks: {title}", failed)
+        lines += [f"### {group}: {title}", "", *draw(drawn, f"degradation-{group}.svg", f"error by epoch, {title}")]
         rows = [
-            (r.shown(f"{family}-{depth}"), *(percent(r.error(part)) for part in ("train", "test")), r.n, r.budget)
-            for (family, depth), r in members.items()
+            (r.shown(link(r.name)), percent(r.error("train")), loss(r), percent(r.error("test")), started(r), r.budget)
+            for r in members.values()
         ]
-        lines += table("network | training error | test error | n | budget", "l r r r l", rows)
-        if longer := everything.get(f"{group}-long"):
-            lines += slow_or_stuck(members, longer)
+        header = "network | training error (%) | training loss | test error (%) | started | budget"
+        lines += table(header, "l r r r r l", rows)
+        if GROUPS[group].note:
+            lines += [GROUPS[group].note, ""]
     return [*PANELS.splitlines(), "", *lines] if lines else []
 
 
-def slow_or_stuck(short: Members, longer: Members) -> list[str]:
-    """What a longer training does to the errors of plain networks: how much of what a deeper one loses to the
-    shallowest, on the training images, it makes up for.
-    """
-    keys = [key for key in short if key[0] == "plain" and key in longer]
-    both = {key[1]: (short[key], longer[key]) for key in keys}
-    if not both:
-        return []
-    shallowest, rows = min(both), []
-    base = [100 * result.error("train").mean() for result in both[shallowest]]
-    for depth, pair in both.items():
-        chance = 100 * (1 - 1 / len(pair[0].labels["classes"]))
-        errors = [100 * result.error("train").mean() for result in pair]
-        before, after = (error - least for error, least in zip(errors, base, strict=True))
-        if depth == shallowest:
-            what = "–"
-        elif before < 0.3:
-            what = "nothing is lost"
-        elif errors[1] > 0.9 * chance:
-            what = f"all: it has not started to train, guessing is wrong in {chance:.0f} %"
-        else:
-            what = f"{min(100, max(0, 100 * (1 - after / before))):.0f} % of it is gone"
-        ways = (" → ".join(percent(result.error(part)) for result in pair) for part in ("train", "test"))
-        rows.append((f"plain-{depth}", *ways, what))
-    budgets = " → ".join(result.budget for result in both[shallowest])
-    header = f"{budgets} | training error | test error | what it loses to plain-{shallowest} in training"
-    return [*LONGER.splitlines(), "", *table(header, "l r r l", rows)]
+def why(results: Results, draw: Draw) -> list[str]:
+    """The experiments on why deep plain networks fail, as far as they have run."""
+    rows = []
+    for name, changed in WHY.items():
+        if result := results.get(name):
+            rows.append((link(name), changed, beginning(result), started(result), percent(result.error("train"))))
+    measured = any(row[2] for row in rows)
+    kept = [row if measured else row[:2] + row[3:] for row in rows]
+    first = "largest ‖gradient‖ / ‖W‖ before the first step | " if measured else ""
+    header = f"network | what is changed | {first}started | training error (%)"
+    lines = table(header, "l l r r r" if measured else "l l r r", kept) if rows else []
+    waiting = [link(name) for name in WHY if name not in results]
+    lines += [f"Not run yet: {', '.join(waiting)}.", ""] if rows and waiting else []
+    return [*WHY_TEXT.splitlines(), "", *lines] if rows else []
+
+
+def beginning(result: Result) -> str:
+    """The range over the seeds of the largest ‖gradient‖ / ‖W‖ of a layer before training; empty if not measured."""
+    if (measured := result.table("beginnings")) is None:
+        return ""
+    ratio = measured.initial_gradient_ratio
+    return f"{ratio.min():.2g} … {ratio.max():.2g}" if len(ratio) > 1 else f"{ratio.iloc[0]:.2g}"
 
 
 def errors_by_depth(results: Results) -> pd.DataFrame:
-    """Final errors in per cent: group, series, family, depth, part, mean, std (none of a single seed), n, diverged."""
+    """Final errors in per cent: group, series, family, depth, part, mean, std (none of a single seed), n, started
+    (seeds), diverged.
+    """
     rows = []
-    for group, members in groups(results.values()).items():
+    for group, members in groups(results).items():
         for (family, depth), result in members.items():
             for part in ("train", "test"):
                 error = 100 * result.error(part)
                 row = {"group": group, "series": f"{family}-{group}", "family": family, "depth": depth, "part": part}
                 row |= {"mean": error.mean(), "std": error.std(), "n": len(error)}
+                row["started"] = int(result.started().sum())
                 rows.append(row | {"diverged": "yes" if result.metrics["diverged"] else "no"})
-    columns = ["group", "series", "family", "depth", "part", "mean", "std", "n", "diverged"]
+    columns = ["group", "series", "family", "depth", "part", "mean", "std", "n", "started", "diverged"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def error_by_depth(results: Results, draw: Draw) -> list[str]:
     lines = []
-    for group, errors in errors_by_depth(results).groupby("group"):
+    for group, errors in errors_by_depth(results).groupby("group", sort=False):
         if errors.depth.nunique() < 2:
             continue
         plain = errors[errors.family == "plain"]
@@ -92,6 +106,6 @@ def error_by_depth(results: Results, draw: Draw) -> list[str]:
         ]
         others = reported(str(group))
         marks = pd.concat([pd.DataFrame(built, columns=others.columns), others]) if built else others
-        drawn = figures.by_depth(errors, marks, f"Error by depth: {group}")
-        lines += draw(drawn, f"depth-{group}.svg", f"error by depth, {group}")
+        drawn = figures.by_depth(errors, marks, f"Error by depth: {GROUPS[str(group)].title}")
+        lines += draw(drawn, f"depth-{group}.svg", f"error by depth, {GROUPS[str(group)].title}")
     return [*lines, *CONSTRUCTION.splitlines(), ""] if lines else []

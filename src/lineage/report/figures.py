@@ -1,5 +1,7 @@
 """The figures that compare networks: error by epoch and by depth, gradients, what blocks do, activations."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -21,9 +23,12 @@ from lineage.report.style import (
 )
 
 
-def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> Figure:
+def degradation(
+    histories: dict[tuple[str, int], pd.DataFrame], title: str, failed: Collection[tuple[str, int]] = ()
+) -> Figure:
     """Training and validation error by epoch (He et al. 2015, Fig. 6): the mean over the seeds, and a band from the
-    least to the most, as far as all seeds go; where one diverged, a cross.
+    least to the most, as far as all seeds go; where one diverged, a cross. The legend says which did not start to train
+    (`failed`).
 
     `histories` by (family, depth), families `plain` and `resnet`: columns `seed`, `epoch`, `train_error`, `val_error`.
     """
@@ -34,7 +39,8 @@ def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> F
             for (family, depth), history in sorted(histories.items()):
                 by_epoch = over_seeds(history, column)
                 style = {"color": DEPTHS.get(depth, OTHER_DEPTH), "linestyle": DASHES[family]}
-                axis.plot(by_epoch["mean"], label=f"{family}-{depth}", **style)
+                said = "\n(did not start)" if (family, depth) in failed else ""
+                axis.plot(by_epoch["mean"], label=f"{family}-{depth}{said}", **style)
                 axis.fill_between(
                     by_epoch.index, by_epoch["min"], by_epoch["max"], color=style["color"], alpha=0.12, linewidth=0
                 )
@@ -54,6 +60,11 @@ def degradation(histories: dict[tuple[str, int], pd.DataFrame], title: str) -> F
         return figure
 
 
+def geometric_mean(values: pd.Series) -> float:
+    """Of positive values, such as losses over seeds."""
+    return float(np.exp(np.log(values).mean()))
+
+
 def over_seeds(history: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean, min and max by epoch in per cent, as far as every seed goes."""
     by_epoch = 100 * history.pivot(index="epoch", columns="seed", values=column).dropna()
@@ -61,9 +72,10 @@ def over_seeds(history: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def by_depth(errors: pd.DataFrame, marks: pd.DataFrame, title: str) -> Figure:
-    """Final training and test error over depth, mean ± deviation over the seeds; logarithmic above 10 %.
+    """Final training and test error over depth, mean ± standard deviation over the seeds; logarithmic above 10 %.
+    Networks of which no seed started to train are crosses that belong to no line.
 
-    `errors`: family, depth, part (train, test), mean, std, diverged, in per cent; `marks`, of others or by
+    `errors`: family, depth, part (train, test), mean, std, started, diverged, in per cent; `marks`, of others or by
     construction: label, family, depth, part, error.
     """
     with plt.rc_context(STYLE):
@@ -71,7 +83,13 @@ def by_depth(errors: pd.DataFrame, marks: pd.DataFrame, title: str) -> Figure:
         for axis, (part, name) in zip(axes, (("train", "training error"), ("test", "test error")), strict=True):
             for family, line in errors[errors.part == part].groupby("family"):
                 style = {"color": "black", "linestyle": DASHES[family], "fillstyle": FILL[family], "capsize": 3}
-                axis.errorbar(line.depth, line["mean"], line["std"], marker="o", label=f"{family} (ours)", **style)
+                trained, failed = line[line.started > 0], line[line.started == 0]
+                axis.errorbar(
+                    trained.depth, trained["mean"], trained["std"], marker="o", label=f"{family} (ours)", **style
+                )
+                if len(failed):
+                    label = f"{family}: did not start to train"
+                    axis.plot(failed.depth, failed["mean"], "x", color="black", markersize=8, label=label)
                 gone = line[line.diverged == "yes"]
                 axis.plot(gone.depth, gone["mean"], "x", color="red", markersize=9)
             for (label, family), points in marks[marks.part == part].groupby(["label", "family"], sort=False):

@@ -1,40 +1,46 @@
-"""What goes on inside the networks: gradients, responses, what residual blocks add, and what bfloat16 changes."""
+"""What goes on inside the networks: gradients, responses, what residual blocks add, lesions, and bfloat16."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from lineage.report import figures, style
-from lineage.report.markdown import Draw, percent, table
-from lineage.report.results import Members, Results, groups
+from lineage.report import figures, style, verdicts
+from lineage.report.claims import difference_text
+from lineage.report.gradients import HARMLESS, untrained
+from lineage.report.markdown import Draw, link, percent, table
+from lineage.report.results import Result, Results
+from lineage.report.study import GROUPS, PRECISION, Members, groups
 
 GRADIENTS = f"""\
-Norms of the gradients in the layers' weights, in float32; zero is drawn at {style.TINY:g}. The tables have the last
-convolution's → the first layer's, and the layer where it is greatest. *Explodes* and *vanishes*: by a factor of 100 or
-more on that way back; *huge* and *tiny*: the median layer's is above 1000, or below a millionth."""
+Norms of the loss gradient in each layer's weights, in float32; zero is drawn at {style.TINY:g}. The tables go from the
+last convolution to the first layer and name the layer with the largest value. *Explodes* and *vanishes*: by a factor of
+{HARMLESS} or more on that way; *huge* and *tiny*: the median layer's is above 1000, or below a millionth."""
 AFTER = """\
-Before a batch norm the size of a layer's weights W changes nothing but its gradient, which is proportional to 1/‖W‖. A
-step turns the weights by an angle that is proportional to the quotient ‖gradient‖ / ‖W‖: it tells whether a layer still
-learns, and where it is tiny the layer is frozen."""
+In front of a batch norm the norm of a layer's weights W changes nothing but its gradient, which is proportional to
+1/‖W‖. A step of the learning rate times the gradient therefore turns the weights by an angle of about the learning rate
+times the quotient ‖gradient‖ / ‖W‖. *Frozen*: the first layer's quotient is below a millionth of the largest one of
+that network, so that it no longer learns."""
+FROZEN = 1e-6
 BEFORE = """\
-What the blocks of the untrained networks add has not been measured yet, so these figures do not tell what training did
-from what the initialisation already had."""
+What blocks add *before* training is in a row of its own, because much of what one finds after training was there
+before it. Where that row is missing it has not been measured, and the figures do not tell what training did."""
 MEASURED = "Measured in float32, on 32 training images, in the first seed's network."
+LESIONS = """\
+One block is removed and the rest answers without it (Veit et al. 2016): a residual block keeps its shortcut, a block of
+a plain network becomes the identity where shapes allow. Validation error in per cent, batch norm's statistics
+re-estimated for the network as it then is. First seed."""
 NEAR = 0.1  # of what a block keeps: what it adds is close to nothing below that
 
 
 def bases(results: Results) -> dict[str, Members]:
-    """The comparisons with the standard training."""
-    return {group: members for group, members in groups(results.values()).items() if "-" not in group}
+    """The groups whose inside is shown."""
+    return {group: members for group, members in groups(results).items() if GROUPS[group].inside}
 
 
 def gradients(results: Results, draw: Draw) -> list[str]:
-    path, lines = Path("plots/gradients.csv"), []
-    if path.is_file():
-        measured = pd.read_csv(path)
+    measured, lines = untrained(), []
+    if len(measured):
         title = "Loss gradient by layer before training (a batch of SIGNS; median, band from the least to the most)"
         lines += draw(figures.gradients(measured, title), "gradients.svg", "gradient by layer before training")
         norms = measured.groupby(["family", "depth", "batch_norm", "initialisation", "layer"]).gradient.median()
@@ -53,11 +59,18 @@ def gradients(results: Results, draw: Draw) -> list[str]:
         for key, values in tables.items():
             weights = members[key].layers.weight.iloc[:-1]
             ends = f"{weights.iloc[-1]:.2g} → {weights.iloc[0]:.2g}"
-            rows.append((members[key].shown("-".join(map(str, key))), way(values), ends, way(values / weights)))
-        lines += table(f"{group}, after training | gradient | ‖W‖ | gradient / ‖W‖", "l l l l", rows)
+            turned = way(values / weights) + (", *frozen*" if is_frozen(values / weights) else "")
+            rows.append((members[key].shown(link(members[key].name)), way(values), ends, turned))
+        header = f"{GROUPS[group].title}, after training | ‖gradient‖ | ‖W‖ | ‖gradient‖ / ‖W‖"
+        lines += table(header, "l l l l", rows)
     if bases(results):
         lines += [*AFTER.splitlines(), MEASURED, ""]
     return [*GRADIENTS.splitlines(), "", *lines] if lines else []
+
+
+def is_frozen(quotients: pd.Series) -> bool:
+    """Whether the first layer no longer learns beside the others, by ‖gradient‖ / ‖W‖ layer by layer."""
+    return bool(quotients.iloc[0] < FROZEN * quotients.max())
 
 
 def way(gradients: pd.Series) -> str:
@@ -67,10 +80,16 @@ def way(gradients: pd.Series) -> str:
     first, last, size = gradients.iloc[0], gradients.iloc[-1], gradients.median()
     if gradients.max() == 0:
         return "0 in every layer: too small for float32"
-    ratio = first / last if last else np.inf
-    trend = "*explodes*" if ratio >= 100 else "*vanishes*" if ratio <= 0.01 else "keeps"
-    trend += ", *huge*" if size > 1e3 else ", *tiny*" if size < 1e-6 else ""
-    return f"{last:.2g} → {first:.2g}, {trend} (greatest in layer {int(gradients.to_numpy().argmax()) + 1})"
+    ratio, trend, scale = first / last if last else np.inf, "keeps", ""
+    if ratio >= HARMLESS:
+        trend = "*explodes*"
+    elif ratio <= 1 / HARMLESS:
+        trend = "*vanishes*"
+    if size > 1e3:
+        scale = ", *huge*"
+    elif size < 1e-6:
+        scale = ", *tiny*"
+    return f"{last:.2g} → {first:.2g}, {trend}{scale} (largest in layer {int(gradients.to_numpy().argmax()) + 1})"
 
 
 def blocks(results: Results, draw: Draw) -> list[str]:
@@ -88,25 +107,30 @@ def blocks(results: Results, draw: Draw) -> list[str]:
         title = f"What each residual block adds beside what it keeps: {group}"
         drawn = figures.inside(additions, "‖F(x)‖ / ‖x‖", "place of the block in %", title, log=False)
         lines += draw(drawn, f"additions-{group}.svg", f"what each block adds, {group}")
-        rows = []
-        for (family, depth), v in additions.items():
-            numbers = v.median(), v.min(), v.max(), responses[family, depth].median()
-            rows.append((f"{family}-{depth}", len(v), *(f"{number:.2f}" for number in numbers)))
-        header = f"{group} | blocks | median of ‖F(x)‖ / ‖x‖ | least | greatest | median response"
-        lines += table(header, "l r r r r r", rows)
-        medians = [{depth: of[family, depth].median() for family, depth in additions} for of in (additions, responses)]
-        spared = {members[key].experiment.recipe.decay for key in additions} == {"kernels"}
-        lines += tends_to_zero(*medians, spared)
+        lines += added(members, responses)
+        trained = {depth: additions[family, depth].median() for family, depth in additions}
+        lines += tends_to_zero(trained, {depth: responses[family, depth].median() for family, depth in additions})
     question = f"Does F(x) tend to zero, as S0 argues (He et al. 2015, Fig. 7)? {MEASURED}"
-    before = (
-        [] if any(r.table("untrained-blocks") is not None for r in results.values()) else [*BEFORE.splitlines(), ""]
-    )
-    return [question, "", *before, *lines] if lines else []
+    return [question, "", *BEFORE.splitlines(), "", *lines] if lines else []
 
 
-def tends_to_zero(additions: dict[int, float], responses: dict[int, float], spared: bool) -> list[str]:
-    """The answer in words, from the medians by depth: of what blocks add beside what they keep, and of the layers'
-    responses, which is what the paper measures; `spared`: batch norms' weights do not decay.
+def added(members: Members, responses: dict[tuple[str, int], pd.Series]) -> list[str]:
+    """A row for each residual network, after training and before it."""
+    rows = []
+    for key, result in members.items():
+        for when, name in (("after", "blocks"), ("before", "untrained-blocks")):
+            if (found := result.table(name)) is not None:
+                v = found.addition
+                numbers = [f"{number:.2f}" for number in (v.median(), v.min(), v.max())]
+                response = f"{responses[key].median():.2f}" if when == "after" else ""
+                rows.append((link(result.name), f"{when} training", len(v), *numbers, response))
+    header = "network | when | blocks | median of ‖F(x)‖ / ‖x‖ | smallest | largest | median response"
+    return table(header, "l l r r r r r", rows)
+
+
+def tends_to_zero(additions: dict[int, float], responses: dict[int, float]) -> list[str]:
+    """In words what the medians by depth show: of what blocks add, and of the layers' responses, which is what the
+    paper measures.
     """
     if len(additions) < 2:
         return []
@@ -115,42 +139,54 @@ def tends_to_zero(additions: dict[int, float], responses: dict[int, float], spar
         return all(deeper < shallower for shallower, deeper in pairwise(values.values()))
 
     numbers = ", ".join(f"{depth} layers {value:.2f}" for depth, value in additions.items())
-    said = "The deeper the network, the less a block adds" if fall(additions) else "Deeper networks' blocks add no less"
-    near = f"close to nothing (below {NEAR:g})" if [*additions.values()][-1] < NEAR else "far from nothing"
-    said = f"{said}: {numbers} of what it keeps, in the median block. In the deepest that is {near}."
-    numbers = ", ".join(f"{value:.2f}" for value in responses.values())
-    falls = "fall, too" if fall(responses) else "do not fall with depth"
-    said += f" The responses, which are the paper's measure, {falls} ({numbers})"
-    said += ": what is kept grows instead." if fall(additions) and not fall(responses) else "."
-    if spared:
-        said += " They are the size of batch norm's weights, which decay in the paper, and not here."
-    return [said, ""]
+    said = (
+        "The deeper the network, the less its median block adds" if fall(additions) else "Deeper networks add no less"
+    )
+    deepest = [*additions.values()][-1]
+    near = f"is close to nothing (below {NEAR:g})" if deepest < NEAR else f"is not close to nothing (below {NEAR:g})"
+    numbers_of = ", ".join(f"{value:.2f}" for value in responses.values())
+    falls = "fall with depth" if fall(responses) else "do not fall with depth"
+    return [
+        f"{said}: {numbers}, as a part of what it keeps. In the deepest that {near}. The responses, which are the "
+        f"paper's measure, {falls} ({numbers_of}).",
+        "",
+    ]
+
+
+def lesions(results: Results, draw: Draw) -> list[str]:
+    """What the networks lose without one of their blocks."""
+    rows = []
+    for name, result in results.items():
+        if (found := result.table("lesions")) is None:
+            continue
+        found = found[found.statistics == "re-estimated"]
+        for trained, one in found.groupby("trained", sort=False):
+            errors = 100 * one[one.block != "intact"].val_error
+            if len(errors):
+                intact = 100 * one[one.block == "intact"].val_error.iloc[0]
+                numbers = [f"{number:.1f}" for number in (intact, errors.median(), errors.max())]
+                rows.append((link(name), trained, len(errors), *numbers))
+    header = "network | trained | blocks removed, one at a time | intact | median without one | worst without one"
+    return [*LESIONS.splitlines(), "", *table(header, "l l r r r r", rows)] if rows else []
 
 
 def precision(results: Results, draw: Draw) -> list[str]:
-    """A training in float32 beside the same in bfloat16: is it one more seed, or something else?"""
+    """The same training in float32 and in bfloat16. A single seed gives no verdict."""
     rows = []
-    for name, exact in results.items():
-        if (usual := results.get(name.removeprefix("fp32-"))) and usual is not exact:
-            for part in ("train", "val", "test"):
-                values, one = usual.error(part), exact.error(part)
-                low, high = one_more(values)
-                within = low <= one.mean() <= high
-                ends = f"{100 * max(0, low):.2f} … {100 * high:.2f}"
-                rows.append(
-                    (usual.name, part, len(values), percent(values), ends, percent(one), "yes" if within else "no")
-                )
-    header = "experiment | part | n | errors in bfloat16 | one more seed would have | error in float32 | within"
-    lines = [
-        "One seed in float32: could it be one more of those in bfloat16 (95 % prediction interval)? A single seed",
-        "can show a large difference, but not that there is none.",
-        "",
-    ]
-    return [*lines, *table(header, "l l r r r r l", rows)] if rows else []
+    for exact, usual in PRECISION:
+        if exact in results and usual in results:
+            for part, words in (("train", "training"), ("val", "validation"), ("test", "test")):
+                rows.append((link(usual), words, *_both(results[usual], results[exact], part)))
+    header = "experiment | split | error in bfloat16 (%) | range of its seeds | error in float32 (%) | n | "
+    header += "float32 – bfloat16 (95 % interval)"
+    text = "The same networks trained in float32 and in bfloat16. One seed in float32 gives no verdict."
+    return [text, "", *table(header, "l l r r r r l", rows)] if rows else []
 
 
-def one_more(values: pd.Series) -> tuple[float, float]:
-    """Student's 95 % prediction interval of a further value."""
-    n = len(values)
-    half = stats.t.ppf(0.975, n - 1) * values.std() * (1 + 1 / n) ** 0.5 if n > 1 else np.inf
-    return values.mean() - half, values.mean() + half
+def _both(usual: Result, exact: Result, part: str) -> tuple[str, ...]:
+    errors, exactly = 100 * usual.error(part), 100 * exact.error(part)
+    ends = f"{errors.min():.2f} … {errors.max():.2f}"
+    said = "no verdict: one seed"
+    if min(len(errors), len(exactly)) > 1:
+        said = difference_text(verdicts.difference(exactly, errors), "pp")
+    return percent(errors / 100), ends, percent(exactly / 100), f"{len(errors)} / {len(exactly)}", said

@@ -24,6 +24,16 @@ def table(header: str, align: str, rows: list[tuple]) -> list[str]:
     return [f"| {header} |", f"| {rules} |", *(f"| {' | '.join(map(str, row))} |" for row in rows), ""]
 
 
+def details(title: str, lines: list[str]) -> list[str]:
+    """Lines that are shown when the reader opens them."""
+    return ["<details>", f"<summary>{title}</summary>", "", *lines, "</details>", ""]
+
+
+def link(experiment: str) -> str:
+    """An experiment's name, linked to its card."""
+    return f"[{experiment}](experiments.md#{experiment})"
+
+
 def figure(folder: Path, scale: str, drawn: Figure, name: str, shows: str) -> list[str]:
     """Save a figure and return the lines that show it on a page of docs/."""
     style.save(drawn, folder / name, scale)
@@ -31,6 +41,6 @@ def figure(folder: Path, scale: str, drawn: Figure, name: str, shows: str) -> li
 
 
 def percent(values: pd.Series) -> str:
-    """Fractions as per cent, mean and deviation over the seeds."""
+    """Fractions as per cent, mean and standard deviation over the seeds."""
     spread = f" ± {values.std() * 100:.2f}" if len(values) > 1 else ""
     return f"{values.mean() * 100:.2f}{spread}"

@@ -1,14 +1,15 @@
 """What was measured, as the small tables in Git have it: one `Result` per experiment that has run."""
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lineage.engine.experiment import Experiment, read_experiment
 from lineage.files import read_json
+
+STARTED = 0.8  # of the mistakes of one who guesses: whoever makes more has not started to train
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,29 @@ class Result:
 
     def error(self, part: str) -> pd.Series:
         return 1 - self.top1(part)
+
+    def loss(self, part: str) -> pd.Series:
+        """Seed by seed, the cross-entropy."""
+        return self.scores[self.scores.part == part].set_index("seed").loss
+
+    @property
+    def guessing(self) -> float:
+        """The error of one who guesses among the classes."""
+        return 1 - 1 / len(self.labels["classes"])
+
+    def started(self) -> pd.Series:
+        """Seed by seed, whether it started to train: whether it makes fewer than 80 % of the mistakes of one who
+        guesses, on the training images.
+        """
+        return self.error("train") <= STARTED * self.guessing
+
+    def wrong_answers(self) -> np.ndarray | None:
+        """Seeds×images of the test set, true where the answer is wrong; None where the answers were not kept."""
+        answers = self.table("answers")
+        if answers is None:
+            return None
+        predicted = answers.filter(regex=r"^predicted_\d+$").to_numpy().T
+        return predicted != self.predictions.actual.to_numpy()
 
     @property
     def n(self) -> int:
@@ -72,23 +96,3 @@ def read(name: str) -> Result | None:
     if set(frames["history"].scale) != {experiment.scale}:
         return None
     return Result(name, experiment, labels, read_json(metrics), provenance, folder=folder, **frames)
-
-
-def twin(name: str) -> tuple[str, int, str] | None:
-    """Family, depth and group of a network in a plain-beside-residual comparison: plain-20-signs32 → plain, 20,
-    signs32.
-    """
-    found = re.fullmatch(r"(plain|resnet)-(\d+)-(.+)", name)
-    return (found[1], int(found[2]), found[3]) if found else None
-
-
-Members = dict[tuple[str, int], Result]  # by family and depth
-
-
-def groups(results: Iterable[Result]) -> dict[str, Members]:
-    """Every plain-beside-residual comparison, by group, then by family and depth."""
-    found: dict[str, Members] = {}
-    for result in results:
-        if key := twin(result.name):
-            found.setdefault(key[2], {})[key[:2]] = result
-    return {group: dict(sorted(members.items())) for group, members in sorted(found.items())}

@@ -1,45 +1,102 @@
-"""One rule for all claims.
-
-A claim says that one experiment exceeds another by some measure, seed by seed, and by how much at least. It *holds*
-where Welch's 95 % interval of the difference excludes 0 and the difference reaches the smallest effect that is worth a
-word; it *does not hold* where the whole interval stays below that effect. A claim that there is no such difference is
-judged the other way round. Where a claim names the number to be reached (75 %, six times), that number takes the place
-of 0. Everything else, runs that are missing, single or diverged included, is *not decided*.
-
-The interval is that of the seeds, which share their test images; where all seeds agree, it is a point. The smallest
-effect is 0.3 pp, and on the 120 test images of SIGNS one of these. What has not happened when a training ends happens
-in the epoch after it at the earliest: then a claim holds only where each of three or more seeds is that far beyond each
-of the other side's.
-"""
+"""The statistics of a claim: intervals, p values, and what is said of them."""
 
 import math
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
-KINDS = HOLDS, DOES_NOT_HOLD, NOT_DECIDED = "holds", "does not hold", "not decided"
-NOT_RUN = f"{NOT_DECIDED} (not run)"
-OPPOSITE = {HOLDS: DOES_NOT_HOLD, DOES_NOT_HOLD: HOLDS, NOT_DECIDED: NOT_DECIDED}
+HOLDS, REVERSED, DOES_NOT_HOLD = "holds", "reversed", "does not hold"
+LEANS, LEANS_AGAINST = "leans", "leans against"
+NOT_DECIDED, AT_FLOOR, NOT_RUN = "not decided", "at the floor", "not run"
+VERDICTS = (HOLDS, REVERSED, DOES_NOT_HOLD, LEANS, LEANS_AGAINST, NOT_DECIDED, AT_FLOOR)  # of what has run
+WEAKER = {HOLDS: LEANS, REVERSED: LEANS_AGAINST, DOES_NOT_HOLD: LEANS_AGAINST}
+ALPHA = 0.05
+DRAWS = 2000  # of the bootstrap
 Interval = tuple[float, float, float]  # mean, low, high
 
 
 def difference(larger: pd.Series, smaller: pd.Series | float) -> Interval:
-    """The difference of the means and Welch's 95 % interval of it; an infinite one where a side has a single value.
-    Against a plain number, the mean's own interval (Student's).
+    """The difference of the means and Welch's 95 % interval. It is infinite where a side has a single value or neither
+    side has any spread: a point would claim more than is known. Against a plain number, the mean's own interval
+    (Student's).
     """
     number = isinstance(smaller, float)
     mean = larger.mean() - (smaller if number else smaller.mean())
-    if min(len(larger), 2 if number else len(smaller)) < 2:
+    if not _has_spread(larger, smaller):
         return mean, -math.inf, math.inf
-    if larger.std() == 0 and (number or smaller.std() == 0):  # all seeds agree, and there is nothing to divide by
-        return mean, mean, mean
     test = stats.ttest_1samp(larger, smaller) if number else stats.ttest_ind(larger, smaller, equal_var=False)
-    interval = test.confidence_interval(0.95)
+    interval = test.confidence_interval(1 - ALPHA)
     return (mean, interval.low - smaller, interval.high - smaller) if number else (mean, interval.low, interval.high)
 
 
-def verdict(mean: float, low: float, high: float, effect: float, least: float = 0.0) -> str:
-    """Of a claim that the difference exceeds `least`."""
-    if low > least and mean >= effect:
-        return HOLDS
-    return DOES_NOT_HOLD if high < max(effect, least) else NOT_DECIDED
+def p_value(larger: pd.Series, smaller: pd.Series) -> float:
+    """Of Welch's test, two-sided; 1 where it cannot be made."""
+    if not _has_spread(larger, smaller):
+        return 1.0
+    return float(stats.ttest_ind(larger, smaller, equal_var=False).pvalue)
+
+
+def _has_spread(larger: pd.Series, smaller: pd.Series | float) -> bool:
+    if isinstance(smaller, float):
+        return len(larger) > 1 and larger.std() > 0
+    return min(len(larger), len(smaller)) > 1 and (larger.std() > 0 or smaller.std() > 0)
+
+
+def bootstrap(larger: np.ndarray, smaller: np.ndarray | None = None) -> tuple[float, float]:
+    """95 % interval of the difference of two mean errors, or of one mean error, for other seeds *and* other images of
+    the same kind. `larger` and `smaller` (seeds×images, the same images) say where an answer is wrong. Each draw takes
+    seeds of either side and images with replacement; the draws are the same every time.
+    """
+    sides = [side for side in (larger, smaller) if side is not None]
+    generator, images, means = np.random.default_rng(0), larger.shape[1], np.empty(DRAWS)
+    for draw in range(DRAWS):
+        weights = np.bincount(generator.integers(0, images, images), minlength=images) / images
+        errors = [(side @ weights)[generator.integers(0, len(side), len(side))].mean() for side in sides]
+        means[draw] = errors[0] - (errors[1] if len(errors) > 1 else 0)
+    low, high = np.percentile(means, [100 * ALPHA / 2, 100 * (1 - ALPHA / 2)])
+    return float(low), float(high)
+
+
+def fisher(failed: tuple[int, int], n: tuple[int, int]) -> float:
+    """Fisher's exact test, two-sided: the p value of so many failures among so many seeds on either side."""
+    counts = [[count, of - count] for count, of in zip(failed, n, strict=True)]
+    return float(stats.fisher_exact(counts).pvalue)
+
+
+def can_decide(n: tuple[int, ...]) -> bool:
+    """Whether an exact permutation test of so many seeds on either side could fall below 5 % at all: with 3 and 3 it
+    could not (2 of 20 orders are as extreme as can be, p = 0.1), with 5 and 5 it could (p = 0.008).
+    """
+    return len(n) < 2 or 2 / math.comb(sum(n), n[0]) < ALPHA
+
+
+def holm(p_values: list[float]) -> list[bool]:
+    """Which of these stay below 5 % after Holm's correction."""
+    kept, order = [False] * len(p_values), np.argsort(p_values)
+    for rank, i in enumerate(order):
+        if p_values[i] * (len(p_values) - rank) >= ALPHA:
+            break
+        kept[i] = True
+    return kept
+
+
+def exact_upper(images: int) -> float:
+    """The upper end of the exact 95 % interval (Clopper and Pearson) of an error of which no case was seen."""
+    return 1 - (ALPHA / 2) ** (1 / images)
+
+
+def verdict(found: Interval, relevant: float, least: float = 0.0, none: bool = False) -> str:
+    """Of the claim that a difference exceeds `least` and is at least `relevant`; with `none`, of the claim that there
+    is no such difference.
+    """
+    mean, low, high = found
+    if low > least and mean >= relevant:
+        return REVERSED if none else HOLDS
+    if high < max(relevant, least):
+        if none:
+            return HOLDS
+        return REVERSED if high < min(0, least) and mean <= -relevant else DOES_NOT_HOLD
+    if low > least:
+        return LEANS_AGAINST if none else LEANS
+    return NOT_DECIDED

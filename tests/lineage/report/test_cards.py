@@ -89,3 +89,10 @@ def test_pictures_and_filters():
     assert canvas.shape == (2 * 8 - 1, 16 * 8 - 1, 3)
     assert (canvas[:7, 8:15] == tiles[0]).all() and (canvas[8:, :7] == tiles[4]).all()
     assert (canvas[7] == 255).all()
+
+
+def test_large_numbers_are_readable():
+    assert cards.millions(269722) == "0.27 M"
+    assert cards.millions(313.4e6) == "313 M"
+    assert cards.millions(1.2534e9) == "1.25 G"
+    assert cards.millions(15.47e9) == "15.5 G"

@@ -1,16 +1,36 @@
 import pytest
-from test_compare import measured
+from test_compare import measured, write_table
 
 from lineage.report import depth, results
 
 
+def read(*names):
+    return {name: results.read(name) for name in names}
+
+
 def test_errors_by_depth(workspace):
-    measured("plain-20-hands", (0.1, 0.2))
-    measured("resnet-56-hands", (0.3,))
-    table = depth.errors_by_depth({name: results.read(name) for name in ("plain-20-hands", "resnet-56-hands")})
+    measured("plain-20-signs32", (0.1, 0.2))
+    measured("resnet-56-signs32", (0.99,))
+    table = depth.errors_by_depth(read("plain-20-signs32", "resnet-56-signs32"))
     assert table.columns.tolist()[:5] == ["group", "series", "family", "depth", "part"]
     test = table[table.part == "test"].set_index("depth")
-    assert test["mean"].tolist() == pytest.approx([15, 30])
+    assert test["mean"].tolist() == pytest.approx([15, 99])
     assert test["std"].tolist() == pytest.approx([7.0711, float("nan")], abs=1e-4, nan_ok=True)
-    assert test.n.tolist() == [2, 1]
+    assert test.n.tolist() == [2, 1] and test.started.tolist() == [2, 0]
     assert depth.errors_by_depth({}).empty
+
+
+def test_why_deep_plain_networks_fail(workspace):
+    """What is changed, whether it trained, and where it was measured how its training began."""
+    measured("plain-110-signs32", (0.98, 0.99))
+    lines = "\n".join(depth.why(read("plain-110-signs32"), None))
+    assert "| nothing | 0 of 2 | 49.25 ± 0.35 |" in lines and "before the first step" not in lines
+    assert "Not run yet: [plain-20-signs32]" in lines
+    measured("plain-110-signs32-dirac", (0.02, 0.04))
+    ratios = [{"seed": seed, "layer": "stem.0", "initial_gradient_ratio": 0.13 + seed} for seed in range(2)]
+    write_table("tables/plain-110-signs32-dirac/beginnings", ratios)
+    lines = "\n".join(depth.why(read("plain-110-signs32", "plain-110-signs32-dirac"), None))
+    assert "largest ‖gradient‖ / ‖W‖ before the first step" in lines
+    assert "| the same | 0.13 … 1.1 | 2 of 2 | 1.50 ± 0.71 |" in lines
+    assert "| nothing |  | 0 of 2 |" in lines
+    assert depth.why({}, None) == []

@@ -38,7 +38,7 @@ def test_a_line_ends_where_a_seed_does():
 
 def test_error_by_depth_has_spreads_and_the_marks_of_others():
     rows = [(f, d, p, d / 10, 0.5) for f in ("plain", "resnet") for d in (20, 56) for p in ("train", "test")]
-    errors = pd.DataFrame(rows, columns=["family", "depth", "part", "mean", "std"]).assign(diverged="no")
+    errors = pd.DataFrame(rows, columns=["family", "depth", "part", "mean", "std"]).assign(diverged="no", started=3)
     errors.loc[errors.depth == 56, "diverged"] = "yes"
     marks = [("by construction", "plain", 56, "train", 2.0), ("He et al. 2015", "resnet", 56, "test", 7.0)]
     marks = pd.DataFrame(marks, columns=["label", "family", "depth", "part", "error"])
@@ -55,6 +55,29 @@ def test_error_by_depth_has_spreads_and_the_marks_of_others():
     assert names == {"plain (ours)", "resnet (ours)", "plain: by construction", "resnet: He et al. 2015"}
     assert train.get_ylim()[0] < 0 and test.get_ylim()[1] > 100
     plt.close(figure)
+
+
+def test_what_did_not_start_to_train_is_on_no_line():
+    rows = [
+        ("plain", depth, part, error, 0.5, 3 * (depth < 110))
+        for depth, error in ((20, 2), (56, 9), (110, 82))
+        for part in ("train", "test")
+    ]
+    errors = pd.DataFrame(rows, columns=["family", "depth", "part", "mean", "std", "started"]).assign(diverged="no")
+    marks = pd.DataFrame(columns=["label", "family", "depth", "part", "error"])
+    figure = figures.by_depth(errors, marks, "title")
+    lines = {line.get_label(): line.get_xdata().tolist() for line in figure.axes[0].get_lines()}
+    assert lines["plain: did not start to train"] == [110]
+    assert figure.axes[0].containers[0].lines[0].get_xdata().tolist() == [20, 56]
+    plt.close(figure)
+    figure = figures.degradation(HISTORIES, "title", {("plain", 56)})
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["plain-20", "plain-56\n(did not start)", "resnet-20"]
+    plt.close(figure)
+
+
+def test_the_mean_of_losses_is_geometric():
+    assert figures.geometric_mean(pd.Series([1e-4, 1e-2])) == pytest.approx(1e-3)
 
 
 def test_gradients_have_a_panel_for_each_network_with_and_without_batch_norm():

@@ -1,18 +1,20 @@
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
+from test_compare import measured, write_table
 
-from lineage.report import inside
+from lineage.report import inside, results
 
 
 @pytest.mark.parametrize(
     ("gradients", "said"),
     [
-        ([500.0, 3.0, 2.0], "2 → 5e+02, *explodes* (greatest in layer 1)"),
-        ([1e-3, 3.0, 1.0], "1 → 0.001, *vanishes* (greatest in layer 2)"),
-        ([2.0, 3.0, 4.0], "4 → 2, keeps (greatest in layer 3)"),
-        ([2e9, 3e9, 4e9], "4e+09 → 2e+09, keeps, *huge* (greatest in layer 3)"),
-        ([2e-9, 3e-9, 4e-9], "4e-09 → 2e-09, keeps, *tiny* (greatest in layer 3)"),
-        ([0.0, 0.0, 1.0], "1 → 0, *vanishes*, *tiny* (greatest in layer 3)"),
+        ([500.0, 3.0, 2.0], "2 → 5e+02, *explodes* (largest in layer 1)"),
+        ([1e-3, 3.0, 1.0], "1 → 0.001, *vanishes* (largest in layer 2)"),
+        ([2.0, 3.0, 4.0], "4 → 2, keeps (largest in layer 3)"),
+        ([2e9, 3e9, 4e9], "4e+09 → 2e+09, keeps, *huge* (largest in layer 3)"),
+        ([2e-9, 3e-9, 4e-9], "4e-09 → 2e-09, keeps, *tiny* (largest in layer 3)"),
+        ([0.0, 0.0, 1.0], "1 → 0, *vanishes*, *tiny* (largest in layer 3)"),
         ([0.0, 0.0, 0.0], "0 in every layer: too small for float32"),
         ([float("nan"), 1.0, 1.0], "not finite"),
     ],
@@ -21,15 +23,51 @@ def test_the_way_of_a_gradient(gradients, said):
     assert inside.way(pd.Series(gradients)) == said
 
 
+def test_the_first_layer_is_frozen_beside_the_others():
+    """The quotient of gradient and weights decides, not the product; a network that has learnt all is not frozen."""
+    gradient, weight = pd.Series([1.3e-6, 1e-3, 0.13]), pd.Series([1e5, 100.0, 11.0])
+    assert inside.is_frozen(gradient / weight) and not inside.is_frozen(gradient * weight)
+    assert not inside.is_frozen(pd.Series([1e-9, 2e-9, 1e-9]))
+
+
 def test_whether_blocks_add_less_with_depth():
     same = {20: 1.0, 56: 0.9, 110: 1.1}
-    assert inside.tends_to_zero({20: 0.5}, {20: 1.0}, False) == []
-    assert inside.tends_to_zero({20: 0.5, 56: 0.3, 110: 0.05}, same, True)[0] == (
-        "The deeper the network, the less a block adds: 20 layers 0.50, 56 layers 0.30, 110 layers 0.05 of what it "
-        "keeps, in the median block. In the deepest that is close to nothing (below 0.1). The responses, which are the "
-        "paper's measure, do not fall with depth (1.00, 0.90, 1.10): what is kept grows instead. They are the size of "
-        "batch norm's weights, which decay in the paper, and not here."
+    assert inside.tends_to_zero({20: 0.5}, {20: 1.0}) == []
+    assert inside.tends_to_zero({20: 0.5, 56: 0.3, 110: 0.05}, same)[0] == (
+        "The deeper the network, the less its median block adds: 20 layers 0.50, 56 layers 0.30, 110 layers 0.05, as a "
+        "part of what it keeps. In the deepest that is close to nothing (below 0.1). The responses, which are the "
+        "paper's measure, do not fall with depth (1.00, 0.90, 1.10)."
     )
-    said = inside.tends_to_zero({20: 0.5, 56: 0.6}, {20: 1.0, 56: 0.5}, False)[0]
-    assert said.startswith("Deeper networks' blocks add no less: 20 layers") and "far from nothing." in said
-    assert said.endswith("The responses, which are the paper's measure, fall, too (1.00, 0.50).")
+    said = inside.tends_to_zero({20: 0.5, 56: 0.6}, {20: 1.0, 56: 0.5})[0]
+    assert said.startswith("Deeper networks add no less: 20 layers") and "is not close to nothing" in said
+    assert said.endswith("The responses, which are the paper's measure, fall with depth (1.00, 0.50).")
+
+
+def drawn(figure, name, shows):
+    plt.close(figure)
+    return []
+
+
+def test_the_untrained_network_has_a_row_of_its_own(workspace):
+    measured("resnet-20-signs32")
+    lines = "\n".join(inside.blocks({"resnet-20-signs32": results.read("resnet-20-signs32")}, drawn))
+    assert "| after training | 3 | 1.50 | 0.50 | 2.50 | 0.50 |" in lines
+    assert "| before training |" not in lines and "Where that row is missing" in lines
+    write_table("tables/resnet-20-signs32/untrained-blocks", [{"block": "stages.0", "addition": 0.7}])
+    lines = "\n".join(inside.blocks({"resnet-20-signs32": results.read("resnet-20-signs32")}, drawn))
+    assert "| before training | 1 | 0.70 | 0.70 | 0.70 |  |" in lines
+
+
+def test_lesions_of_the_trained_and_of_the_untrained_network(workspace):
+    measured("resnet-20-signs32")
+    rows = [
+        {"block": block, "trained": trained, "statistics": statistics, "val_error": error + more}
+        for trained, errors in (("yes", (0.01, 0.02, 0.04, 0.5)), ("no", (0.8, 0.81, 0.82, 0.83)))
+        for block, error in zip(("intact", "a", "b", "c"), errors, strict=True)
+        for statistics, more in (("kept", 0.3), ("re-estimated", 0))
+    ]
+    write_table("tables/resnet-20-signs32/lesions", rows)
+    found = {"resnet-20-signs32": results.read("resnet-20-signs32")}
+    lines = "\n".join(inside.lesions(found, drawn))
+    assert "| yes | 3 | 1.0 | 4.0 | 50.0 |" in lines and "| no | 3 | 80.0 | 82.0 | 83.0 |" in lines
+    assert inside.lesions({}, drawn) == []

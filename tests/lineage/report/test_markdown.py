@@ -25,3 +25,16 @@ def test_a_page_says_its_scale():
     assert markdown.head("Results", "full")[0] == "# Results"
     assert not any("not results" in line for line in markdown.head("Results", "full"))
     assert any("not results" in line for line in markdown.head("Results", "sample"))
+
+
+def test_what_the_reader_opens_and_where_a_name_leads():
+    assert markdown.details("More", ["a", ""]) == [
+        "<details>",
+        "<summary>More</summary>",
+        "",
+        "a",
+        "",
+        "</details>",
+        "",
+    ]
+    assert markdown.link("plain-20-signs32") == "[plain-20-signs32](experiments.md#plain-20-signs32)"

@@ -1,17 +1,11 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from test_compare import measured
 
 from lineage.report import results
-
-
-def test_the_name_says_family_depth_and_group():
-    assert results.twin("plain-20-signs32") == ("plain", 20, "signs32")
-    assert results.twin("resnet-110-cifar10-short") == ("resnet", 110, "cifar10-short")
-    assert results.twin("resnet34-signs") is None
-    assert results.twin("fp32-plain-56-signs32") is None
 
 
 def test_an_experiment_as_it_was_measured(workspace):
@@ -37,9 +31,20 @@ def test_what_is_incomplete_or_of_another_recipe_has_not_run(workspace):
     assert results.read("plain-20-hands") is None
 
 
-def test_groups_go_from_shallow_to_deep(workspace):
-    for name in ("resnet-110-hands", "plain-56-hands", "plain-110-hands", "plain-20-feet", "vgg16-hands"):
-        measured(name)
-    found = results.groups([results.read(path.stem) for path in sorted(Path("recipes/experiments").glob("*"))])
-    assert list(found) == ["feet", "hands"]
-    assert list(found["hands"]) == [("plain", 56), ("plain", 110), ("resnet", 110)]
+def test_who_guesses_has_not_started_to_train(workspace):
+    """Half of the test errors are training errors; of two classes, guessing gets half wrong."""
+    measured("plain-20-hands", (0.78, 0.82, 0.98))
+    result = results.read("plain-20-hands")
+    assert result.guessing == 0.5
+    assert result.started().tolist() == [True, False, False]
+
+
+def test_every_seeds_answers(workspace):
+    measured("plain-20-hands", (0.1, 0.2))
+    assert results.read("plain-20-hands").wrong_answers() is None
+    path = Path("plots/tables/plain-20-hands")
+    actual = pd.read_csv(path / "predictions.csv").actual
+    answers = pd.DataFrame({"predicted_0": actual, "confidence_0": 900, "predicted_1": 1 - actual, "confidence_1": 500})
+    answers.to_csv(path / "answers.csv", index=False)
+    wrong = results.read("plain-20-hands").wrong_answers()
+    assert wrong.shape == (2, len(actual)) and not wrong[0].any() and wrong[1].all()

@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lineage.report import verdicts
-from lineage.report.verdicts import DOES_NOT_HOLD, HOLDS, NOT_DECIDED
+from lineage.report.verdicts import DOES_NOT_HOLD, HOLDS, LEANS, LEANS_AGAINST, NOT_DECIDED, REVERSED
 
 
 def test_welchs_interval_by_its_formula():
@@ -19,9 +20,12 @@ def test_welchs_interval_by_its_formula():
     )
 
 
-def test_single_runs_and_runs_that_agree():
-    assert verdicts.difference(pd.Series([9.0]), pd.Series([1.0, 2.0])) == (7.5, -math.inf, math.inf)
-    assert verdicts.difference(pd.Series([4.0, 4.0]), pd.Series([1.0, 1.0])) == (3, 3, 3)
+def test_single_runs_and_seeds_without_any_spread_have_no_interval():
+    one = verdicts.difference(pd.Series([9.0]), pd.Series([1.0, 2.0]))
+    same = verdicts.difference(pd.Series([4.0, 4.0]), pd.Series([1.0, 1.0]))
+    assert one == (7.5, -math.inf, math.inf) and same == (3, -math.inf, math.inf)
+    assert verdicts.p_value(pd.Series([4.0, 4.0]), pd.Series([1.0, 1.0])) == 1
+    assert math.isfinite(verdicts.difference(pd.Series([4.0, 4.1]), pd.Series([1.0, 1.0]))[1])
 
 
 def test_against_a_number():
@@ -29,29 +33,97 @@ def test_against_a_number():
     half = 4.3027 / math.sqrt(3)  # Student's t at 0.975 with 2 degrees of freedom
     assert (mean, low, high) == pytest.approx((2, 2 - half, 2 + half), abs=1e-3)
     assert verdicts.difference(pd.Series([74.0]), 73.0) == (1, -math.inf, math.inf)
-    assert verdicts.difference(pd.Series([74.0, 74.0]), 73.0) == (1, 1, 1)
+    assert verdicts.difference(pd.Series([74.0, 74.0]), 73.0) == (1, -math.inf, math.inf)
 
 
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
         ((5, 4, 6), HOLDS),
-        ((0.2, 0.1, 0.29), DOES_NOT_HOLD),  # surely there, and surely too small to matter
-        ((0.2, 0.1, 0.5), NOT_DECIDED),
+        ((0.2, 0.1, 0.29), DOES_NOT_HOLD),  # surely there, and surely too small to be relevant
+        ((0.2, 0.1, 0.5), LEANS),
         ((5, -1, 11), NOT_DECIDED),
         ((0, -0.2, 0.2), DOES_NOT_HOLD),
-        ((-5, -6, -4), DOES_NOT_HOLD),
-        ((0, 0, 0), DOES_NOT_HOLD),
+        ((-5, -6, -4), REVERSED),
+        ((-0.2, -0.25, -0.15), DOES_NOT_HOLD),
+        ((-5, -11, 0.2), DOES_NOT_HOLD),
         ((7, -math.inf, math.inf), NOT_DECIDED),
     ],
 )
 def test_the_rule(found, expected):
-    assert verdicts.verdict(*found, effect=0.3) == expected
+    assert verdicts.verdict(found, relevant=0.3) == expected
 
 
 @pytest.mark.parametrize(
     ("found", "expected"),
-    [((7, 6.5, 7.5), HOLDS), ((7, 5.5, 8.5), NOT_DECIDED), ((5, 4, 5.9), DOES_NOT_HOLD)],
+    [
+        ((5, 4, 6), REVERSED),
+        ((0.1, -0.1, 0.29), HOLDS),
+        ((-5, -6, -4), HOLDS),
+        ((0.2, 0.1, 0.5), LEANS_AGAINST),
+        ((0.1, -0.4, 0.6), NOT_DECIDED),
+    ],
+)
+def test_the_rule_for_a_claim_of_no_difference(found, expected):
+    assert verdicts.verdict(found, relevant=0.3, none=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [((7, 6.5, 7.5), HOLDS), ((7, 5.5, 8.5), NOT_DECIDED), ((5, 4, 5.9), DOES_NOT_HOLD), ((-7, -8, -6), REVERSED)],
 )
 def test_a_number_to_be_exceeded_takes_the_place_of_zero(found, expected):
-    assert verdicts.verdict(*found, effect=6, least=6) == expected
+    assert verdicts.verdict(found, relevant=6, least=6) == expected
+
+
+def test_three_seeds_against_three_can_decide_nothing():
+    """The two most extreme of 20 orders are p = 0.1."""
+    assert not verdicts.can_decide((3, 3))
+    assert verdicts.can_decide((3, 5)) and verdicts.can_decide((5, 5)) and verdicts.can_decide((4, 4))
+    assert not verdicts.can_decide((5, 1))
+    assert verdicts.can_decide((3,))
+
+
+def test_failures_are_counted_by_fishers_test():
+    assert verdicts.fisher((5, 0), (5, 5)) == pytest.approx(2 / math.comb(10, 5))
+    assert verdicts.fisher((3, 0), (3, 3)) == pytest.approx(2 / math.comb(6, 3))
+    assert verdicts.fisher((0, 0), (5, 5)) == 1
+
+
+def test_holms_correction():
+    """0.03 · 2 is above 5 %, and what comes after it fails with it: 0.04 · 1 alone would not."""
+    assert verdicts.holm([0.01, 0.04, 0.03, 0.005]) == [True, False, False, True]
+    assert verdicts.holm([0.03, 0.04]) == [False, False]
+    assert verdicts.holm([]) == []
+
+
+def test_no_mistake_on_120_images():
+    assert verdicts.exact_upper(120) == pytest.approx(0.0303, abs=1e-4)
+
+
+def wrong(seeds, images, error):
+    return np.random.default_rng(1).random((seeds, images)) < error
+
+
+def test_the_bootstrap_knows_the_sampling_of_images():
+    """Seeds that make the very same mistakes have no spread; the images that they were asked do."""
+    one = wrong(1, 400, 0.2)
+    low, high = verdicts.bootstrap(np.repeat(one, 5, 0))
+    half = 1.96 * math.sqrt(one.mean() * (1 - one.mean()) / 400)
+    assert (low, high) == pytest.approx((one.mean() - half, one.mean() + half), abs=0.005)
+
+
+def test_the_bootstrap_knows_the_spread_of_seeds():
+    """A hundred seeds of which half answer everything wrong: the images do not matter."""
+    sides = np.repeat([[True], [False]], 50, 0).repeat(200, 1)
+    low, high = verdicts.bootstrap(sides)
+    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05), abs=0.02)
+
+
+def test_the_bootstrap_asks_both_sides_the_same_images():
+    """Two sides with the same mistakes differ by nothing, whichever images are drawn."""
+    one = wrong(1, 300, 0.3)
+    assert verdicts.bootstrap(np.repeat(one, 3, 0), np.repeat(one, 4, 0)) == pytest.approx((0, 0))
+    low, high = verdicts.bootstrap(wrong(5, 300, 0.4), wrong(5, 300, 0.1))
+    assert 0.2 < low < 0.3 < high < 0.4
+    assert (low, high) == verdicts.bootstrap(wrong(5, 300, 0.4), wrong(5, 300, 0.1))  # the same draws every time

@@ -1,0 +1,147 @@
+"""The section on claims: a row for each claim, a column for each training group, and the intervals behind it."""
+
+import math
+from collections import Counter
+
+from lineage.report import figures
+from lineage.report.claims import LOSS_FACTOR, Judgement, Judgements
+from lineage.report.markdown import Draw, details, link, table
+from lineage.report.results import Results
+from lineage.report.study import CLAIMS, GROUPS, UNTESTED, Claim
+from lineage.report.verdicts import AT_FLOOR, NOT_DECIDED, NOT_RUN, VERDICTS
+
+RULES = f"""\
+**How to read a verdict.** A claim says that one experiment exceeds another by some measure.
+
+- *holds*: the 95 % interval of the difference excludes 0, and the difference is at least the smallest relevant one;
+- *reversed*: the same in the other direction; for a claim that there is no difference, the difference is there;
+- *does not hold*: the whole interval lies below the smallest relevant difference;
+- *leans*, *leans against*: the same with too few seeds for an exact permutation test to fall below 5 % (three against
+  three cannot), not below 5 % after Holm's correction, or with a difference smaller than the relevant one;
+- *at the floor*: both training errors are below 0.3 %. The training losses are compared instead; their ratio is
+  relevant from {LOSS_FACTOR} on;
+- *not decided*: everything else. A network that *did not start to train* makes more than 80 % of the mistakes of one
+  who guesses on its training images. That is no difference in percentage points: its seeds are counted (Fisher's exact
+  test).
+
+The smallest relevant difference is 0.5 percentage points (pp) where a claim names no other, and never less than one
+test image. Five comparisons were named as **primary** and are held to Holm's correction; all others are exploratory:
+of twenty such, one is expected to show what is not there. Intervals are Welch's, over the seeds. Where each seed's
+answers have been kept, the wider of that and of a bootstrap over seeds and test images is taken (*seeds and images*).
+All intervals are conditional on one split of the data. Plain and residual runs of a seed share initial weights, data
+order and split; pairing them gained nothing, and is not used. A run that never reaches a target counts as reaching it
+one epoch after its end. *Reaches 75 %* can be confirmed by one training recipe and refuted by none. Numbers that others
+chose on the test set stand beside ours and are never judged against."""
+
+
+def activations(results: Results, draw: Draw) -> list[str]:
+    """The figure of the networks that learn with one activation or another, as far as two or more have run."""
+    pairs = [pair for claim in ("relu-tanh", "relu-sigmoid") for pair in CLAIMS[claim].pairs]
+    names = [name for name in dict.fromkeys(name for pair in pairs for name in reversed(pair)) if name in results]
+    named = {getattr(results[name].experiment.network, "activation", name): results[name].history for name in names}
+    if len(named) < 2:
+        return []
+    drawn = figures.activations(named, "Four-layer network on CIFAR-10, by activation (mean; band from least to most)")
+    return draw(drawn, "activations.svg", "training error by epoch and activation")
+
+
+def section(found: Judgements) -> list[str]:
+    run = {place: one for place, one in found.items() if one.verdict != NOT_RUN}
+    lines = []
+    if run:
+        lines += [summary(found), "", *by_group(run), *outside(run), *RULES.splitlines(), "", *intervals(run)]
+    return lines + waiting(run)
+
+
+def summary(found: Judgements) -> str:
+    run = [one for one in found.values() if one.verdict != NOT_RUN]
+    counts = Counter(one.verdict for one in run)
+    said = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if counts[verdict])
+    claims = len({one.comparison.claim.id for one in run})
+    primary = sum(one.comparison.primary for one in run)
+    return (
+        f"{claims} of {len(CLAIMS)} claims have been tried, in {len(run)} comparisons ({said}); "
+        f"{primary} of them primary, the others exploratory."
+    )
+
+
+def name(claim: Claim) -> str:
+    """The claim with whose it is, and a place to link to."""
+    return f'<a id="{anchor(claim.id)}"></a>{claim.text} | {claim.by}'
+
+
+def anchor(claim: str) -> str:
+    return f"claim-{claim}"
+
+
+def words(one: Judgement, with_note: bool = True) -> str:
+    """The verdict, the difference, and the reason: a cell of a table."""
+    said = one.verdict if one.verdict in (NOT_DECIDED, AT_FLOOR) else f"**{one.verdict}**"
+    parts = [said]
+    if one.loss:
+        parts += [f"training loss {one.loss.shown.split(' (')[0]}", f"**{one.loss.verdict}**"]
+    elif one.found:
+        parts.append(one.shown.split(" (")[0])
+    if with_note and one.note:
+        parts.append(one.note)
+    return ", ".join(parts)
+
+
+def by_group(run: Judgements) -> list[str]:
+    groups = [group for group in GROUPS if any(one.comparison.group == group for one in run.values())]
+    rows = []
+    for claim in CLAIMS.values():
+        cells = []
+        for group in groups:
+            mine = [one for one in run.values() if (one.comparison.claim, one.comparison.group) == (claim, group)]
+            cells.append("<br>".join(f"{one.comparison.depth} layers: {words(one)}" for one in mine))
+        if any(cells):
+            rows.append((name(claim), *cells))
+    if not rows:
+        return []
+    titles = [f"{group}: {GROUPS[group].title}" for group in groups]
+    return table(" | ".join(["claim | whose", *titles]), "l l" + " l" * len(groups), rows)
+
+
+def outside(run: Judgements) -> list[str]:
+    """Claims about networks that belong to no training group."""
+    rows = []
+    for claim in CLAIMS.values():
+        mine = [one for one in run.values() if one.comparison.claim == claim and not one.comparison.group]
+        if mine:
+            rows.append((name(claim), "<br>".join(f"{_pair(one)}: {words(one)}" for one in mine)))
+    return table("claim | whose | networks and verdict", "l l l", rows) if rows else []
+
+
+def _pair(one: Judgement) -> str:
+    larger, smaller = one.comparison.larger, one.comparison.smaller
+    if one.comparison.claim.untrained:
+        return larger
+    return f"{link(larger)} – {link(smaller) if isinstance(smaller, str) else f'{smaller:g}'}"
+
+
+def intervals(run: Judgements) -> list[str]:
+    rows = []
+    for one in run.values():
+        for row in filter(None, (one, one.loss)):
+            claim = row.comparison.claim
+            what = f"{claim.id}, training loss" if row is not one else claim.id
+            p = f"{row.p:.2g}" if row.p is not None else ""
+            kind = "primary" if one.comparison.primary else "exploratory"
+            n, relevant = " / ".join(map(str, row.n)), ""
+            if row.found:
+                relevant = f"× {math.exp(row.relevant):.3g}" if row.unit == "×" else f"{row.relevant:.2g} {row.unit}"
+            rows.append((what, _pair(row), row.shown, relevant, n, row.method, p, kind, words(row)))
+    header = (
+        "claim | experiments | difference (95 % interval) | smallest relevant | n | interval from | p | kind | verdict"
+    )
+    return details("All intervals", table(header, "l l r r l l r l l", rows))
+
+
+def waiting(run: Judgements) -> list[str]:
+    """What has not been tried, as far as its experiments have not run, and what no experiment decides."""
+    tried = {one.comparison.claim.id for one in run.values()}
+    lines = [f"- {claim.text} ({claim.by})" for claim in CLAIMS.values() if claim.id not in tried]
+    lines = ["Not tried yet, because the experiments have not run:", "", *lines, ""] if lines else []
+    untested = [f"- {entry['text']} ({entry['by']}): {entry['why']}" for entry in UNTESTED]
+    return [*lines, "Claims of the articles that no experiment here decides:", "", *untested, ""]

@@ -1,0 +1,27 @@
+"""The lineage in historical order: ours beside the article's and the best published number."""
+
+from lineage.report.markdown import Draw, link, percent, table
+from lineage.report.published import PUBLISHED
+from lineage.report.results import Result, Results
+from lineage.report.study import LINEAGE
+
+TEXT = """\
+Test accuracy in per cent. Ours are the weights that the recipe names, evaluated once; most published numbers are the
+best epoch on the test set. They stand beside ours, and no verdict rests on them."""
+
+
+def section(results: Results, draw: Draw) -> list[str]:
+    rows = [row(year, network, results[name]) for year, network, names in LINEAGE for name in names if name in results]
+    waiting = [link(name) for _, _, names in LINEAGE for name in names if name not in results]
+    header = "year | network | experiment | data | ours | n | budget | the article says | best published"
+    lines = [*TEXT.splitlines(), "", *table(header, "r l l l r r l l l", rows)] if rows else []
+    return lines + ([f"Not run yet: {', '.join(waiting)}.", ""] if rows and waiting else [])
+
+
+def row(year: int, network: str, result: Result) -> tuple[str | int, ...]:
+    other = PUBLISHED.get(result.name)
+    public = f"{other.public} ({other.source}; chosen: {other.selection})" if other else "none found"
+    article = other.article if other and other.article else "no number"
+    ours = result.shown(percent(result.top1("test")))
+    data = f"{result.experiment.dataset}, {result.provenance['input_size']} px"
+    return (year, network, link(result.name), data, ours, result.n, result.budget, article, public)

@@ -1,0 +1,69 @@
+import pytest
+from matplotlib import pyplot as plt
+from test_compare import card, measured
+
+from lineage.report import claim_tables, claims, results
+from lineage.report.study import CLAIMS, UNTESTED
+
+SIGNS = [f"{family}-{depth}-signs32" for family in ("plain", "resnet") for depth in (20, 56)]
+LONG = [f"{family}-{depth}-signs32-long" for family in ("plain", "resnet") for depth in (20, 56)]
+
+
+@pytest.fixture
+def found(workspace):
+    for name in (*SIGNS, *LONG):
+        measured(name, (0.3, 0.31, 0.32, 0.31) if name == "plain-56-signs32" else (0.02, 0.03, 0.02, 0.03))
+    return claims.judge_all({name: results.read(name) for name in (*SIGNS, *LONG)})
+
+
+def test_a_row_for_each_claim_and_a_column_for_each_group_that_has_run(found):
+    lines = claim_tables.section(found)
+    header = next(line for line in lines if line.startswith("| claim | whose"))
+    assert header == "| claim | whose | signs32: SIGNS, 30 epochs | signs32-long: SIGNS, 100 epochs |"
+    (row,) = [line for line in lines if line.startswith('| <a id="claim-plain-test">')]
+    assert row.endswith("| S0 | 56 layers: **holds**, +28.50 pp | 56 layers: **does not hold**, +0.00 pp |")
+    rows = [line for line in lines if line.startswith("| <a id=")]
+    assert len(rows) == len({line.split('"')[1] for line in rows})
+
+
+def test_the_intervals_are_behind_it_and_say_what_is_primary(found):
+    lines = claim_tables.section(found)
+    opened = lines[lines.index("<summary>All intervals</summary>") : lines.index("</details>")]
+    pair = f"{card('plain-56-signs32')} – {card('plain-20-signs32')}"
+    (primary,) = [line for line in opened if line.startswith(f"| plain-train | {pair} |")]
+    assert "| 0.5 pp | 4 / 4 | Welch | " in primary and "| primary | **holds**, +14.25 pp |" in primary
+    (other,) = [line for line in opened if line.startswith(f"| plain-test | {pair} |")]
+    assert "| 8.3 pp | 4 / 4 | Welch | " in other and "| exploratory |" in other  # one of twelve test images
+
+
+def test_claims_are_counted_and_what_is_open_is_named(found):
+    tried = {one.comparison.claim.id for one in found.values() if one.verdict != "not run"}
+    assert claim_tables.summary(found).startswith(f"{len(tried)} of {len(CLAIMS)} claims have been tried, in ")
+    assert "2 of them primary, the others exploratory" in claim_tables.summary(found)
+    text = "\n".join(claim_tables.section(found))
+    assert f"- {CLAIMS['vgg16-75'].text} (S2)" in text and f"- {CLAIMS['plain-train'].text}" not in text
+    assert all(entry["text"] in text for entry in UNTESTED)
+
+
+def test_without_results_only_what_is_open_is_named(workspace):
+    lines = claim_tables.section(claims.judge_all({}))
+    assert not [line for line in lines if line.startswith("|")]
+    assert len([line for line in lines if line.startswith("- ")]) == len(CLAIMS) + len(UNTESTED)
+
+
+def test_the_figure_of_activations_needs_two_of_them(workspace):
+    drawn = []
+
+    def draw(figure, name, shows):
+        drawn.append(name)
+        plt.close(figure)
+        return []
+
+    names = [f"alexnet4-{name}-cifar10" for name in ("relu", "tanh")]
+    for name in names:
+        measured(name)
+    read = {name: results.read(name) for name in names}
+    claim_tables.activations({names[0]: read[names[0]]}, draw)
+    assert drawn == []
+    claim_tables.activations(read, draw)
+    assert drawn == ["activations.svg"]

@@ -1,0 +1,72 @@
+import re
+
+import pytest
+from test_compare import measured
+
+from lineage.report import claims, findings, results
+
+
+def said(*names):
+    found = {name: results.read(name) for name in names}
+    return findings.section(found, claims.judge_all(found))
+
+
+SIGNS = [f"{family}-{depth}-signs32" for family in ("plain", "resnet") for depth in (20, 56, 110)]
+FEW, MANY, ALL = (0.02, 0.03, 0.02, 0.03, 0.02), (0.30, 0.34, 0.36, 0.33, 0.32), (0.98, 0.96, 0.97, 0.98, 0.99)
+
+
+@pytest.fixture
+def degraded(workspace):
+    for name, errors in zip(SIGNS, (FEW, MANY, ALL, FEW, FEW, (0.16, 0.17, 0.16, 0.17, 0.16)), strict=True):
+        measured(name, errors)
+    return said(*SIGNS)
+
+
+def one(lines, beginning):
+    (line,) = [line for line in lines if beginning in line]
+    return line
+
+
+def test_degradation_has_its_numbers_interval_and_links(degraded):
+    line = one(degraded, "Depth makes plain networks worse in training")
+    assert "[plain-56-signs32](experiments.md#plain-56-signs32) 16.50 ± 1.12 % (n = 5)" in line
+    assert re.search(
+        r"difference \+15\.30 pp \(\+1\d\.\d\d … \+1\d\.\d\d\), \*\[holds\]\(#claim-plain-train\)\*, primary", line
+    )
+    assert "plain-110" not in line
+
+
+def test_what_did_not_start_is_no_difference_in_percentage_points(degraded):
+    line = one(degraded, "did not start to train")
+    assert "[plain-110-signs32](experiments.md#plain-110-signs32): 5 of 5 seeds" in line and "p = 0.0079" in line
+    assert " pp" not in line
+
+
+def test_what_depth_does_to_residual_networks_on_the_test_set(degraded):
+    line = one(degraded, "Depth did not help residual networks")
+    assert "difference +14.00 pp (+" in line and "*[reversed](#claim-residual-test)*" in line
+    assert "on the same 12 images" in line  # the test set of this miniature
+
+
+def test_findings_are_numbered_and_few(degraded):
+    numbers = [line.split(". ", 1)[0] for line in degraded if line]
+    assert numbers == [str(i) for i in range(1, len(numbers) + 1)]
+    assert 4 <= len(numbers) <= 10
+
+
+def test_what_has_not_run_is_left_out(workspace):
+    measured("resnet34-signs", (0.0, 0.0, 0.0))
+    lines = said("resnet34-signs")
+    assert "SIGNS cannot rank good networks: its test set has 12 images, one mistake is 8.33 %" in one(
+        lines, "ResNet-34"
+    )
+    assert "up to 26.5 %" in one(lines, "ResNet-34")
+    assert "has not been shown: no VGG16 has run" in one(lines, "S2's 75 %")
+    assert not [line for line in lines if "plain" in line]
+    assert findings.section({}, {}) == []
+
+
+def test_the_headline(workspace):
+    measured("vgg16-cifar100", (0.24, 0.241, 0.239))
+    line = one(said("vgg16-cifar100"), "VGG16 on CIFAR-100: 76.00 ± 0.10 % test accuracy")
+    assert "That it reaches 75 %: +1.00 pp (+0.75 … +1.25), *[holds](#claim-vgg16-75)*." in line

@@ -1,0 +1,17 @@
+from test_compare import card, measured
+
+from lineage.report import lineage, results
+
+
+def test_ours_stands_beside_the_published_in_historical_order(workspace):
+    names = ("resnet34-signs", "vgg16-cifar100", "lenet5-cifar10")
+    for name in names:
+        measured(name)
+    lines = lineage.section({name: results.read(name) for name in names}, None)
+    rows = [line for line in lines if line.startswith(("| 1", "| 2"))]
+    assert [row.split(" | ")[1] for row in rows] == ["LeNet-5", "VGG", "ResNet"]
+    assert "| 89.00 ± 1.41 | 2 | 3 epochs | 75 after 20 epochs (S2) | 74.00 (" in rows[1]
+    assert rows[2].endswith("| no number | none found |")
+    (waiting,) = [line for line in lines if line.startswith("Not run yet: ")]
+    assert card("resnet50-signs") in waiting and card("lenet5-cifar10") not in waiting
+    assert lineage.section({}, None) == []

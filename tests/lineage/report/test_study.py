@@ -1,0 +1,72 @@
+from conftest import REPOSITORY
+from test_compare import measured
+
+from lineage import params
+from lineage.report import claims, results, study
+from lineage.report.claims import MEASURES, PAIRS
+
+EXPERIMENTS = params.read(REPOSITORY).experiments
+
+
+def test_every_experiment_of_the_study_exists():
+    named = {name for group in study.GROUPS.values() for name in group.members.values()}
+    named |= {name for _, _, names in study.LINEAGE for name in names} | study.WHY.keys() | set(study.GPU)
+    named |= {name for pair in study.PRECISION for name in pair}
+    named |= {side for claim in study.CLAIMS.values() for pair in claim.pairs for side in pair if isinstance(side, str)}
+    assert named <= EXPERIMENTS.keys()
+    assert {group.longer for group in study.GROUPS.values()} <= study.GROUPS.keys() | {""}
+
+
+def test_an_experiment_has_one_place_and_is_what_the_place_says():
+    members = [name for group in study.GROUPS.values() for name in group.members.values()]
+    assert len(members) == len(set(members))
+    for name in members:
+        family, depth, _ = study.place(name)
+        line = EXPERIMENTS[name]
+        network = line.network.model_dump() if hasattr(line, "network") else line
+        assert network["depth"] == depth, name
+        assert (network["shortcut"] == "none") == (family == "plain"), name
+    assert study.place("resnet34-signs") is None
+
+
+def test_every_claim_can_be_compared():
+    for claim in study.CLAIMS.values():
+        assert claim.measure in MEASURES or claim.untrained
+        assert bool(claim.each) + bool(claim.pairs) + bool(claim.untrained) == 1
+        assert not claim.each or claim.each in PAIRS
+        assert claim.by and claim.text and claim.relevant >= 0
+
+
+def test_the_primary_comparisons_are_five_that_exist():
+    places = {one.place for claim in study.CLAIMS.values() for one in claims.comparisons(claim)}
+    assert len(study.PRIMARY) == 5 and places >= study.PRIMARY
+
+
+def test_each_way_round():
+    """Higher errors are those of the deeper plain, of the plain, and of the shallower residual network."""
+    for claim in study.CLAIMS.values():
+        for one in claims.comparisons(claim) if claim.each else ():
+            (first, deep, group), (second, shallow, other) = study.place(one.larger), study.place(one.smaller)
+            assert group == other == one.group and one.depth == max(deep, shallow)
+            expected = {
+                "deeper plain": first == second == "plain" and deep > shallow,
+                "deeper resnet": first == second == "resnet" and deep > shallow,
+                "shallower resnet": first == second == "resnet" and deep < shallow,
+                "plain over resnet": (first, second) == ("plain", "resnet") and deep == shallow,
+            }
+            assert expected[claim.each], one
+
+
+def test_articles_claims_are_marked_as_theirs():
+    by = {claim.id: claim.by for claim in study.CLAIMS.values()}
+    assert study.ARTICLES.keys() == {"S0", "S1", "S2", "S3"}
+    assert by["plain-start"] == "ours" and "ours on SIGNS" in by["residual-test"] and by["early-vanish"] == "S0, S1"
+
+
+def test_groups_go_from_shallow_to_deep(workspace):
+    for name in ("resnet-110-signs32", "plain-56-signs32", "plain-110-signs32", "plain-20-cifar10", "vgg16-hands"):
+        measured(name)
+    names = ("vgg16-hands", "resnet-110-signs32", "plain-20-cifar10", "plain-110-signs32", "plain-56-signs32")
+    found = study.groups({name: results.read(name) for name in names})
+    assert list(found) == ["signs32", "cifar10"]
+    assert list(found["signs32"]) == [("plain", 56), ("plain", 110), ("resnet", 110)]
