@@ -120,18 +120,16 @@ def test_trained_seeds_stay_until_they_are_recorded(workspace, run_script):
     again = run_script("train", "mine")
     assert "seed 0: trained already" in again.stdout and "  epoch " not in again.stdout
     assert outputs() == whole
-    experiment(seeds=3)  # a further seed needs no more than its own training
-    more = run_script("train", "mine").stdout
-    assert "seed 1: trained already" in more and "seed 1  epoch" not in more and "seed 2  epoch" in more
-    assert whole["models/mine/seed-1.safetensors"] == outputs()["models/mine/seed-1.safetensors"]
-    experiment()
-    run_script("train", "mine")
-    assert outputs() == whole
     history = Path("plots/history/mine.csv").read_bytes()
     Path("dvc.lock").write_text(f"md5: {hashlib.md5(history).hexdigest()}\n")
     forced = run_script("train", "mine").stdout
     assert "trained already" not in forced and "seed 1  epoch" in forced
     assert outputs() == whole
+    Path("dvc.lock").unlink()
+    experiment(seeds=3)  # a further seed needs no more than its own training
+    more = run_script("train", "mine").stdout
+    assert "seed 1: trained already" in more and "seed 1  epoch" not in more and "seed 2  epoch" in more
+    assert whole["models/mine/seed-1.safetensors"] == outputs()["models/mine/seed-1.safetensors"]
 
 
 @pytest.mark.slow
@@ -237,7 +235,10 @@ def after_epochs(process, count):
     return lines
 
 
-@pytest.mark.parametrize(("before", "after"), [("1", "2"), ("2", "1"), ("2", "3")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("2", "1"), pytest.param("1", "2", marks=pytest.mark.slow), pytest.param("2", "3", marks=pytest.mark.slow)],
+)
 def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(workspace, run_script, before, after):
     experiment(epochs=6, seeds=3)
     run_script("train", "mine")
@@ -318,7 +319,8 @@ def test_checkpoints_come_at_most_so_often_and_at_the_end(workspace, run_script)
     process.communicate()
     experiment(seeds=1)
     run_script("train", "mine", CHECKPOINT_SECONDS="1000")
-    assert "seed 0: trained already" in run_script("train", "mine").stdout
+    (state,) = Path("runs").rglob("*.state")
+    assert "kept" in checkpoint.load_state(state)[1]
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.5, 4, 6])
@@ -403,8 +405,8 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_it(workspace
     run_script("train", "mine")
     before = outputs()
     experiment(epochs=4)
+    assert "cannot write a file" in on_a_full_disk(50)  # the curves
     for at_once in AT_ONCE[:2]:
-        assert "cannot write a file" in on_a_full_disk(50, at_once)  # the curves
         assert "cannot write runs/mine/seed-" in on_a_full_disk(100_000, at_once)  # the state
     assert outputs() == before
     assert len(list(Path("runs").rglob("*.state"))) == 2  # of the run before
