@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import pickle
+import pickletools
 import tarfile
 import unicodedata
 import warnings
@@ -108,13 +109,27 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a data set")
 
 
+def _unpickle(content: bytes, name: str) -> dict:
+    """Raises `UnpicklingError` too where a few bytes ask for gigabytes: as the number of an entry of the memo, which is
+    a list, or as the shape of an array.
+    """
+    numbers = (arg for opcode, arg, _ in pickletools.genops(content) if opcode.name in ("PUT", "LONG_BINPUT"))
+    try:
+        if max(numbers, default=0) > len(content):
+            raise MemoryError
+        return _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
+    except MemoryError:
+        raise pickle.UnpicklingError(f"{name} asks for more memory than it can need") from None
+
+
 def _cifar_python(files: list[Path], skipped: list[str] | None) -> Iterator[Item]:
     """The official archives: pickled batches of channel-major rows. CIFAR-100 by its fine classes."""
     with tarfile.open(files[0], "r:gz") as tar:
+        _refuse_bomb(sum(m.size for m in tar), files)
         batches = {PurePosixPath(m.name).name: m for m in tar if m.isfile()}
 
         def load(name: str) -> dict:
-            return _PlainUnpickler(tar.extractfile(batches[name]), encoding="bytes").load()
+            return _unpickle(tar.extractfile(batches[name]).read(), name)
 
         meta = load("meta" if "meta" in batches else "batches.meta")
         kinds = [kind.decode() for kind in meta.get(b"fine_label_names") or meta[b"label_names"]]
@@ -132,6 +147,7 @@ def _cifar_python(files: list[Path], skipped: list[str] | None) -> Iterator[Item
 def _contact_sheets(files: list[Path], skipped: list[str] | None) -> Iterator[Item]:
     """`<part>/<class>.webp`, images of 32×32 row by row in the order of `names.csv` (split, class, position, name)."""
     with tarfile.open(files[0], "r:") as tar:
+        _refuse_bomb(sum(m.size for m in tar), files)
         sheets: dict[tuple[str, str], np.ndarray] = {}
         for row in csv.DictReader(io.TextIOWrapper(tar.extractfile("names.csv"), "utf-8")):
             key, position = (row["split"], row["class"]), int(row["position"])

@@ -371,6 +371,32 @@ def test_a_pickle_cannot_run_code(workspace):
     assert not Path("evil").exists()
 
 
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"\x80\x02}r\xff\xff\xff\x0f.",  # entry 2**28 of the memo: 4 GB of nothing
+        b"\x80\x02cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\n\x8a\x07" + b"\x7f" * 7 + b"\x85U\x01b\x87R.",
+    ],
+)
+def test_a_pickle_cannot_ask_for_the_memory(workspace, hostile):
+    with tarfile.open("bad.tar.gz", "w:gz") as tar:
+        _add(tar, "cifar-10-batches-py/batches.meta", hostile)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(Failure, match=r"batches.meta asks for more memory than it can need"):
+        archives.read("cifar-python", [Path("bad.tar.gz")], KINDS, 32)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # in KB
+
+
+def test_a_bomb_in_a_tar_is_refused(tmp_path):
+    member = tarfile.TarInfo("cifar-10-batches-py/batches.meta")
+    member.size = 300 * 2**20
+    zeros = gzip.compress(b"\0" * 2**20)
+    path = tmp_path / "bomb.tar.gz"
+    path.write_bytes(gzip.compress(member.tobuf()) + zeros * 301)
+    with pytest.raises(Failure, match=r"bomb.tar.gz would unpack to more than \d+ MiB"):
+        archives.read("cifar-python", [path], KINDS, 32)
+
+
 def test_archives_cannot_write_files(workspace):
     outside = {"../outside/train/cat/1.png": pictures(1)[0], f"{workspace}/train/dog/1.png": pictures(1)[0]}
     archives.read("folders", [folders_zip(workspace / "a.zip", small() | outside)], KINDS, 32)
