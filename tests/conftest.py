@@ -26,6 +26,13 @@ from lineage import archives, params
 REPOSITORY = Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def all_of_floating_point():
+    """What an earlier test's `device.prepare` has switched off: numbers too small for the usual form."""
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
+
+
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """An empty folder as the current one."""

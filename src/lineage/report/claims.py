@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from lineage.report import gradients, verdicts
+from lineage.report import early_gradients, verdicts
 from lineage.report.results import Result, Results
 from lineage.report.study import CLAIMS, GROUPS, PRIMARY, Claim
 from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_DECIDED, NOT_RUN, REVERSED, Interval
@@ -250,7 +250,7 @@ def _of_gradients(comparison: Comparison, family: str) -> Judgement:
     """By the gradient of the first layer over the last convolution's before training, with batch norm, in every draw
     of every initialisation. That is what is shown, also where the claim is that it is small.
     """
-    logs = gradients.rises(family, comparison.depth)
+    logs = early_gradients.rises(family, comparison.depth)
     if logs.empty:
         return Judgement(comparison, NOT_RUN)
     falls = comparison.claim.measure == "gradient_fall"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lineage.report import gradients, verdicts
+from lineage.report import early_gradients, verdicts
 from lineage.report.claim_tables import anchor
 from lineage.report.claims import Judgement, Judgements, difference_text, ratio_digits
 from lineage.report.markdown import link, percent
@@ -150,7 +150,7 @@ def before_training(m: Measured) -> list[str]:
     said = {}
     for family in ("plain", "resnet"):
         for depth in (56, 110):
-            logs = gradients.rises(family, depth)
+            logs = early_gradients.rises(family, depth)
             if len(logs):
                 low, high = (ratio_digits(value) for value in np.exp([logs.min(), logs.max()]))
                 said[family, depth] = f"× {low} … {high} in {WORDS[family]} networks of {depth} layers"
