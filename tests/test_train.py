@@ -93,6 +93,7 @@ def test_it_trains_every_seed_without_the_test_part_and_twice_alike(workspace, r
     assert outputs() == first
 
 
+@pytest.mark.slow
 def test_how_many_seeds_train_at_once_changes_no_byte(workspace, run_script):
     experiment(seeds=3, epochs=2, ema=0.9)
     results = {}
