@@ -134,7 +134,7 @@ def test_what_is_not_committed_is_refused(without_dvc, path):
     Path(path).parent.mkdir(exist_ok=True)
     Path(path).write_text("changed")
     result = run("scripts/slurm.sh", *NAMES)
-    assert result.returncode == 2 and "commit your changes first" in result.stderr
+    assert result.returncode == 2 and "commit your changes" in result.stderr
     assert calls() == []
 
 
@@ -157,15 +157,20 @@ def test_a_task_that_fails_is_queued_again_but_not_for_ever(without_dvc, fails, 
     task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1", "SLURM_RESTART_COUNT": restarts}
     result = run("scripts/slurm.sh", *NAMES, **task)
     assert (result.returncode != 0) == (fails != "exit 0")
-    assert calls() == [f"dvc repro evaluate@{NAMES[1]}", *(f"scontrol {what} 7_1" for what in expected)]
+    stage = f"evaluate@{NAMES[1]}"
+    last = [f"scontrol {what} 7_1" for what in expected] if fails != "exit 0" else [f"dvc commit --force {stage}"]
+    assert calls() == [f"dvc repro {stage}", *last]
+    get_main_parser().parse_args(["commit", "--force", stage])
 
 
 def test_a_task_is_queued_again_where_its_time_ends(without_dvc):
     Path("runs/slurm", NAMES[0]).mkdir(parents=True)
-    program("dvc", 'kill -USR1 "$PPID"; sleep 1')
-    result = run("scripts/slurm.sh", *NAMES, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="0")
+    program("dvc", 'kill -USR1 "$SCRIPT"; sleep 1; echo "training went on" >> "$CALLS"')
+    program("slurmstepd", 'export SCRIPT=$$; exec scripts/slurm.sh "$@"')
+    result = run("bin/slurmstepd", *NAMES, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="0")
     assert result.returncode == 1
-    assert calls()[-1] == "scontrol requeue 7_0"
+    time.sleep(1.5)
+    assert calls()[1:] == [f"dvc repro evaluate@{NAMES[0]}", "scontrol requeue 7_0"]
 
 
 @pytest.mark.slow
