@@ -98,6 +98,7 @@ def test_every_test_file_has_its_source():
             "test_cuda_path.py": "src/lineage/engine",
             "test_models.py": "src/lineage/models",
             "test_options.py": "src/lineage/options",
+            "test_slurm.py": "scripts/slurm.sh",
         }
         assert source.is_file() or (REPOSITORY / whole.get(path.name, "nothing")).exists(), path
 
