@@ -1,11 +1,12 @@
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import one_line, sha256
+from conftest import REPOSITORY, one_line, sha256
 
 import compare
 from lineage import pictures
@@ -329,6 +330,27 @@ def test_the_same_tables_give_the_same_bytes(workspace, run_script):
     run_script("compare")
     first = produced()
     run_script("compare")
+    assert produced() == first
+
+
+def test_where_processes_can_share_no_lock_one_of_them_draws_the_same(workspace, run_script):
+    measured("plain-20-signs32")
+    run_script("compare")
+    first = produced()
+    source = REPOSITORY / "src/compare.py"
+    code = f"""
+import runpy, sys
+from multiprocessing import synchronize
+def refused(*arguments):
+    print("no lock", flush=True)
+    raise FileNotFoundError(2, "No such file or directory")  # as without /dev/shm
+synchronize._multiprocessing = type("", (), {{"SemLock": refused}})
+sys.path.insert(0, {str(source.parent)!r})
+runpy.run_path({str(source)!r}, run_name="__main__")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "no lock" in result.stdout
     assert produced() == first
 
 

@@ -4,7 +4,6 @@ import ast
 import csv
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import REPOSITORY, folders_zip, parameters, sha256, write_parameters
+from conftest import REPOSITORY, dvc, folders_zip, make_study, parameters, sha256, write_parameters
 
 from lineage.options import NETWORKS
 
@@ -110,32 +109,17 @@ def test_torch_is_left_to_those_who_need_it(script):
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
 
 
-def dvc(*arguments, check=True):
-    result = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
-    assert not check or result.returncode == 0, result.stdout + result.stderr
-    return result
-
-
 EXPERIMENTS = ("vgg16-cifar100", "plain-20-signs32", "resnet-20-signs32")
 
 
 @pytest.fixture(scope="module")
 def small_study(tmp_path_factory):
     """A repository with three experiments, run at scale sample."""
-    folder = tmp_path_factory.mktemp("study")
-    for name in ("src", "data/sample", ".dvc/plots"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore"):
-        shutil.copy(REPOSITORY / name, folder / name)
-    content = parameters()
-    content["scale"], content["train"] = "sample", dict.fromkeys(content["train"]) | {"epochs": 1}
-    content["experiments"] = {name: content["experiments"][name] for name in EXPERIMENTS}
-    content["datasets"] = {name: content["datasets"][name] for name in ("signs", "cifar100")}
-    write_parameters(content, folder)
+    experiments = {name: parameters()["experiments"][name] for name in EXPERIMENTS}
+    folder = make_study(tmp_path_factory.mktemp("study"), experiments, ("signs", "cifar100"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("DATA_MIRROR", raising=False)
-        subprocess.run("git init -q && git add -A && git -c user.name=t -c user.email=t@t commit -qm t", shell=True)
         dvc("repro")
         yield folder
 
