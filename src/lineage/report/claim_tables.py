@@ -4,7 +4,8 @@ import math
 from collections import Counter
 
 from lineage.report import figures
-from lineage.report.claims import LOSS_FACTOR, Judgement, Judgements
+from lineage.report.claims import LOSS_FACTOR
+from lineage.report.comparisons import Judgement, Judgements
 from lineage.report.markdown import Draw, details, link, table
 from lineage.report.results import Results
 from lineage.report.study import CLAIMS, GROUPS, UNTESTED, Claim

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lineage.report import figures, style, verdicts
-from lineage.report.claims import difference_text
 from lineage.report.early_gradients import HARMLESS, untrained
-from lineage.report.markdown import Draw, link, percent, table
+from lineage.report.markdown import Draw, difference_text, link, percent, table
 from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS, PRECISION, Members, groups
 

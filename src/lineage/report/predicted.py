@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from lineage.files import write_bytes
-from lineage.report.cards import TRAIN
+from lineage.report.card_figures import TRAIN
 from lineage.report.style import STYLE
 
 

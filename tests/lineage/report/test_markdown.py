@@ -1,6 +1,8 @@
+import math
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from matplotlib import pyplot as plt
 
 from lineage.report import markdown
@@ -38,3 +40,17 @@ def test_what_the_reader_opens_and_where_a_name_leads():
         "",
     ]
     assert markdown.link("plain-20-signs32") == "[plain-20-signs32](experiments.md#plain-20-signs32)"
+
+
+@pytest.mark.parametrize(
+    ("found", "unit", "text"),
+    [
+        ((1.5, 1.0, 2.0), "pp", "+1.50 pp (+1.00 … +2.00)"),
+        ((1.5, -math.inf, math.inf), "pp", "+1.50 pp"),
+        ((3.0, 3.0, math.inf), "epochs", "at least +3.00 epochs"),
+        ((math.log(1310), math.log(2), math.log(8e6)), "×", "× 1,310 (2 … 8e+06)"),
+        ((0.0, -math.inf, math.inf), "×", "× 1"),
+    ],
+)
+def test_differences_in_words(found, unit, text):
+    assert markdown.difference_text(found, unit) == text

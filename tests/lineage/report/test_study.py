@@ -2,8 +2,9 @@ from conftest import REPOSITORY
 from test_compare import measured
 
 from lineage import params
-from lineage.report import claims, results, study
-from lineage.report.claims import MEASURES, PAIRS
+from lineage.report import comparisons, results, study
+from lineage.report.comparisons import PAIRS
+from lineage.report.measures import MEASURES
 
 EXPERIMENTS = params.read(REPOSITORY).experiments
 
@@ -38,14 +39,14 @@ def test_every_claim_can_be_compared():
 
 
 def test_the_primary_comparisons_are_five_that_exist():
-    places = {one.place for claim in study.CLAIMS.values() for one in claims.comparisons(claim)}
+    places = {one.place for claim in study.CLAIMS.values() for one in comparisons.comparisons(claim)}
     assert len(study.PRIMARY) == 5 and places >= study.PRIMARY
 
 
 def test_each_way_round():
     """Higher errors are those of the deeper plain, of the plain, and of the shallower residual network."""
     for claim in study.CLAIMS.values():
-        for one in claims.comparisons(claim) if claim.each else ():
+        for one in comparisons.comparisons(claim) if claim.each else ():
             (first, deep, group), (second, shallow, other) = study.place(one.larger), study.place(one.smaller)
             assert group == other == one.group and one.depth == max(deep, shallow)
             expected = {
