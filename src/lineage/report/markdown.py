@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from lineage.report import style
 from lineage.report.verdicts import Interval
 
+MANY = 20  # rows of a table
 Draw = Callable[[Figure, str, str], list[str]]  # a figure, its file's name, and what it shows → lines
 
 
@@ -29,6 +30,12 @@ def table(header: str, align: str, rows: list[tuple]) -> list[str]:
 def details(title: str, lines: list[str]) -> list[str]:
     """Lines that are shown when the reader opens them."""
     return ["<details>", f"<summary>{title}</summary>", "", *lines, "</details>", ""]
+
+
+def long_table(title: str, header: str, align: str, rows: list[tuple]) -> list[str]:
+    """A table; one of many rows is shown when the reader opens it."""
+    lines = table(header, align, rows)
+    return details(f"{title} ({len(rows)} rows)", lines) if len(rows) > MANY else lines
 
 
 def link(experiment: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from lineage.report import cards, claim_tables, claims, depth, findings, inside, lineage
+from lineage.report import cards, claim_tables, claims, depth, findings, inside, lineage, probes
 from lineage.report.markdown import Draw, details, figure, head, link, percent, table
 from lineage.report.published import ANSWERS
 from lineage.report.results import Results
@@ -105,7 +105,9 @@ SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
     "Inside the networks": {
         "Gradients": inside.gradients,
         "What the blocks add": inside.blocks,
-        "Lesions": inside.lesions,
+        "Lesions": probes.lesions,
+        "Batch norm statistics": probes.batch_norm,
+        "What LRN divides by": probes.lrn,
     },
-    "Precision": {"": inside.precision},
+    "Precision": {"": probes.precision},
 }

@@ -54,3 +54,14 @@ def test_what_the_reader_opens_and_where_a_name_leads():
 )
 def test_differences_in_words(found, unit, text):
     assert markdown.difference_text(found, unit) == text
+
+
+def test_a_table_of_many_rows_is_folded():
+    few, many = (markdown.long_table("Everything", "a | b", "l r", [(1, 2)] * n) for n in (20, 21))
+    assert few == markdown.table("a | b", "l r", [(1, 2)] * 20)
+    assert many[:2] == ["<details>", "<summary>Everything (21 rows)</summary>"] and many[3:-2] == [
+        few[0],
+        few[1],
+        *few[2:3] * 21,
+        "",
+    ]
