@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from lineage.report import early_gradients, verdicts
-from lineage.report.comparisons import Comparison, Judgement, Judgements, comparisons
+from lineage.report.comparisons import Comparison, Judgement, Judgements, check, comparisons
 from lineage.report.measures import MEASURES, Measure, train_error
 from lineage.report.results import Result, Results
 from lineage.report.study import CLAIMS, PRIMARY
@@ -19,7 +19,9 @@ LOSS_FACTOR = 2  # the smallest relevant ratio of two training losses
 
 
 def judge_all(results: Results) -> Judgements:
-    """Every claim. The primary comparisons that have run are held to Holm's correction."""
+    """Every claim. The primary comparisons that have run are held to Holm's correction. Raises `Mistake`."""
+    for claim in CLAIMS.values():
+        check(claim)
     everything = chain.from_iterable(comparisons(claim) for claim in CLAIMS.values() if not claim.untrained)
     found = {one.place: judged(one, results) for one in everything}
     for claim in CLAIMS.values():

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from lineage.errors import Mistake
 from lineage.report.markdown import difference_text
+from lineage.report.measures import MEASURES
 from lineage.report.study import GROUPS, PRIMARY, Claim
 from lineage.report.verdicts import Interval
 
@@ -69,3 +71,13 @@ def comparisons(claim: Claim) -> Iterator[Comparison]:
                 yield Comparison(claim, group.members[larger], group.members[smaller], name, deeper)
     for i, (larger, smaller) in enumerate(claim.pairs):
         yield Comparison(claim, larger, smaller if isinstance(smaller, str) else float(smaller), depth=i)
+
+
+def check(claim: Claim) -> None:
+    """Raises `Mistake` for a claim that cannot be judged."""
+    measures = ("gradient_fall", "gradient_rise") if claim.untrained else MEASURES
+    if claim.measure not in measures:
+        raise Mistake(f"study.yaml, claims, {claim.id}: the measure is one of {', '.join(measures)}")
+    if bool(claim.each) + bool(claim.pairs) + bool(claim.untrained) != 1 or (claim.each and claim.each not in PAIRS):
+        wanted = f"`each` ({', '.join(PAIRS)}), `pairs` or `untrained`"
+        raise Mistake(f"study.yaml, claims, {claim.id}: it needs one of {wanted}")

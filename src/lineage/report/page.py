@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from lineage.report import cards, claim_tables, claims, depth, findings, inside, lineage, probes
+from lineage.report import cards, claim_tables, claims, depth, drawings, findings, inside, lineage, probes
 from lineage.report.markdown import Draw, details, figure, head, link, percent, table
 from lineage.report.published import ANSWERS
 from lineage.report.results import Results
@@ -27,7 +27,7 @@ def results(results: Results, missing: list[str], folder: Path, scale: str) -> l
         for subtitle, section in parts.items():
             lines += ([f"### {subtitle}", ""] if subtitle else []) + (section(results, draw) or nothing(scale))
         if title == "The lineage":
-            lines += ["## Claims", "", *claim_tables.section(judgements), *claim_tables.activations(results, draw)]
+            lines += ["## Claims", "", *claim_tables.section(judgements), *drawings.section(results, draw)]
     return [*lines, *not_run(missing), *where_answered(results, folder)]
 
 
