@@ -48,7 +48,10 @@ def no_start(m: Measured) -> list[str]:
                 f"{link(result.name)}: {failed} of {result.n} seeds ({difference(one)}; {one.note}). After training, "
                 f"its first layer's ‖gradient‖ / ‖W‖ is {ends}."
             )
-    opening = "**Some did not start to train. That is not degradation, and not a difference in percentage points.**"
+    opening = (
+        "**Some did not start to train.** That is no difference in percentage points; whether it is degradation, the "
+        "experiments on [why](#why-deep-plain-networks-fail) are to tell."
+    )
     return sentence(opening, said)
 
 
@@ -57,13 +60,14 @@ def longer(m: Measured) -> list[str]:
     said = []
     for one in deepest(m, "plain-train", AT_FLOOR):
         group = one.comparison.group
-        if group in {about.longer for about in GROUPS.values()}:
+        if group in {about.longer for about in GROUPS.values()} and one.loss.verdict in (HOLDS, LEANS):
             error = m.error("plain", one.comparison.depth, group, "train")
             loss = f"training loss {one.loss.shown} that of {link(one.comparison.smaller)}"
             said.append(f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}).")
     opening = (
-        "**With more epochs the training error of a deep plain network reaches the floor; its loss does not.** The "
-        "longer run also has a longer warm-up, so it does not tell slow optimisation from a gentler start."
+        "**With more epochs the training error of a deep plain network reaches the floor; its loss stays above the "
+        "shallow one's.** The longer run also has a longer warm-up, so it does not tell slow optimisation from a "
+        "gentler start."
     )
     return sentence(opening, said)
 
@@ -105,32 +109,40 @@ def before_training(m: Measured) -> list[str]:
             if len(logs):
                 low, high = (ratio_digits(value) for value in np.exp([logs.min(), logs.max()]))
                 said[family, depth] = f"× {low} … {high} in {WORDS[family]} networks of {depth} layers"
-    if len(said) < 4:
+    verdicts = {m.judgements["early-vanish", "", depth].verdict for depth in (56, 110)}
+    if len(said) < 4 or verdicts != {REVERSED}:
         return []
     return [
         "**Before training, gradients of deep plain networks with batch norm explode towards the first layer; they do "
         f"not vanish.** From the last convolution to the first: {'; '.join(said.values())} (the range over draws and "
-        f"initialisations). S0's and S1's claim is *[{m.judgements['early-vanish', '', 110].verdict}]"
+        f"initialisations). S0's and S1's claim is *[{REVERSED}]"
         f"(#{anchor('early-vanish')})*."
     ]
 
 
 def blocks(m: Measured) -> list[str]:
-    """What residual blocks add, in the first group that shows it."""
+    """What residual blocks add, in the first group that shows it, and what training has to do with it."""
     for group, members in groups(m.results).items():
         tables = {depth: r for (family, depth), r in members.items() if r.table("blocks") is not None}
         if not GROUPS[group].inside or not tables:
             continue
-        trained = ", ".join(f"{d} layers {r.table('blocks').addition.median():.2f}" for d, r in tables.items())
-        begun = {d: r.table("untrained-blocks") for d, r in tables.items()}
-        before = ", ".join(f"{d} layers {t.addition.median():.2f}" for d, t in begun.items() if t is not None)
-        before = f"before training {before}" if before else "what it was before training has not been measured"
+        trained = {depth: r.table("blocks").addition.median() for depth, r in tables.items()}
+        begun = {
+            d: found.addition.median() for d, r in tables.items() if (found := r.table("untrained-blocks")) is not None
+        }
+        before = "what it was before training has not been measured, so that this does not show that F(x) tends to 0"
+        if begun:
+            smaller = sum(trained[depth] < begun[depth] for depth in begun)
+            before = f"before training {medians(begun)}. Training made it smaller in {smaller} of {len(begun)} networks"
         return [
-            f"**That residual blocks tend to F(x) = 0 is not shown** ({GROUPS[group].title}). ‖F(x)‖ / ‖x‖ of the "
-            f"median block after training: {trained}; {before}. Only the difference of the two is what training did. "
-            f"[More](#what-the-blocks-add)."
+            f"**What residual blocks add: ‖F(x)‖ / ‖x‖ of the median block** ({GROUPS[group].title}). After training "
+            f"{medians(trained)}; {before}. [More](#what-the-blocks-add)."
         ]
     return []
+
+
+def medians(by_depth: dict[int, float]) -> str:
+    return ", ".join(f"{value:.2f} ({depth} layers)" for depth, value in by_depth.items())
 
 
 def best_on_signs(m: Measured) -> list[str]:
@@ -142,8 +154,8 @@ def best_on_signs(m: Measured) -> list[str]:
     images = len(result.predictions)
     return [
         f"**ResNet-34 on SIGNS: {percent(result.top1('test'))} % test accuracy** (n = {result.n}; {link(name)}). SIGNS "
-        f"cannot rank good networks: its test set has {images} images, one mistake is {100 / images:.2f} %, and a seed "
-        f"without any mistake still has an error of up to {100 * exact_upper(images):.1f} % (95 % interval)."
+        f"cannot rank good networks: its test set has {images} images, one mistake is {100 / images:.2f} %, and the "
+        f"95 % interval of the error of a seed without any mistake still reaches {100 * exact_upper(images):.1f} %."
     ]
 
 

@@ -6,9 +6,9 @@ from lineage.report.results import Result, Results
 from lineage.report.study import LINEAGE
 
 TEXT = """\
-Test accuracy in per cent. Ours are the weights that the recipe names, evaluated once; most published numbers are the
-best epoch on the test set. They stand beside ours, and no verdict rests on them. *All seeds*: the class with the
-largest mean probability over the seeds."""
+Test accuracy in per cent. Ours are the weights that the recipe names, evaluated once. Many published numbers are the
+best epoch on the test set, or do not say how they were chosen; they stand beside ours, and no verdict rests on them.
+*All seeds*: the class with the largest mean probability over the seeds."""
 
 
 def section(results: Results, draw: Draw) -> list[str]:

@@ -52,7 +52,8 @@ def what_has_run(results: Results, missing: list[str], scale: str) -> str:
 def articles() -> list[str]:
     """What S0 to S3 are."""
     lines = [f"- **{key}**, *{about['title']}*: {about['claims']}." for key, about in ARTICLES.items()]
-    return ["The four articles that this study follows, and what they claim:", "", *lines, ""]
+    said = "The four articles that this study follows, and what they claim:"
+    return [said, "", *lines, "", "Who wrote these articles and where they were published is not known here.", ""]
 
 
 def not_run(missing: list[str]) -> list[str]:
