@@ -290,7 +290,7 @@ def test_a_card_with_superclasses_pictures_and_filters(workspace):
     pictures.write_strip(folder / "mistakes.png", np.zeros((1, 8, 8, 3), np.uint8))
     pictures.write_strip(folder / "filters.png", np.zeros((20, 7, 7, 3), np.uint8))
     text = compared()
-    assert "| 89.00 ± 1.41 | 2 | 3 epochs | 75 after 20 epochs (S2) |" in text
+    assert "| 89.00 ± 1.41 | 2 |  | 3 epochs | 75 after 20 epochs (S2) |" in text
     assert "74.00 (chenyaofo/pytorch-cifar-models, 200 epochs; chosen: best epoch; the last 73.74)" in text
     shown = Path("docs/experiments.md").read_text()
     assert "top-5 99.00 ± 0.00 %; superclass 95.00 ± 0.00 %" in shown

@@ -14,7 +14,7 @@ from lineage.report.style import (
     DEPTHS,
     FILL,
     INITIALISATIONS,
-    KINDS,
+    LINES,
     MARKS,
     OTHER_DEPTH,
     STYLE,
@@ -173,19 +173,20 @@ def inside(
         return figure
 
 
-def activations(histories: dict[str, pd.DataFrame], title: str) -> Figure:
-    """Training error by epoch of one network with several activations (Krizhevsky et al. 2012, Fig. 1): the mean over
-    the seeds, and a band from the least to the most.
+def lines(histories: dict[str, pd.DataFrame], column: str, label: str, title: str, mark: float | None = None) -> Figure:
+    """One quantity by epoch for up to six experiments, by name: the mean over the seeds, and a band from the least to
+    the most; with `mark`, a horizontal line there.
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
-        for (name, history), colour in zip(histories.items(), KINDS, strict=False):
-            by_epoch = over_seeds(history, "train_error")
+        for (name, history), colour in zip(histories.items(), LINES[: len(histories)], strict=True):
+            by_epoch = over_seeds(history, column)
             axis.plot(by_epoch["mean"], color=colour, label=name)
             axis.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.15, linewidth=0)
-        axis.axhline(25, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)), label="25 %")
+        if mark is not None:
+            axis.axhline(mark, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)), label=f"{mark:g} %")
         axis.set_xlabel("epoch")
-        axis.set_ylabel("training error in %")
+        axis.set_ylabel(label)
         from_zero(axis)
         axis.margins(x=0.01)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -57,6 +57,11 @@ class Result:
         predicted = answers.filter(regex=r"^predicted_\d+$").to_numpy().T
         return predicted != self.predictions.actual.to_numpy()
 
+    def together(self, part: str) -> float | None:
+        """Top-1 of all seeds by the mean of their probabilities; None where that was not measured."""
+        ensemble = self.table("ensemble")
+        return None if ensemble is None else float(ensemble.set_index("part").top1[part])
+
     @property
     def n(self) -> int:
         """Seeds."""

@@ -37,6 +37,7 @@ DASHES = {"plain": (0, (4, 2)), "resnet": "solid"}
 FILL = {"plain": "none", "resnet": "full"}  # of the points of a depth
 # for what is no depth: told apart in the same way
 KINDS = ["#08306b", "#D55E00", "#7cc4e8"]
+LINES = [*KINDS, "#009E73", "#CC79A7", "#E69F00"]
 INITIALISATIONS = dict(zip(["he", "framework", "normal-0.01"], KINDS, strict=True))
 MARKS = {"by construction": "D", "He et al. 2015": "*", "nabla0001": "s", "a-martyn": "^", "weiaicunzai": "v"}
 TINY = 1e-30  # what a logarithmic axis shows of zero

@@ -127,9 +127,14 @@ def test_families_may_have_an_axis_each():
     plt.close(figure)
 
 
-def test_activations_stand_in_the_legend():
-    figure = figures.activations({"relu": history(0.3), "tanh": history(0.9)}, "title")
+def test_lines_of_experiments_stand_in_the_legend():
+    named = {str(i): history(0.3 + 0.1 * i) for i in range(6)}
+    figure = figures.lines(named, "train_error", "training error in %", "title", 25)
     (axis,) = figure.axes
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["relu", "tanh", "25 %"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*named, "25 %"]
     assert axis.get_lines()[0].get_ydata()[0] == pytest.approx(30.5)
+    assert len({line.get_color() for line in axis.get_lines()}) == 7
+    plt.close(figure)
+    figure = figures.lines(named, "val_error", "validation error in %", "title")
+    assert len(figure.axes[0].get_lines()) == 6
     plt.close(figure)
