@@ -80,7 +80,7 @@ def deepened(network: torch.nn.Module, target: runs.Run, images: augment.Images)
     identity.insert_identities(network, deep, images if neutral_in_training else None)
     apart = identity.difference(network, deep, images.plain(0, 100))
     if apart > identity.CLOSE:
-        raise Failure(f"{target}: the inserted layers change what the network says, by {apart:.2g} of its logits")
+        raise Failure(f"seed {target}: the inserted layers change what the network says, by {apart:.2g} of its logits")
     return deep
 
 

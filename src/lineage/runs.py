@@ -52,13 +52,14 @@ class Run:
 
 
 def code_and_data(stage: str) -> str:
-    """A digest of the code and the data that `dvc.yaml` lists for a stage."""
+    """A digest of the code and the data that `dvc.yaml` lists for a stage. Raises `Mistake` where data are missing."""
     stages = yaml.safe_load((checkpoint.SOURCE.parent / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     digest = hashlib.sha256()
     for dependency in stages[stage]["deps"]:
         if dependency.startswith("recipes/"):
             continue  # of which each run has its part
-        path = checkpoint.SOURCE.parent / dependency if dependency.startswith("src/") else Path(dependency)
+        path = Path(dependency)
+        path = checkpoint.SOURCE.parent / path if path.parts[0] == "src" else tensors.existing(path.parts[2], path.stem)
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
             with file.open("rb") as opened:
                 digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
