@@ -79,9 +79,9 @@ def test_the_sweep_in_numbers(workspace):
         ("yyyy", (np.inf, 0)),
         ("nnnn", (0.0, 0)),
         ("yynn", (10**1.5, 0)),
-        ("ynyn", (10**0.5 * 10**0, 1)),
+        ("ynyn", (10**0.5, 1)),
         ("nnyy", (0.0, 2)),  # the other way round
-        ("yyny", (np.inf, 1)),
+        ("yyny", (10**1.5, 1)),
     ],
 )
 def test_the_best_threshold(trained, expected):
