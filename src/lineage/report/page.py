@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from lineage.report import cards, claim_tables, claims, depth, drawings, findings, inside, lineage, probes
+from lineage.report import cards, claim_tables, claims, depth, drawings, findings, first_steps, inside, lineage, probes
 from lineage.report.markdown import Draw, details, figure, head, link, percent, table
 from lineage.report.published import ANSWERS
 from lineage.report.results import Results
@@ -101,7 +101,11 @@ def experiments(results: Results, missing: list[str], drawn: Iterable[list[str]]
 
 SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
     "Degradation": {"": depth.degradation, "Error by depth": depth.error_by_depth},
-    "Why deep plain networks fail": {"": depth.why},
+    "Why deep plain networks fail": {
+        "": depth.why,
+        "Does the first step tell which networks train?": first_steps.sweep,
+        "A solution that is there from the beginning": first_steps.deepened,
+    },
     "The lineage": {"": lineage.section},
     "Inside the networks": {
         "Gradients": inside.gradients,
