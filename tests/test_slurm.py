@@ -72,6 +72,16 @@ def test_bash_and_shellcheck_find_no_mistake():
         assert run("shellcheck", str(SCRIPT)).stdout == ""
 
 
+def test_the_examples_name_experiments_that_exist():
+    page = (REPOSITORY / "docs/cluster.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^#? *scripts/slurm.sh (--.+?)(?: +#.*)?$", page + SCRIPT.read_text(), re.M)
+    examples += re.findall(r"^dvc repro (\S+) +#", page, re.M)
+    assert len(examples) == 4
+    words = run("bash", "-c", "printf '%s\\n' " + " ".join(examples)).stdout.split()
+    names = {word.removeprefix("evaluate@") for word in words if not word.startswith("--")}
+    assert len(names) == 8 and names <= set(parameters()["experiments"])
+
+
 def test_it_prepares_each_data_set_once_and_submits_one_task_per_experiment(without_dvc):
     names = (*NAMES, "lenet5-cifar10")
     Path(".dvc/config.local").write_text("[core]\n    hardlink_lock = true\n")
