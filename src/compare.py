@@ -22,7 +22,7 @@ from lineage.engine.experiment import read_experiment
 from lineage.files import write_json, write_text
 from lineage.report import cards, depth, figures, page
 from lineage.report.results import Results, read
-from lineage.report.study import LINEAGE, groups, place
+from lineage.report.study import FAULTS, LINEAGE, groups, place
 
 FIGURES = Path("plots/figures")
 
@@ -103,6 +103,8 @@ def main() -> None:
     names = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
     if not names:
         raise Mistake("recipes/experiments is missing: run `dvc repro recipes` first")
+    if FAULTS:
+        raise Mistake(FAULTS[0])
     results = {name: result for name in names if (result := read(name))}
     missing = [name for name in names if name not in results]
     scale = read_experiment(names[0]).scale

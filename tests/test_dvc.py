@@ -54,6 +54,8 @@ def test_the_templates_of_plots_read_columns_that_are_there(stage):
         made = set(re.findall(r'"as": "(\w+)"', text)) | {"rev"}
         needed = {about["x"], about["y"]} | {field for field in fields(json.loads(text)) if field[0] != "<"} - made
         recorded = sorted(REPOSITORY.glob(path.replace("${key}", "*")))
+        if stage == "sweep" and not recorded:
+            pytest.skip("not recorded yet")
         assert recorded
         for table in recorded:
             with table.open() as file:
@@ -66,7 +68,7 @@ def test_a_stage_depends_on_what_it_imports_and_on_no_other_code(stage):
     needed = {file.relative_to(REPOSITORY).as_posix() for file in modules(script) | {script}}
     stated = {dep for dep in BODIES[stage]["deps"] if dep.startswith("src/")}
     if "src/lineage/engine/device.py" in needed:  # networks are imported by name
-        network = "${item.model}" if "foreach" in STAGES[stage] else "resnet"  # `gradients` has no other
+        network = "${item.model}" if "foreach" in STAGES[stage] else "resnet"  # the others have no other
         needed |= {f"src/lineage/{folder}/{network}.py" for folder in ("models", "options")}
         needed.add("src/lineage/models/__init__.py")
     elif "src/lineage/options/__init__.py" in needed:  # every network's
@@ -109,6 +111,7 @@ def test_torch_is_left_to_those_who_need_it(script):
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
 
 
+UNNAMED = {"gradients", "sweep", "deepened"}  # which train or measure ResNets of their own
 EXPERIMENTS = ("vgg16-cifar100", "plain-20-signs32", "resnet-20-signs32")
 
 
@@ -147,7 +150,7 @@ def of(*experiments):
     [
         ("src/lineage/report/figures.py", {"compare"}),
         ("src/lineage/models/vgg.py", of("vgg16-cifar100")),
-        ("src/lineage/models/resnet.py", of("plain-20-signs32", "resnet-20-signs32") | {"gradients"}),
+        ("src/lineage/models/resnet.py", of("plain-20-signs32", "resnet-20-signs32") | UNNAMED),
         ("src/lineage/options/vgg.py", of("vgg16-cifar100") | {"compare"}),
         ("src/lineage/params.py", set()),
         ("src/sample.py", set()),
