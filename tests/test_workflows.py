@@ -206,3 +206,19 @@ def test_a_sweep_in_dvcs_queue_is_judged_on_validation(clone):
     assert json.loads(Path(VALIDATION).read_text())["val_top1"] == float(rows["0.05"][f"{VALIDATION}:val_top1"])
     lines = list(csv.DictReader(io.StringIO(Path(HISTORY).read_text())))
     assert {line["lr"] for line in lines} == {"0.05"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="folders of Linux")
+def test_without_a_home_and_with_temporary_files_on_another_file_system(clone, monkeypatch):
+    monkeypatch.setenv("HOME", "/proc/none")  # where not even root can write
+    monkeypatch.setenv("TMPDIR", "/dev/shm")
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AUTHOR", "COMMITTER"):  # Git would read them in that folder
+        monkeypatch.setenv(f"GIT_{name}_NAME", "t")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "t@t")
+    said = dvc("exp", "run", "--temp", "-S", "train.lr=0.3", f"train@{NAME}").stdout
+    assert "Running stage 'train@" in said
+    result = subprocess.run([sys.executable, "src/compare.py"], capture_output=True, text=True)
+    assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr
