@@ -8,7 +8,18 @@ from lineage.report import early_gradients
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
 from lineage.report.markdown import difference_text, link, percent, ratio_digits
-from lineage.report.measured import Measured, deepest, difference, quotients, seeds, sentence, shallow, verdict
+from lineage.report.measured import (
+    Measured,
+    apart,
+    deepest,
+    difference,
+    main_ones,
+    quotients,
+    seeds,
+    sentence,
+    shallow,
+    verdict,
+)
 from lineage.report.results import Results
 from lineage.report.study import GROUPS, groups
 from lineage.report.verdicts import (
@@ -28,11 +39,14 @@ WORDS = {"plain": "plain", "resnet": "residual"}
 def degradation(m: Measured) -> list[str]:
     """Where depth raises the training error of plain networks."""
     said = []
-    for one in deepest(m, "plain-train", HOLDS, LEANS):
+    ones, shown = main_ones(m, "plain-train")
+    for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         errors = [m.error("plain", layers, group, "train") for layers in (shallow("plain", group), depth)]
-        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.")
-    return sentence("**Depth makes plain networks worse in training.** Error on the training images.", said)
+        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
+    decided = "**Depth makes plain networks worse in training.**"
+    opening = decided if shown else "**Whether depth makes plain networks worse in training is not decided.**"
+    return sentence(f"{opening} Error on the training images.", said)
 
 
 def no_start(m: Measured) -> list[str]:
@@ -75,11 +89,13 @@ def longer(m: Measured) -> list[str]:
 def shortcuts(m: Measured) -> list[str]:
     """Where shortcuts lower the test error."""
     said = []
-    for one in deepest(m, "shortcut-test", HOLDS, LEANS):
+    ones, shown = main_ones(m, "shortcut-test")
+    for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         errors = [m.error(family, depth, group, "test") for family in ("plain", "resnet")]
-        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.")
-    return sentence("**Shortcuts lower the test error of deep networks.**", said)
+        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
+    decided = "**Shortcuts lower the test error of deep networks.**"
+    return sentence(decided if shown else "**Whether shortcuts lower the test error is not decided.**", said)
 
 
 def residual(m: Measured) -> list[str]:

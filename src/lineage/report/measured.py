@@ -7,9 +7,10 @@ import pandas as pd
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgement, Judgements
 from lineage.report.markdown import link, percent
+from lineage.report.measures import MEASURES
 from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS
-from lineage.report.verdicts import NOT_RUN
+from lineage.report.verdicts import HOLDS, LEANS, NOT_DECIDED, NOT_RUN
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,31 @@ def deepest(m: Measured, claim: str, *kinds: str) -> list[Judgement]:
         if of == claim and one.verdict in kinds:
             found[group] = max(found.get(group, one), one, key=lambda j: j.comparison.depth)
     return list(found.values())
+
+
+def main_ones(m: Measured, claim: str) -> tuple[list[Judgement], bool]:
+    """Of each group the deepest network on which the claim holds or leans, else its primary comparison, whatever came
+    of it; and whether any holds or leans.
+    """
+    found = deepest(m, claim, HOLDS, LEANS)
+    groups = {one.comparison.group for one in found}
+    others = [one for place, one in m.judgements.items() if place[0] == claim and one.comparison.primary and one.found]
+    return found + [one for one in others if one.comparison.group not in groups], bool(found)
+
+
+def apart(m: Measured, one: Judgement) -> str:
+    """Words for a difference that is not decided although every seed of one side is above every seed of the other."""
+    larger, smaller = (MEASURES[one.comparison.claim.measure].of(m.results[name]) for name in sides(one))
+    if one.verdict != NOT_DECIDED or larger.min() <= smaller.max():
+        return ""
+    return (
+        f" Each of the {len(larger)} seeds is above each of the {len(smaller)} others, but they differ so much among "
+        f"themselves ({larger.min():.2f} to {larger.max():.2f} %) that the interval of the mean includes 0."
+    )
+
+
+def sides(one: Judgement) -> tuple[str, str]:
+    return one.comparison.larger, one.comparison.smaller
 
 
 def shallow(family: str, group: str) -> int:

@@ -36,6 +36,19 @@ def test_degradation_has_its_numbers_interval_and_links(degraded):
     assert "plain-110" not in line
 
 
+def test_a_primary_comparison_is_named_whatever_came_of_it(workspace):
+    """Seeds that are all worse, but so far apart that the interval of the mean includes 0."""
+    for name, errors in zip(SIGNS, (FEW, (0.04, 0.05, 0.05, 0.06, 0.7), ALL, FEW, FEW, FEW), strict=True):
+        measured(name, errors)
+    line = one(said(*SIGNS), "Whether depth makes plain networks worse in training is not decided")
+    assert "difference +7.80 pp (-" in line and "*[not decided](#claim-plain-train)*, primary." in line
+    assert "Each of the 5 seeds is above each of the 5 others" in line and "(2.00 to 35.00 %)" in line
+    line = one(said(*SIGNS), "Whether shortcuts lower the test error is not decided")
+    assert "(4.00 to 70.00 %)" in line
+    measured("plain-56-signs32", (0.01, 0.05, 0.05, 0.06, 0.7))
+    assert "is above each" not in one(said(*SIGNS), "Whether depth makes")
+
+
 def test_what_did_not_start_is_no_difference_in_percentage_points(degraded):
     line = one(degraded, "did not start to train")
     assert "[plain-110-signs32](experiments.md#plain-110-signs32): 5 of 5 seeds" in line and "p = 0.0079" in line
