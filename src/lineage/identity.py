@@ -1,7 +1,6 @@
 """Layers that do nothing: a plain network made deeper without changing what it says (He et al. 2015, section 1)."""
 
 import copy
-import math
 
 import torch
 from torch import Tensor, nn
@@ -48,16 +47,6 @@ def insert_identities(shallow: nn.Module, deep: nn.Module, images: Images | None
     return inserted
 
 
-def mixed(images: Images) -> Images:
-    """The same images in another order, so that each of `anatomy.batches` has images from all over: stored images may
-    be sorted by class, and a batch of one class has statistics of its own.
-    """
-    result, count = copy.copy(images), math.ceil(len(images) / anatomy.BATCH)
-    order = torch.argsort(torch.arange(len(images), device=images.labels.device) % count, stable=True)
-    result.pixels, result.labels = images.pixels[order], images.labels[order]
-    return result
-
-
 @torch.no_grad()
 def statistics(network: nn.Module, stage: int, images: Images) -> tuple[Tensor, Tensor]:
     """Mean and variance of each channel that leaves a stage of the network, over all images and places, where its batch
@@ -65,7 +54,7 @@ def statistics(network: nn.Module, stage: int, images: Images) -> tuple[Tensor, 
     """
     network, total, squares, count = anatomy.estimating(network), 0.0, 0.0, 0
     front = nn.Sequential(network.stem, *network.stages[: stage + 1])
-    for batch in anatomy.batches(mixed(images)):
+    for batch in anatomy.batches(images):
         x = front(batch).double()  # B×C×H×W
         total, squares = total + x.sum((0, 2, 3)), squares + x.square().sum((0, 2, 3))
         count += x.numel() // x.shape[1]
