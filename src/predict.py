@@ -138,7 +138,7 @@ def main() -> None:
             print(answer["image"])
             print(*(f"  {one['probability']:7.2%}  {one['class']}" for one in answer["classes"]), sep="\n")
     if given.figure:
-        from lineage.report import predicted  # loads Matplotlib
+        from lineage import predicted  # loads Matplotlib
 
         predicted.draw(here / given.figure, list(pictures), answers, title)
 
