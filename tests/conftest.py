@@ -56,7 +56,7 @@ def run_script():
     def run(script, *arguments, **environment):
         command = [sys.executable, REPOSITORY / "src" / f"{script}.py", *arguments]
         inherited = {key: value for key, value in os.environ.items() if key != "DATA_MIRROR"}
-        return subprocess.run(command, capture_output=True, text=True, env=inherited | environment, timeout=120)
+        return subprocess.run(command, capture_output=True, text=True, env=inherited | environment, timeout=300)
 
     return run
 

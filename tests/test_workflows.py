@@ -20,6 +20,7 @@ from conftest import REPOSITORY, dvc, folders_zip, make_study, parameters, sha25
 
 from lineage import params
 
+pytestmark = pytest.mark.xdist_group("workflows")  # the study is made once
 NAME = "resnet-8-signs"
 HISTORY, VALIDATION = f"plots/history/{NAME}.csv", f"metrics/validation/{NAME}.json"
 

@@ -8,8 +8,8 @@ from itertools import chain
 import numpy as np
 
 from lineage.report import early_gradients, verdicts
+from lineage.report.claim_measures import MEASURES, Measure, train_error
 from lineage.report.comparisons import Comparison, Judgement, Judgements, check, comparisons
-from lineage.report.measures import MEASURES, Measure, train_error
 from lineage.report.results import Result, Results
 from lineage.report.study import CLAIMS, PRIMARY
 from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_DECIDED, NOT_RUN, REVERSED

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lineage.errors import Mistake
+from lineage.report.claim_measures import MEASURES
 from lineage.report.markdown import difference_text
-from lineage.report.measures import MEASURES
 from lineage.report.study import GROUPS, PRIMARY, Claim
 from lineage.report.verdicts import Interval
 

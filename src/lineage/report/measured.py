@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lineage.report.claim_measures import MEASURES
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgement, Judgements
 from lineage.report.markdown import link, percent
-from lineage.report.measures import MEASURES
 from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS
 from lineage.report.verdicts import HOLDS, LEANS, NOT_DECIDED, NOT_RUN

@@ -7,8 +7,8 @@ from test_compare import measured
 from lineage import params
 from lineage.errors import Mistake
 from lineage.report import comparisons, results, study
+from lineage.report.claim_measures import MEASURES
 from lineage.report.comparisons import PAIRS
-from lineage.report.measures import MEASURES
 
 EXPERIMENTS = params.read(REPOSITORY).experiments
 
