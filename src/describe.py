@@ -1,4 +1,4 @@
-"""Describe an experiment's network layer by layer: output shapes, parameters, multiply-adds; and how long it
+"""Describe an experiment's network layer by layer: output shapes, parameters, multiply-adds, and how long it
 takes to train.
 
     python src/describe.py resnet34-signs

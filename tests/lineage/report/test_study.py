@@ -1,11 +1,7 @@
-import re
-
-import pytest
 from conftest import REPOSITORY
 from test_compare import measured
 
 from lineage import params
-from lineage.errors import Mistake
 from lineage.report import comparisons, results, study
 from lineage.report.claim_measures import MEASURES
 from lineage.report.comparisons import PAIRS
@@ -40,24 +36,6 @@ def test_every_claim_can_be_compared():
         assert bool(claim.each) + bool(claim.pairs) + bool(claim.untrained) == 1
         assert not claim.each or claim.each in PAIRS
         assert claim.by and claim.text and claim.relevant >= 0
-
-
-@pytest.mark.parametrize(
-    ("about", "said"),
-    [
-        ({"measure": "errors", "pairs": (("a", "b"),)}, "the measure is one of test_error, "),
-        (
-            {"measure": "test_error", "untrained": (("plain", 56),)},
-            "the measure is one of gradient_fall, gradient_rise",
-        ),
-        ({"measure": "test_error"}, "it needs one of `each` (deeper plain, "),
-        ({"measure": "test_error", "each": "deeper"}, "it needs one of `each` (deeper plain, "),
-        ({"measure": "test_error", "each": "deeper plain", "pairs": (("a", "b"),)}, "it needs one of `each`"),
-    ],
-)
-def test_a_claim_that_cannot_be_judged(about, said):
-    with pytest.raises(Mistake, match=re.escape(f"study.yaml, claims, mine: {said}")):
-        comparisons.check(study.Claim("mine", "ours", "a is better than b", **about))
 
 
 def test_wrong_keys_and_the_same_id_twice(monkeypatch):
