@@ -11,7 +11,9 @@ from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line wh
 
 # isort: split
 import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +22,7 @@ from lineage.engine.experiment import read_experiment
 from lineage.files import write_json, write_text
 from lineage.report import cards, depth, figures, page
 from lineage.report.results import Results, read
-from lineage.report.study import LINEAGE, groups, place
+from lineage.report.study import FAULTS, LINEAGE, groups, place
 
 FIGURES = Path("plots/figures")
 
@@ -83,16 +85,32 @@ def empty(folder: Path) -> None:
         raise Failure(f"{folder} cannot be emptied ({reason}): remove it yourself, and run this again") from None
 
 
+@contextmanager
+def mapping() -> Iterator[Callable[..., Iterator]]:
+    """`map` on all cores, or on one where the system lets no processes share a lock (no /dev/shm, as in some
+    containers).
+    """
+    try:
+        pool = ProcessPoolExecutor()
+    except (OSError, NotImplementedError):
+        yield map
+        return
+    with pool:
+        yield pool.map
+
+
 def main() -> None:
     names = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
     if not names:
         raise Mistake("recipes/experiments is missing: run `dvc repro recipes` first")
+    if FAULTS:
+        raise Mistake(FAULTS[0])
     results = {name: result for name in names if (result := read(name))}
     missing = [name for name in names if name not in results]
     scale = read_experiment(names[0]).scale
     empty(FIGURES)
-    with ProcessPoolExecutor() as pool:
-        drawn = pool.map(cards.card, results, [FIGURES] * len(results), [scale] * len(results))
+    with mapping() as over:
+        drawn = over(cards.card, results, [FIGURES] * len(results), [scale] * len(results))
         experiments = page.experiments(results, missing, drawn, scale)
     report = page.results(results, missing, FIGURES, scale)  # which links to what has been drawn
     write_text(Path("docs/results.md"), "\n".join(report).rstrip() + "\n")

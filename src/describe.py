@@ -1,4 +1,5 @@
-"""Describe an experiment's network layer by layer: output shapes, parameters, multiply-adds.
+"""Describe an experiment's network layer by layer: output shapes, parameters, multiply-adds; and how long it
+takes to train.
 
     python src/describe.py resnet34-signs
 
@@ -10,7 +11,7 @@ import argparse
 import torch
 import torchinfo
 
-from lineage import models
+from lineage import effort, models
 from lineage.engine.experiment import read_experiment
 from lineage.errors import run
 
@@ -25,6 +26,8 @@ def main() -> None:
     columns = ("output_size", "kernel_size", "num_params")
     table = torchinfo.summary(network, (1, 3, size, size), col_names=columns, depth=9, verbose=0)
     print(table)
+    if time := effort.how_long(experiment):
+        print(f"training all seeds takes {time}")
     print("{parameters:,} parameters, {multiply_adds:,} multiply-adds an image".format(**models.size(network, size)))
 
 

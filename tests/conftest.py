@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -78,6 +79,28 @@ def write_parameters(content, folder="."):
         path.parent.mkdir(parents=True, exist_ok=True)
         own = {block: content[block] for block in blocks if block in content}
         path.write_text(yaml.dump(own, Dumper=yaml.CSafeDumper, sort_keys=False, width=10_000))
+
+
+def make_study(folder, experiments, datasets):
+    """A Git repository like this one, at scale sample, with these experiments and data sets alone; nothing has run."""
+    for name in ("src", "data/sample", ".dvc/plots"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    content = parameters()
+    content["scale"], content["train"] = "sample", dict.fromkeys(content["train"]) | {"epochs": 1}
+    content["experiments"] = experiments
+    content["datasets"] = {name: content["datasets"][name] for name in datasets}
+    write_parameters(content, folder)
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "a study"]):
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *command], cwd=folder, check=True)
+    return folder
+
+
+def dvc(*arguments, check=True):
+    result = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result
 
 
 def one_line(result, exit_code):

@@ -1,12 +1,14 @@
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import one_line, sha256
+from conftest import REPOSITORY, one_line, sha256
 
+import compare
 from lineage import pictures
 from lineage.engine.experiment import Experiment
 
@@ -70,10 +72,9 @@ def produced():
     return {path.as_posix(): sha256(path) for path in [*paths, *tables]}
 
 
-def compared(run_script):
-    """The report after a run of `compare`."""
-    result = run_script("compare")
-    assert result.returncode == 0, result.stderr
+def compared():
+    """The report after a run of `compare`, in this process: to start another takes longer than most reports."""
+    compare.main()
     return Path("docs/results.md").read_text()
 
 
@@ -90,13 +91,13 @@ def claim(text, about, larger, smaller):
     return cells[2], cells[8].replace("*", "")
 
 
-def test_a_clear_degradation(workspace, run_script):
+def test_a_clear_degradation(workspace):
     """Errors of training images are told from those of test images."""
     plain = [(0.02, 0.03, 0.02, 0.03), (0.30, 0.34, 0.36, 0.32), (0.98, 0.96, 0.97, 0.98)]
     for name, values in zip(SIGNS, [*plain, *[(0.02, 0.03, 0.02, 0.03)] * 3], strict=True):
         measured(name, values)
     measured("resnet34-signs", (0.01, 0.03))
-    text = compared(run_script)
+    text = compared()
     assert f"| {card('plain-56-signs32')} | 16.50 ± 1.29 | 0.33 | 33.00 ± 2.58 | 4 of 4 | 3 epochs |" in text
     difference, said = claim(text, "plain-train", "plain-56-signs32", "plain-20-signs32")
     assert difference.startswith("+15.25 pp (+") and said == "holds, +15.25 pp"
@@ -145,10 +146,10 @@ def test_a_clear_degradation(workspace, run_script):
     assert depth[depth.started == 0].series.tolist() == ["plain-signs32"] * 2
 
 
-def test_no_degradation(workspace, run_script):
+def test_no_degradation(workspace):
     for name in SIGNS:
         measured(name, (0.02, 0.02, 0.021, 0.02))
-    text = compared(run_script)
+    text = compared()
     for about in ("plain-train", "plain-test"):
         assert claim(text, about, "plain-56-signs32", "plain-20-signs32")[1] == "does not hold, +0.00 pp"
     assert claim(text, "shortcut-test", "plain-56-signs32", "resnet-56-signs32")[1] == "does not hold, +0.00 pp"
@@ -156,14 +157,14 @@ def test_no_degradation(workspace, run_script):
     assert "Depth makes plain networks worse" not in text and "did not start to train:" not in text
 
 
-def test_at_the_floor_of_the_error_the_loss_is_judged(workspace, run_script):
+def test_at_the_floor_of_the_error_the_loss_is_judged(workspace):
     """No training error: that says nothing of the loss, and is no interval from 0 to 0."""
     for depth, losses in ((20, (1e-4, 2e-4, 1e-4)), (56, (2e-3, 3e-3, 4e-3))):
         measured(f"plain-{depth}-signs32-long", (0.0, 0.0, 0.0))
         path = Path(f"plots/tables/plain-{depth}-signs32-long/scores.csv")
         scores = pd.read_csv(path)
         scores.assign(loss=[losses[seed] for seed in scores.seed]).to_csv(path, index=False)
-    text = compared(run_script)
+    text = compared()
     pair = "plain-56-signs32-long", "plain-20-signs32-long"
     assert claim(text, "plain-train", *pair) == ("", "at the floor, training loss × 22.9, leans")
     difference, said = claim(text, "plain-train, training loss", *pair)
@@ -172,26 +173,26 @@ def test_at_the_floor_of_the_error_the_loss_is_judged(workspace, run_script):
     assert "slow optimisation (" not in text and "100 %" not in text
 
 
-def test_float32_beside_bfloat16_gives_no_verdict_with_one_seed(workspace, run_script):
+def test_float32_beside_bfloat16_gives_no_verdict_with_one_seed(workspace):
     measured("plain-56-signs32", (0.1, 0.11, 0.12))
     measured("fp32-plain-56-signs32", (0.2,))
     row = f"| {card('plain-56-signs32')} | test | 11.00 ± 1.00 | 10.00 … 12.00 | "
-    text = compared(run_script)
+    text = compared()
     assert f"{row}20.00 | 3 / 1 | no verdict: one seed |" in text and "| yes |" not in text
     measured("fp32-plain-56-signs32", (0.2, 0.21, 0.22))
-    assert f"{row}21.00 ± 1.00 | 3 / 3 | +10.00 pp (+7.73 … +12.27) |" in compared(run_script)
+    assert f"{row}21.00 ± 1.00 | 3 / 3 | +10.00 pp (+7.73 … +12.27) |" in compared()
 
 
-def test_a_single_seed_decides_nothing(workspace, run_script):
+def test_a_single_seed_decides_nothing(workspace):
     for name in SIGNS:
         measured(name, (0.6,) if "plain-56" in name else (0.1,))
-    text = compared(run_script)
+    text = compared()
     said = claim(text, "plain-train", "plain-56-signs32", "plain-20-signs32")
     assert said == ("+25.00 pp", "not decided, +25.00 pp, a single seed")
     assert "| 10.00 | 1 of 1 | 3 epochs |" in text
 
 
-def test_gradients_are_judged(workspace, run_script):
+def test_gradients_are_judged(workspace):
     measured("plain-20-signs32")
     profiles = {"plain": [1e6, 1e2, 1.0, 1.0], "resnet": [1.0, 1.0, 1.0, 1.0]}
     rows = [
@@ -208,7 +209,7 @@ def test_gradients_are_judged(workspace, run_script):
     path = Path("plots/tables/plain-20-signs32/layers.csv")
     layers = pd.read_csv(path).assign(gradient=[1e-9, 10, 100, 1], weight=[1000, 10, 1, 1])
     layers.to_csv(path, index=False)
-    text = compared(run_script)
+    text = compared()
     assert "| plain-56 | yes | 1 → 1e+06, *explodes* (largest in layer 1) |" in text
     assert "| plain-110 | no | 0 in every layer: too small for float32 |" in text
     # S0's and S1's claim, and the paper's
@@ -222,42 +223,42 @@ def test_gradients_are_judged(workspace, run_script):
     assert Path("plots/figures/gradients.svg").is_file()
 
 
-def test_the_published_figures_stand_beside_ours(workspace, run_script):
+def test_the_published_figures_stand_beside_ours(workspace):
     measured("resnet-56-cifar10-he2015")
     measured("plain-20-cifar10-he2015")
-    text = compared(run_script)
+    text = compared()
     assert "| 93.03 (He et al. 2015, Table 6; chosen: not said) |" in text
     figure = Path("plots/figures/depth-cifar10-he2015.svg")
     assert figure.is_file()
     Path("plots/tables/plain-20-cifar10-he2015/scores.csv").unlink()
-    compared(run_script)
+    compared()
     assert not figure.exists()  # one depth is no comparison
 
 
-def test_activations(workspace, run_script):
+def test_activations(workspace):
     names = [f"alexnet4-{name}-cifar10" for name in ("relu", "tanh", "sigmoid")]
     relu, tanh, sigmoid = names
     for name, errors in zip(names, ((0.3, 0.31, 0.2, 0.3), (0.6, 0.7, 0.6, 0.6), [0.9] * 4), strict=True):
         measured(name, errors)
-    text = compared(run_script)
+    text = compared()
     # 0.3, 0.15 … against 0.6, 0.3, 0.2 …; the sigmoid does not get there within the three epochs: at the earliest in 4
     assert claim(text, "relu-tanh", tanh, relu)[1] == "holds, +1.25 epochs"
     assert claim(text, "six-times", tanh, relu)[1].startswith("does not hold, × 1.78")
     assert claim(text, "relu-sigmoid", sigmoid, relu) == ("at least +2.25 epochs", "holds, at least +2.25 epochs")
     assert "activations.svg" in text
     measured(tanh, [0.9] * 4)
-    assert claim(compared(run_script), "six-times", tanh, relu)[1].startswith("not decided, at least × ")  # maybe six
+    assert claim(compared(), "six-times", tanh, relu)[1].startswith("not decided, at least × ")  # maybe six
     measured(relu, [0.9] * 4)
-    said = claim(compared(run_script), "relu-sigmoid", sigmoid, relu)
+    said = claim(compared(), "relu-sigmoid", sigmoid, relu)
     assert said == ("", "not decided, never reached by the second")
 
 
-def test_a_run_that_diverged_is_marked_and_decides_nothing(workspace, run_script):
+def test_a_run_that_diverged_is_marked_and_decides_nothing(workspace):
     measured("plain-20-signs32", (0.1, 0.1, 0.1))
     measured("plain-56-signs32", (0.9, 0.8, 0.9), diverged=True)
     measured("vgg16-hands", (0.6, 0.1), diverged=True)
     measured("vgg19-hands")
-    text = compared(run_script)
+    text = compared()
     assert claim(text, "plain-train", "plain-56-signs32", "plain-20-signs32")[1] == "not decided, diverged"
     assert f"| {card('plain-56-signs32')} (diverged) | 43.33" in text
     cards = Path("docs/experiments.md").read_text()
@@ -268,18 +269,18 @@ def test_a_run_that_diverged_is_marked_and_decides_nothing(workspace, run_script
     assert depth[depth.depth == 56].diverged.tolist() == ["yes", "yes"]
 
 
-def test_a_number_of_an_article_is_confirmed_or_left_open(workspace, run_script):
+def test_a_number_of_an_article_is_confirmed_or_left_open(workspace):
     """One training recipe cannot refute that the number can be reached."""
     measured("vgg16-cifar100-32px", (0.24, 0.25, 0.24))
-    said = claim(compared(run_script), "vgg16-75", "vgg16-cifar100-32px", 75.0)[1]
+    said = claim(compared(), "vgg16-75", "vgg16-cifar100-32px", 75.0)[1]
     assert said == "not decided, +0.67 pp, one training recipe can confirm it, and none can refute it"
     measured("vgg16-cifar100-32px", (0.44, 0.45, 0.44))
-    assert claim(compared(run_script), "vgg16-75", "vgg16-cifar100-32px", 75.0)[1].startswith("not decided")
+    assert claim(compared(), "vgg16-75", "vgg16-cifar100-32px", 75.0)[1].startswith("not decided")
     measured("vgg16-cifar100-32px", (0.24, 0.241, 0.239))
-    assert claim(compared(run_script), "vgg16-75", "vgg16-cifar100-32px", 75.0)[1] == "holds, +1.00 pp"
+    assert claim(compared(), "vgg16-75", "vgg16-cifar100-32px", 75.0)[1] == "holds, +1.00 pp"
 
 
-def test_a_card_with_superclasses_pictures_and_filters(workspace, run_script):
+def test_a_card_with_superclasses_pictures_and_filters(workspace):
     classes = [f"class_{i}" for i in range(12)]
     measured("vgg16-cifar100", labels={"classes": classes, "superclasses": ["even", "odd"] * 6, "pictures": True})
     folder = Path("plots/tables/vgg16-cifar100")
@@ -288,8 +289,8 @@ def test_a_card_with_superclasses_pictures_and_filters(workspace, run_script):
     write_table("tables/vgg16-cifar100/mistakes", [{"image": "a", "actual": 2, "predicted": 11, "confidence": 0.97}])
     pictures.write_strip(folder / "mistakes.png", np.zeros((1, 8, 8, 3), np.uint8))
     pictures.write_strip(folder / "filters.png", np.zeros((20, 7, 7, 3), np.uint8))
-    text = compared(run_script)
-    assert "| 89.00 ± 1.41 | 2 | 3 epochs | 75 after 20 epochs (S2) |" in text
+    text = compared()
+    assert "| 89.00 ± 1.41 | 2 |  | 3 epochs | 75 after 20 epochs (S2) |" in text
     assert "74.00 (chenyaofo/pytorch-cifar-models, 200 epochs; chosen: best epoch; the last 73.74)" in text
     shown = Path("docs/experiments.md").read_text()
     assert "top-5 99.00 ± 0.00 %; superclass 95.00 ± 0.00 %" in shown
@@ -298,12 +299,12 @@ def test_a_card_with_superclasses_pictures_and_filters(workspace, run_script):
     assert all(f"![{name}]" in shown for name in names)
 
 
-def test_every_experiment_leads_to_its_card_and_the_card_to_its_sources(workspace, run_script):
+def test_every_experiment_leads_to_its_card_and_the_card_to_its_sources(workspace):
     for name in ("plain-20-signs32", "resnet-20-signs32"):
         measured(name)
     for name in ("plain-56-signs32", "resnet-110-cifar10-he2015"):
         measured(name, ran=False)
-    text = compared(run_script)
+    text = compared()
     cards = Path("docs/experiments.md").read_text()
     for name in ("plain-20-signs32", "resnet-20-signs32"):
         assert card(name) in text and f"\n## {name}\n" in cards
@@ -332,31 +333,52 @@ def test_the_same_tables_give_the_same_bytes(workspace, run_script):
     assert produced() == first
 
 
-def test_what_has_not_run_is_named_and_stops_nothing(workspace, run_script):
+def test_where_processes_can_share_no_lock_one_of_them_draws_the_same(workspace, run_script):
+    measured("plain-20-signs32")
+    run_script("compare")
+    first = produced()
+    source = REPOSITORY / "src/compare.py"
+    code = f"""
+import runpy, sys
+from multiprocessing import synchronize
+def refused(*arguments):
+    print("no lock", flush=True)
+    raise FileNotFoundError(2, "No such file or directory")  # as without /dev/shm
+synchronize._multiprocessing = type("", (), {{"SemLock": refused}})
+sys.path.insert(0, {str(source.parent)!r})
+runpy.run_path({str(source)!r}, run_name="__main__")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "no lock" in result.stdout
+    assert produced() == first
+
+
+def test_what_has_not_run_is_named_and_stops_nothing(workspace):
     measured("plain-20-hands", ran=False)
-    text = compared(run_script)
+    text = compared()
     assert "**0 of 1 experiments have been run at scale full**; 0 of the others" in text
     assert "Nothing of this has run yet at scale full." in text
     measured("vgg16-hands")
-    text = compared(run_script)
+    text = compared()
     assert "**1 of 2 experiments have been run at scale full** (1 on cpu); 0 of the others" in text
     assert f"\n- {card('plain-20-hands')}\n" in text
     assert f"{card('lenet5-cifar10')}\\*" in text
     assert set(pd.read_csv("plots/degradation.csv").series) == {"vgg16-hands"}  # there is nothing else to show
 
 
-def test_results_of_another_recipe_are_not_passed_off(workspace, run_script):
+def test_results_of_another_recipe_are_not_passed_off(workspace):
     measured("vgg16-hands")
     path = Path("recipes/experiments/vgg16-hands.json")
     experiment = json.loads(path.read_text())
     experiment["recipe"]["epochs"] = 90
     path.write_text(json.dumps(experiment))
-    assert "**0 of 1 experiments have been run at scale full**" in compared(run_script)
+    assert "**0 of 1 experiments have been run at scale full**" in compared()
 
 
-def test_a_sample_carries_its_banner(workspace, run_script):
+def test_a_sample_carries_its_banner(workspace):
     measured("plain-20-signs32", scale="sample")
-    assert "these are not results" in compared(run_script)
+    assert "these are not results" in compared()
     assert "these are not results" in Path("docs/experiments.md").read_text()
     assert "scale: sample" in Path("plots/figures/degradation-signs32.svg").read_text()
     assert b"scale: sample" in Path("plots/figures/confusion-plain-20-signs32.png").read_bytes()

@@ -32,7 +32,8 @@ def test_it_writes_the_images(archive, run_script):
 def test_a_mirror_serves(archive, workspace, run_script):
     (workspace / "mirror").mkdir()
     archive.rename(workspace / "mirror/mine.zip")
-    assert "three ways out" in one_line(run_script("fetch", "mine"), 1)
+    said = one_line(run_script("fetch", "mine"), 1)
+    assert "three ways out" in said and "`git add` it" in said
     assert run_script("fetch", "mine", DATA_MIRROR=str(workspace / "mirror")).returncode == 0
     assert "DATA_MIRROR" in one_line(run_script("fetch", "mine", DATA_MIRROR=str(workspace / "nowhere")), 2)
 

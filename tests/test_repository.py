@@ -94,10 +94,13 @@ def test_every_test_file_has_its_source():
         whole = {
             "test_dvc.py": "dvc.yaml",
             "test_errata.py": "docs/errata.md",
+            "test_extending.py": "docs/extending.md",
             "test_repository.py": "README.md",
+            "test_workflows.py": "docs/running.md",
             "test_cuda_path.py": "src/lineage/engine",
             "test_models.py": "src/lineage/models",
             "test_options.py": "src/lineage/options",
+            "test_slurm.py": "scripts/slurm.sh",
         }
         assert source.is_file() or (REPOSITORY / whole.get(path.name, "nothing")).exists(), path
 

@@ -93,6 +93,7 @@ def test_it_trains_every_seed_without_the_test_part_and_twice_alike(workspace, r
     assert outputs() == first
 
 
+@pytest.mark.slow
 def test_how_many_seeds_train_at_once_changes_no_byte(workspace, run_script):
     experiment(seeds=3, epochs=2, ema=0.9)
     results = {}
@@ -110,6 +111,7 @@ def test_how_many_seeds_train_at_once_changes_no_byte(workspace, run_script):
     assert results["1"] == results["2"] == results["3"]
 
 
+@pytest.mark.slow
 def test_trained_seeds_stay_until_they_are_recorded(workspace, run_script):
     """`dvc` may die, or find the disk full, while it takes the outputs over."""
     experiment()
@@ -259,7 +261,9 @@ def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(worksp
     assert outputs() == whole
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT]
+)
 def test_no_seed_outlives_its_parent(workspace, number):
     experiment(epochs=500)
     process = start("mine", SEEDS_AT_ONCE="2")
@@ -279,6 +283,7 @@ def test_no_seed_outlives_its_parent(workspace, number):
         assert process.returncode == -number and errors == ""
 
 
+@pytest.mark.slow
 def test_the_end_of_one_process_is_one_line_and_the_others_are_stopped(workspace, run_script):
     experiment(epochs=8)
     run_script("train", "mine")
@@ -310,6 +315,7 @@ def test_ctrl_c_is_one_line(workspace):
     assert "interrupted; the same command goes on" in errors
 
 
+@pytest.mark.slow
 def test_checkpoints_come_at_most_so_often_and_at_the_end(workspace, run_script):
     experiment(epochs=500, seeds=1)
     process = start("mine", CHECKPOINT_SECONDS="1000")
@@ -323,7 +329,7 @@ def test_checkpoints_come_at_most_so_often_and_at_the_end(workspace, run_script)
     assert "kept" in checkpoint.load_state(state)[1]
 
 
-@pytest.mark.parametrize("seconds", [0.5, 1.5, 4, 6])
+@pytest.mark.parametrize("seconds", [1.5, *(pytest.param(later, marks=pytest.mark.slow) for later in (0.5, 4, 6))])
 def test_ctrl_c_while_it_starts_is_one_line(workspace, seconds):
     experiment(epochs=500)
     process = start("mine", SEEDS_AT_ONCE="2")
@@ -389,6 +395,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run
     assert outputs() == whole
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_it(workspace, run_script):
     def on_a_full_disk(most, at_once="1"):
         def limit():  # Python ignores SIGXFSZ: a file that grows beyond gives an error like a full disk's

@@ -114,8 +114,12 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
 
 
 def batches(images: Images) -> list[Tensor]:
-    """All images without augmentation, in batches of nearly the same size, so that each counts alike in an average."""
-    return list(torch.tensor_split(images.plain(0, len(images)), math.ceil(len(images) / BATCH)))
+    """All images without augmentation, in batches of nearly the same size, so that each counts alike in an average. Each
+    has images from all over: they may be stored by class, and a batch of one class has statistics of its own.
+    """
+    count = math.ceil(len(images) / BATCH)
+    x = images.plain(0, len(images))
+    return [x[k::count].contiguous(memory_format=images.layout) for k in range(count)]
 
 
 def estimating(network: nn.Module) -> nn.Module:

@@ -7,6 +7,7 @@ traceback.
 """
 
 import errno
+import getpass
 import os
 import select
 import signal
@@ -43,6 +44,7 @@ class Failure(Exception):
 def run(main: Callable[[], None]) -> None:
     """Call `main` and leave the process with the right exit code."""
     name = sys.argv[0]
+    _name_user()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
     try:
@@ -74,6 +76,14 @@ def run(main: Callable[[], None]) -> None:
                 1,
             )
         )
+
+
+def _name_user() -> None:
+    """Torch names a folder after the user, and fails where the system knows no name (`docker run --user 12345`)."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"user-{os.getuid()}"
 
 
 def _unread(stream: TextIO) -> bool:

@@ -6,6 +6,7 @@ recipe.
 """
 
 from collections.abc import Collection
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -13,20 +14,20 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model, model_validator
 
 from lineage.engine.experiment import Experiment
-from lineage.engine.recipe import Count, Recipe
+from lineage.engine.recipe import Count, Number, Recipe
 from lineage.errors import Mistake
 from lineage.options import NETWORKS, Checked, options_of
 
 # the blocks of each file
 FILES = {
-    "params.yaml": ("scale", "train", "recipes"),
+    "params.yaml": ("scale", "train", "recipes", "sweep", "deepened"),
     "experiments.yaml": ("experiments",),
     "data/datasets.yaml": ("datasets",),
 }
 # the caps of `scale: sample`: seconds per experiment on two cores, whatever the recipe says
 SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 16, "input_size": 32}  # or the least that the network takes
 SAMPLE_BATCHES = 2  # of images of each part
-
+SAMPLE_SWEEP = {"depths": 2, "lrs": 1}  # so many of each, the first ones
 
 # keys of a recipe of which one replaces the other
 ALTERNATIVES = {"epochs": "iterations", "iterations": "epochs", "warm_up": "warm_up_steps", "warm_up_steps": "warm_up"}
@@ -107,6 +108,31 @@ Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")]
 Blocks = dict[Name, dict[str, object]]
 
 
+class Sweep(Checked):
+    """Plain networks of every depth with every learning rate from every start, by one recipe: see src/sweep.py."""
+
+    recipe: str
+    depths: Annotated[tuple[Count, ...], Field(min_length=1)]
+    lrs: Annotated[tuple[Number, ...], Field(min_length=1)]
+    starts: Annotated[dict[Name, dict[str, object]], Field(min_length=1)]  # what each changes in an experiment's line
+    seeds: Count  # of the runs at the boundary; the others have one
+
+
+class Deepened(Checked):
+    """A plain network that is trained, gets layers that do nothing, and is trained on: see src/deepened.py."""
+
+    recipe: str
+    shallow: Count
+    deep: Count
+    seeds: Count
+
+    @model_validator(mode="after")
+    def _deeper(self) -> "Deepened":
+        if self.deep <= self.shallow:
+            raise ValueError(f"deep: {self.deep} layers are no more than the shallow network has, {self.shallow}")
+        return self
+
+
 class Params(Checked):
     """All files together. Their blocks are checked one by one, so that a message can say where a mistake stands."""
 
@@ -115,6 +141,8 @@ class Params(Checked):
     recipes: Annotated[Blocks, Field(min_length=1)]
     experiments: Annotated[Blocks, Field(min_length=1)]
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    sweep: Sweep
+    deepened: Deepened
 
 
 def read(folder: Path = Path()) -> Params:
@@ -149,8 +177,45 @@ def _read_yaml(path: Path, blocks: tuple[str, ...]) -> dict[str, object]:
 
 def resolve(params: Params, name: str) -> Experiment:
     """One experiment, complete: what `train` and `evaluate` read. Raises `Mistake`."""
-    place = f"experiments.yaml: experiments.{name}"
-    own = dict(params.experiments[name])
+    return _complete(params, name, params.experiments[name], f"experiments.yaml: experiments.{name}")
+
+
+def sweep(params: Params) -> dict[str, list[Experiment]]:
+    """The experiments of the sweep, from each start: what `sweep` reads. Where `train` sets the learning rate there is
+    but one. Raises `Mistake`.
+    """
+    block, most = params.sweep, SAMPLE_SWEEP if params.scale == "sample" else {}
+    depths, lrs = block.depths[: most.get("depths")], block.lrs[: most.get("lrs")]
+    found: dict[str, list[Experiment]] = {}
+    for start, changes in block.starts.items():
+        named = {}
+        for lr, depth in product([params.train.get("lr", lr) for lr in lrs], depths):
+            name = f"plain-{depth}-{start}-{lr:g}"
+            line = _plain(block, depth) | {"lr": lr} | changes
+            named[name] = _complete(params, name, line, f"params.yaml: sweep.starts.{start}")
+        found[start] = list(named.values())
+    return found
+
+
+def deepened(params: Params) -> dict[str, Experiment]:
+    """The shallow and the deep network of the block `deepened`: what the stage of that name reads. Raises `Mistake`."""
+    block, place = params.deepened, "params.yaml: deepened"
+    depths = {"shallow": block.shallow, "deep": block.deep}
+    return {
+        which: _complete(params, f"plain-{depth}-{which}", _plain(block, depth), place)
+        for which, depth in depths.items()
+    }
+
+
+def _plain(block: Sweep | Deepened, depth: int) -> dict[str, object]:
+    """The line of a plain network on SIGNS, as experiments.yaml would have it."""
+    network = {"model": "resnet", "depth": depth, "shortcut": "none"}
+    return {"dataset": "signs", "recipe": block.recipe, "seeds": block.seeds} | network
+
+
+def _complete(params: Params, name: str, line: dict[str, object], place: str) -> Experiment:
+    """The experiment that a line describes; `place` is where the line stands, for messages."""
+    own = dict(line)
     dataset = _named(params.datasets, own.pop("dataset", None), f"{place}.dataset")
     model = _named(NETWORKS, own.pop("model", None), f"{place}.model")
     named = params.recipes[_named(params.recipes, own.pop("recipe", None), f"{place}.recipe")]

@@ -13,6 +13,11 @@ WAYS_OUT = (
     "or run in miniature with `dvc exp run -S scale=sample`"
 )
 
+NO_ADDRESS = (
+    "no address is known; if it is your own, put it into data/sample and `git add` it: under --temp and --queue DVC "
+    "takes only files that Git knows"
+)
+
 
 def find(
     archives: list[dict], urls: dict[str, list[str]], places: list[Path], downloads: Path
@@ -42,7 +47,8 @@ def find(
             continue
         return archive["format"], [path or fresh[f["name"]] for f, path in zip(archive["files"], paths, strict=True)]
     wanted = " or ".join("+".join(f["name"] for f in archive["files"]) for archive in archives)
-    raise Failure(f"cannot get {wanted} ({'; '.join(reasons) or 'no address is known'}); {WAYS_OUT}")
+    why = "; ".join(reasons) or NO_ADDRESS
+    raise Failure(f"cannot get {wanted} ({why}); {WAYS_OUT}")
 
 
 def verify(path: Path, sha256: str) -> None:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -130,6 +131,17 @@ def test_batches_for_an_average_are_of_nearly_the_same_size():
     pixels = torch.zeros(130, 3, 16, 16, dtype=torch.uint8)
     part = Images(pixels, torch.zeros(130), torch.zeros(3), torch.ones(3), 16, torch.device("cpu"))
     assert [len(batch) for batch in anatomy.batches(part)] == [44, 43, 43]
+
+
+def test_batches_for_an_average_mix_what_is_stored_by_class():
+    """A batch of one class has statistics of its own."""
+    pixels = torch.arange(130, dtype=torch.uint8)[:, None, None, None].expand(130, 3, 16, 16).contiguous()
+    part = Images(pixels, torch.zeros(130), torch.zeros(3), torch.ones(3), 16, torch.device("cpu"))
+    batches = anatomy.batches(part)
+    stored = [(batch[:, 0, 0, 0] * 255).round().int().tolist() for batch in batches]
+    assert sorted(image for images in stored for image in images) == list(range(130))
+    assert all(max(images) - min(images) > 120 and max(np.diff(images)) == 3 for images in stored)
+    assert all(batch.is_contiguous(memory_format=part.layout) for batch in batches)
 
 
 def test_divisors_are_those_of_the_response_normalisations():

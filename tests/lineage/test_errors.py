@@ -1,6 +1,8 @@
 import errno
+import getpass
 import inspect
 import os
+import pwd
 import subprocess
 import sys
 import textwrap
@@ -33,6 +35,20 @@ def test_one_line_and_the_right_exit_code(capsys, error, exit_code, said):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert said in lines[0]
+
+
+@pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 12345"), OSError("no username")])
+def test_a_user_whom_the_system_does_not_know_gets_a_name(monkeypatch, error):
+    def refused():
+        raise error
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("USER", "")  # which the test restores
+    with monkeypatch.context() as patch:
+        patch.setattr(pwd, "getpwuid", lambda _: refused())
+        run(lambda: None)
+        assert getpass.getuser() == f"user-{os.getuid()}"  # what torch asks for
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), RuntimeError("shapes differ"), OSError(errno.EIO, "broken")])

@@ -40,14 +40,20 @@ def changed(key, value):
 @pytest.mark.parametrize("scale", ["full", "sample"])
 def test_every_experiment_is_complete_and_its_network_can_be_built(tmp_path, scale):
     everything = read(changed("scale", scale), tmp_path)
+    built = set()
     for name in REAL["experiments"]:
         experiment = params.resolve(everything, name)
         assert experiment.scale == scale
         assert Experiment.model_validate(json.loads(json.dumps(experiment.changes()))) == experiment
-        with torch.device("meta"):
-            network = experiment.build()
-            for size in (*experiment.recipe.grow, experiment.recipe.input_size):
-                assert network(torch.empty(2, 3, size, size)).shape == (2, experiment.classes), name
+        sizes = (*experiment.recipe.grow, experiment.recipe.input_size)
+        network = (experiment.model, str(experiment.network), experiment.classes, sizes)
+        if network not in built:  # one network has many recipes
+            built.add(network)
+            with torch.device("meta"):
+                network = experiment.build()
+                for size in sizes:
+                    assert network(torch.empty(2, 3, size, size)).shape == (2, experiment.classes), name
+    assert 20 < len(built) < len(REAL["experiments"])
 
 
 def test_train_wins_over_the_experiment_and_the_experiment_over_its_recipe(tmp_path):
@@ -211,3 +217,55 @@ def test_a_file_that_is_no_params(tmp_path, name, text):
     path.unlink()
     with pytest.raises(Mistake, match=f"{name} is missing.*top folder"):
         params.read(tmp_path)
+
+
+def test_the_sweep_is_every_depth_with_every_rate_from_every_start(tmp_path):
+    everything = read(REAL, tmp_path)
+    found = params.sweep(everything)
+    block = REAL["sweep"]
+    for start, experiments in found.items():
+        cells = [(one.recipe.lr, one.network.depth) for one in experiments]
+        assert cells == [(lr, depth) for lr in block["lrs"] for depth in block["depths"]]
+        assert {one.recipe.seeds for one in experiments} == {block["seeds"]}
+        assert {one.network.shortcut for one in experiments} == {"none"} and {one.dataset for one in experiments} == {
+            "signs"
+        }
+        named = REAL["recipes"][block["recipe"]] | {"seeds": block["seeds"]} | block["starts"][start]
+        for one in experiments:
+            given = one.recipe.model_dump() | one.network.model_dump()
+            assert all(given[key] == value for key, value in (named | {"lr": one.recipe.lr}).items())
+    names = [one.name for experiments in found.values() for one in experiments]
+    assert len(set(names)) == len(names) == 54
+    same = params.resolve(everything, "plain-110-signs32-trust")
+    (one,) = [one for one in found["trust"] if one.network.depth == 110 and one.recipe.lr == 0.1]
+    assert one.one_seed() == same.one_seed() | {"name": one.name}
+
+
+def test_a_sample_of_the_sweep_and_a_rate_that_wins_over_its_own(tmp_path):
+    small = params.sweep(read(changed("scale", "sample"), tmp_path))
+    assert [len(experiments) for experiments in small.values()] == [2, 2, 2]
+    assert {one.recipe.epochs for one in small["he"]} == {params.SAMPLE["epochs"]}
+    found = params.sweep(read(changed("train/lr", 0.5), tmp_path))
+    assert [one.recipe.lr for one in found["he"]] == [0.5] * 6
+
+
+def test_the_network_that_is_made_deeper(tmp_path):
+    found = params.deepened(read(REAL, tmp_path))
+    assert {which: one.network.depth for which, one in found.items()} == {"shallow": 20, "deep": 56}
+    assert found["shallow"].recipe == found["deep"].recipe
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("sweep/depths", [20, 33], r"sweep.starts.he: depth: 33 is neither"),
+        ("sweep/starts", {"he": {"truts": 1}}, r"sweep.starts.he.truts: unknown key"),
+        ("sweep/recipe", "wy", r"sweep.starts.he.recipe: 'wy' is unknown"),
+        ("sweep/seeds", 0, r"sweep.seeds: Input should be greater"),
+        ("deepened/deep", 20, r"20 layers are no more than the shallow network has, 20"),
+    ],
+)
+def test_mistakes_in_the_sweep_say_where(tmp_path, key, value, said):
+    with pytest.raises(Mistake, match=said):
+        everything = read(changed(key, value), tmp_path)
+        params.sweep(everything), params.deepened(everything)

@@ -3,10 +3,9 @@
 import math
 from collections import Counter
 
-from lineage.report import figures
-from lineage.report.claims import LOSS_FACTOR, Judgement, Judgements
-from lineage.report.markdown import Draw, details, link, table
-from lineage.report.results import Results
+from lineage.report.claims import LOSS_FACTOR
+from lineage.report.comparisons import Judgement, Judgements
+from lineage.report.markdown import details, link, table
 from lineage.report.study import CLAIMS, GROUPS, UNTESTED, Claim
 from lineage.report.verdicts import AT_FLOOR, NOT_DECIDED, NOT_RUN, VERDICTS
 
@@ -32,17 +31,6 @@ All intervals are conditional on one split of the data. Plain and residual runs 
 order and split; pairing them gained nothing, and is not used. A run that never reaches a target counts as reaching it
 one epoch after its end. *Reaches 75 %* can be confirmed by one training recipe and refuted by none. Numbers that others
 chose on the test set stand beside ours and are never judged against."""
-
-
-def activations(results: Results, draw: Draw) -> list[str]:
-    """The figure of the networks that learn with one activation or another, as far as two or more have run."""
-    pairs = [pair for claim in ("relu-tanh", "relu-sigmoid") for pair in CLAIMS[claim].pairs]
-    names = [name for name in dict.fromkeys(name for pair in pairs for name in reversed(pair)) if name in results]
-    named = {getattr(results[name].experiment.network, "activation", name): results[name].history for name in names}
-    if len(named) < 2:
-        return []
-    drawn = figures.activations(named, "Four-layer network on CIFAR-10, by activation (mean; band from least to most)")
-    return draw(drawn, "activations.svg", "training error by epoch and activation")
 
 
 def section(found: Judgements) -> list[str]:

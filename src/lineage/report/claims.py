@@ -1,134 +1,27 @@
-"""What the measurements say of each claim in study.yaml: a verdict for every pair of experiments, and their tables."""
+"""What the measurements say of each claim in study.yaml: a verdict for every pair of experiments."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
-import pandas as pd
 
 from lineage.report import early_gradients, verdicts
+from lineage.report.comparisons import Comparison, Judgement, Judgements, check, comparisons
+from lineage.report.measures import MEASURES, Measure, train_error
 from lineage.report.results import Result, Results
-from lineage.report.study import CLAIMS, GROUPS, PRIMARY, Claim
-from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_DECIDED, NOT_RUN, REVERSED, Interval
+from lineage.report.study import CLAIMS, PRIMARY
+from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_DECIDED, NOT_RUN, REVERSED
 
 FLOOR = 0.3  # per cent: below it on both sides, training errors are judged by the loss
 LOSS_FACTOR = 2  # the smallest relevant ratio of two training losses
-QUARTER = 0.25  # of the training images wrong (Krizhevsky et al. 2012, Fig. 1)
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number of each seed. Percentage points, epochs, or the logarithm of a ratio."""
-
-    of: Callable[[Result], pd.Series]
-    unit: str = "pp"
-    images: bool = False  # an error of test images: their sampling and their number limit what can be said
-
-    @property
-    def ratio(self) -> bool:
-        return self.unit == "×"
-
-
-def test_error(result: Result) -> pd.Series:
-    return 100 * result.error("test")
-
-
-def train_error(result: Result) -> pd.Series:
-    """On clean training images, after training."""
-    return 100 * result.error("train")
-
-
-def gap(result: Result) -> pd.Series:
-    """What a network does worse on images that it has not seen."""
-    return test_error(result) - train_error(result)
-
-
-def epochs(result: Result) -> pd.Series:
-    """Epochs until a quarter of the training images is wrong; infinitely many where that never happens."""
-    history = result.history
-    reached = history[history.train_error <= QUARTER].groupby("seed").epoch.min().astype(float)
-    return reached.reindex(history.seed.unique(), fill_value=math.inf)
-
-
-MEASURES = {
-    "test_error": Measure(test_error, images=True),
-    "test_accuracy": Measure(lambda result: 100 * result.top1("test"), images=True),
-    "train_error": Measure(train_error),
-    "gap": Measure(gap),
-    "epochs": Measure(epochs, "epochs"),
-    "epochs_ratio": Measure(lambda result: np.log(epochs(result)), "×"),
-    "train_loss": Measure(lambda result: np.log(result.loss("train")), "×"),
-    "failed": Measure(lambda result: (~result.started()).astype(float), "seeds"),
-}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One claim about one pair of experiments; `group` and `depth` where it belongs to a training group."""
-
-    claim: Claim
-    larger: str
-    smaller: str | float
-    group: str = ""
-    depth: int = 0
-
-    @property
-    def place(self) -> tuple[str, str, int]:
-        return self.claim.id, self.group, self.depth
-
-    @property
-    def primary(self) -> bool:
-        return self.place in PRIMARY
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What is said of a comparison. `found` in the measure's unit, logarithms of ratios."""
-
-    comparison: Comparison
-    verdict: str
-    note: str = ""  # why, where the verdict needs a reason
-    found: Interval | None = None
-    n: tuple[int, ...] = ()
-    unit: str = "pp"
-    method: str = ""  # that the interval comes from
-    relevant: float = 0.0  # the smallest relevant difference
-    p: float | None = None
-    loss: "Judgement | None" = None  # at the floor of the error: of the training losses
-
-    @property
-    def shown(self) -> str:
-        """The difference with its interval; a single value has none."""
-        return difference_text(self.found, self.unit) if self.found else ""
-
-
-# by claim, group and depth; outside of a group the position of the pair takes the place of the depth
-Judgements = dict[tuple[str, str, int], Judgement]
-# (family, depth) of the first and of the second side
-Sides = tuple[tuple[str, int], tuple[str, int]]
-PAIRS: dict[str, Callable[[list[int], list[int]], list[Sides]]] = {
-    "deeper plain": lambda plain, resnet: [(("plain", d), ("plain", plain[0])) for d in plain[1:]],
-    "deeper resnet": lambda plain, resnet: [(("resnet", d), ("resnet", resnet[0])) for d in resnet[1:]],
-    "shallower resnet": lambda plain, resnet: [(("resnet", resnet[0]), ("resnet", d)) for d in resnet[1:]],
-    "plain over resnet": lambda plain, resnet: [(("plain", d), ("resnet", d)) for d in plain if d in resnet],
-}
-
-
-def comparisons(claim: Claim) -> Iterator[Comparison]:
-    if claim.each:
-        for name, group in GROUPS.items():
-            depths = [sorted(d for family, d in group.members if family == one) for one in ("plain", "resnet")]
-            for larger, smaller in PAIRS[claim.each](*depths):
-                deeper = max(larger[1], smaller[1])
-                yield Comparison(claim, group.members[larger], group.members[smaller], name, deeper)
-    for i, (larger, smaller) in enumerate(claim.pairs):
-        yield Comparison(claim, larger, smaller if isinstance(smaller, str) else float(smaller), depth=i)
 
 
 def judge_all(results: Results) -> Judgements:
-    """Every claim. The primary comparisons that have run are held to Holm's correction."""
+    """Every claim. The primary comparisons that have run are held to Holm's correction. Raises `Mistake`."""
+    for claim in CLAIMS.values():
+        check(claim)
     everything = chain.from_iterable(comparisons(claim) for claim in CLAIMS.values() if not claim.untrained)
     found = {one.place: judged(one, results) for one in everything}
     for claim in CLAIMS.values():
@@ -259,20 +152,3 @@ def _of_gradients(comparison: Comparison, family: str) -> Judgement:
     said = verdicts.verdict(found, relevant, none=comparison.claim.none)
     rise = verdicts.difference(logs, 0.0)
     return Judgement(comparison, said, "first layer over last", rise, (len(logs),), "×", "Student", relevant)
-
-
-def difference_text(found: Interval, unit: str) -> str:
-    if unit == "×":
-        mean, low, high = (ratio_digits(math.exp(value)) if abs(value) < 99 else "" for value in found)
-        mean, low, high = f"× {mean}", low, high
-    else:
-        mean, low, high = (f"{value:+.2f}" for value in found)
-        mean = f"{mean} {unit}"
-    if math.isfinite(found[1]) and not math.isfinite(found[2]):
-        return f"at least {mean}"
-    return f"{mean} ({low} … {high})" if math.isfinite(found[1]) else mean
-
-
-def ratio_digits(ratio: float) -> str:
-    """Three digits, without an exponent up to a hundred thousand."""
-    return f"{float(f'{ratio:.3g}'):,.0f}" if 1000 <= ratio < 1e5 else f"{ratio:.3g}"

@@ -21,7 +21,7 @@ WHY_TEXT = """\
 With batch norm, gradients of a plain network grow towards its first layers before any training (see
 [gradients](#gradients)), and so does the first step. Each experiment changes what its row says. If plain-110
 starts to train with limited steps, the first steps are what stops it; if it does so only from another start, it is the
-starting point; if neither helps, the failure is degradation."""
+starting point; if neither helps, it is degradation, or something else that is not tried here."""
 
 
 def started(result: Result) -> str:

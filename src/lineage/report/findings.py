@@ -1,103 +1,71 @@
 """The findings: a sentence each, with numbers from the tables. A finding whose experiments have not run is left out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from lineage.report import early_gradients, verdicts
+from lineage.report import early_gradients
 from lineage.report.claim_tables import anchor
-from lineage.report.claims import Judgement, Judgements, difference_text, ratio_digits
-from lineage.report.markdown import link, percent
-from lineage.report.results import Result, Results
+from lineage.report.comparisons import Judgements
+from lineage.report.markdown import difference_text, link, percent, ratio_digits
+from lineage.report.measured import (
+    Measured,
+    apart,
+    deepest,
+    difference,
+    main_ones,
+    quotients,
+    seeds,
+    sentence,
+    shallow,
+    verdict,
+)
+from lineage.report.results import Results
 from lineage.report.study import GROUPS, groups
-from lineage.report.verdicts import AT_FLOOR, HOLDS, LEANS, LEANS_AGAINST, NOT_RUN, REVERSED
+from lineage.report.verdicts import (
+    AT_FLOOR,
+    HOLDS,
+    LEANS,
+    LEANS_AGAINST,
+    NOT_RUN,
+    REVERSED,
+    VERDICTS,
+    exact_upper,
+)
 
 WORDS = {"plain": "plain", "resnet": "residual"}
-
-
-@dataclass(frozen=True)
-class Measured:
-    """All that a finding may look at."""
-
-    results: Results
-    judgements: Judgements
-
-    def judged(self, claim: str, group: str, depth: int) -> Judgement | None:
-        one = self.judgements.get((claim, group, depth))
-        return one if one and one.verdict != NOT_RUN else None
-
-    def error(self, family: str, depth: int, group: str, part: str) -> str:
-        """An experiment's name and its error: the mean and the standard deviation over its seeds."""
-        result = self.results[GROUPS[group].members[family, depth]]
-        return f"{link(result.name)} {percent(result.error(part))} % (n = {result.n})"
-
-
-def _claim(one: Judgement) -> str:
-    """The verdict, linked to its claim."""
-    return f"*[{one.verdict}](#{anchor(one.comparison.claim.id)})*"
-
-
-def _verdict(one: Judgement) -> str:
-    """The difference with its interval, and the verdict."""
-    said = ([one.shown] if one.found else []) + [_claim(one)] + ["primary"] * one.comparison.primary
-    return ", ".join(said)
-
-
-def _n(one: Judgement) -> str:
-    return " / ".join(map(str, one.n))
-
-
-def quotients(result: Result) -> pd.Series:
-    """Layer by layer ‖gradient‖ / ‖W‖ after training, without the last, fully connected one: how far a step turns the
-    weights.
-    """
-    layers = result.layers.iloc[:-1]
-    return layers.gradient / layers.weight
-
-
-def sentence(opening: str, said: list[str]) -> list[str]:
-    """The finding, or nothing where there is nothing to say."""
-    return [" ".join([opening, *said])] if said else []
-
-
-def deepest(m: Measured, claim: str, *kinds: str) -> list[Judgement]:
-    """Of each group the deepest network on which the claim has one of these verdicts."""
-    found: dict[str, Judgement] = {}
-    for (of, group, _), one in m.judgements.items():
-        if of == claim and one.verdict in kinds:
-            found[group] = max(found.get(group, one), one, key=lambda j: j.comparison.depth)
-    return list(found.values())
-
-
-def shallow(family: str, group: str) -> int:
-    return min(depth for other, depth in GROUPS[group].members if other == family)
 
 
 def degradation(m: Measured) -> list[str]:
     """Where depth raises the training error of plain networks."""
     said = []
-    for one in deepest(m, "plain-train", HOLDS, LEANS):
+    ones, shown = main_ones(m, "plain-train")
+    for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         errors = [m.error("plain", layers, group, "train") for layers in (shallow("plain", group), depth)]
-        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {_verdict(one)}.")
-    return sentence("**Depth makes plain networks worse in training.** Error on the training images.", said)
+        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
+    decided = "**Depth makes plain networks worse in training.**"
+    opening = decided if shown else "**Whether depth makes plain networks worse in training is not decided.**"
+    return sentence(f"{opening} Error on the training images.", said)
 
 
 def no_start(m: Measured) -> list[str]:
     """Plain networks that did not start to train."""
     said = []
-    for one in deepest(m, "plain-start", *verdicts.VERDICTS):
+    for one in deepest(m, "plain-start", *VERDICTS):
         result = m.results[one.comparison.larger]
         failed = int((~result.started()).sum())
         if failed:
             turned = quotients(result)
+            ends = f"{turned.iloc[0]:.2g}; the median layer's is {turned.median():.2g}"
             said.append(
-                f"{link(result.name)}: {failed} of {result.n} seeds ({_verdict(one)}; {one.note}). After training, its "
-                f"first layer's ‖gradient‖ / ‖W‖ is {turned.iloc[0]:.2g}; the median layer's is {turned.median():.2g}."
+                f"{link(result.name)}: {failed} of {result.n} seeds ({difference(one)}; {one.note}). After training, "
+                f"its first layer's ‖gradient‖ / ‖W‖ is {ends}."
             )
-    opening = "**Some did not start to train. That is not degradation, and not a difference in percentage points.**"
+    opening = (
+        "**Some did not start to train.** That is no difference in percentage points; whether it is degradation, the "
+        "experiments on [why](#why-deep-plain-networks-fail) are to tell."
+    )
     return sentence(opening, said)
 
 
@@ -106,13 +74,14 @@ def longer(m: Measured) -> list[str]:
     said = []
     for one in deepest(m, "plain-train", AT_FLOOR):
         group = one.comparison.group
-        if group in {about.longer for about in GROUPS.values()}:
+        if group in {about.longer for about in GROUPS.values()} and one.loss.verdict in (HOLDS, LEANS):
             error = m.error("plain", one.comparison.depth, group, "train")
             loss = f"training loss {one.loss.shown} that of {link(one.comparison.smaller)}"
-            said.append(f"{GROUPS[group].title}: training error {error}, but {loss} (n = {_n(one)}).")
+            said.append(f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}).")
     opening = (
-        "**With more epochs the training error of a deep plain network reaches the floor; its loss does not.** The "
-        "longer run also has a longer warm-up, so it does not tell slow optimisation from a gentler start."
+        "**With more epochs the training error of a deep plain network reaches the floor; its loss stays above the "
+        "shallow one's.** The longer run also has a longer warm-up, so it does not tell slow optimisation from a "
+        "gentler start."
     )
     return sentence(opening, said)
 
@@ -120,11 +89,13 @@ def longer(m: Measured) -> list[str]:
 def shortcuts(m: Measured) -> list[str]:
     """Where shortcuts lower the test error."""
     said = []
-    for one in deepest(m, "shortcut-test", HOLDS, LEANS):
+    ones, shown = main_ones(m, "shortcut-test")
+    for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         errors = [m.error(family, depth, group, "test") for family in ("plain", "resnet")]
-        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {_verdict(one)}.")
-    return sentence("**Shortcuts lower the test error of deep networks.**", said)
+        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
+    decided = "**Shortcuts lower the test error of deep networks.**"
+    return sentence(decided if shown else "**Whether shortcuts lower the test error is not decided.**", said)
 
 
 def residual(m: Measured) -> list[str]:
@@ -135,7 +106,7 @@ def residual(m: Measured) -> list[str]:
         mean, low, high = one.found
         shown = difference_text((-mean, -high, -low), one.unit)
         errors = [m.error("resnet", layers, group, "test") for layers in (shallow("resnet", group), depth)]
-        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {shown}; {_claim(one)}.")
+        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {shown}; {verdict(one)}.")
         if one.method == "Welch":
             images = len(m.results[GROUPS[group].members["resnet", depth]].predictions)
             said.append(f"This interval is over the seeds alone, on the same {images} images.")
@@ -154,32 +125,40 @@ def before_training(m: Measured) -> list[str]:
             if len(logs):
                 low, high = (ratio_digits(value) for value in np.exp([logs.min(), logs.max()]))
                 said[family, depth] = f"× {low} … {high} in {WORDS[family]} networks of {depth} layers"
-    if len(said) < 4:
+    verdicts = {m.judgements["early-vanish", "", depth].verdict for depth in (56, 110)}
+    if len(said) < 4 or verdicts != {REVERSED}:
         return []
     return [
         "**Before training, gradients of deep plain networks with batch norm explode towards the first layer; they do "
         f"not vanish.** From the last convolution to the first: {'; '.join(said.values())} (the range over draws and "
-        f"initialisations). S0's and S1's claim is *[{m.judgements['early-vanish', '', 110].verdict}]"
+        f"initialisations). S0's and S1's claim is *[{REVERSED}]"
         f"(#{anchor('early-vanish')})*."
     ]
 
 
 def blocks(m: Measured) -> list[str]:
-    """What residual blocks add, in the first group that shows it."""
+    """What residual blocks add, in the first group that shows it, and what training has to do with it."""
     for group, members in groups(m.results).items():
         tables = {depth: r for (family, depth), r in members.items() if r.table("blocks") is not None}
         if not GROUPS[group].inside or not tables:
             continue
-        trained = ", ".join(f"{d} layers {r.table('blocks').addition.median():.2f}" for d, r in tables.items())
-        begun = {d: r.table("untrained-blocks") for d, r in tables.items()}
-        before = ", ".join(f"{d} layers {t.addition.median():.2f}" for d, t in begun.items() if t is not None)
-        before = f"before training {before}" if before else "what it was before training has not been measured"
+        trained = {depth: r.table("blocks").addition.median() for depth, r in tables.items()}
+        begun = {
+            d: found.addition.median() for d, r in tables.items() if (found := r.table("untrained-blocks")) is not None
+        }
+        before = "what it was before training has not been measured, so that this does not show that F(x) tends to 0"
+        if begun:
+            smaller = sum(trained[depth] < begun[depth] for depth in begun)
+            before = f"before training {medians(begun)}. Training made it smaller in {smaller} of {len(begun)} networks"
         return [
-            f"**That residual blocks tend to F(x) = 0 is not shown** ({GROUPS[group].title}). ‖F(x)‖ / ‖x‖ of the "
-            f"median block after training: {trained}; {before}. Only the difference of the two is what training did. "
-            f"[More](#what-the-blocks-add)."
+            f"**What residual blocks add: ‖F(x)‖ / ‖x‖ of the median block** ({GROUPS[group].title}). After training "
+            f"{medians(trained)}; {before}. [More](#what-the-blocks-add)."
         ]
     return []
+
+
+def medians(by_depth: dict[int, float]) -> str:
+    return ", ".join(f"{value:.2f} ({depth} layers)" for depth, value in by_depth.items())
 
 
 def best_on_signs(m: Measured) -> list[str]:
@@ -191,8 +170,8 @@ def best_on_signs(m: Measured) -> list[str]:
     images = len(result.predictions)
     return [
         f"**ResNet-34 on SIGNS: {percent(result.top1('test'))} % test accuracy** (n = {result.n}; {link(name)}). SIGNS "
-        f"cannot rank good networks: its test set has {images} images, one mistake is {100 / images:.2f} %, and a seed "
-        f"without any mistake still has an error of up to {100 * verdicts.exact_upper(images):.1f} % (95 % interval)."
+        f"cannot rank good networks: its test set has {images} images, one mistake is {100 / images:.2f} %, and the "
+        f"95 % interval of the error of a seed without any mistake still reaches {100 * exact_upper(images):.1f} %."
     ]
 
 
@@ -203,7 +182,7 @@ def headline(m: Measured) -> list[str]:
         result = m.results[tried[0].comparison.larger]
         return [
             f"**VGG16 on CIFAR-100: {percent(result.top1('test'))} % test accuracy** after {result.budget} "
-            f"(n = {result.n}; {link(result.name)}). That it reaches 75 %: {_verdict(tried[0])}."
+            f"(n = {result.n}; {link(result.name)}). That it reaches 75 %: {difference(tried[0])}."
         ]
     sentences = ["**S2's 75 % for VGG16 on CIFAR-100 has not been shown: no VGG16 has run.**"]
     if vgg11 := m.results.get("vgg11-cifar100-32px"):

@@ -1,16 +1,15 @@
-"""What goes on inside the networks: gradients, responses, what residual blocks add, lesions, and bfloat16."""
+"""What goes on inside the networks, before and after training: gradients, responses, what residual blocks add."""
 
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from lineage.report import figures, style, verdicts
-from lineage.report.claims import difference_text
+from lineage.report import figures, style
 from lineage.report.early_gradients import HARMLESS, untrained
-from lineage.report.markdown import Draw, link, percent, table
+from lineage.report.markdown import Draw, link, table
 from lineage.report.results import Result, Results
-from lineage.report.study import GROUPS, PRECISION, Members, groups
+from lineage.report.study import GROUPS, Members, groups
 
 GRADIENTS = f"""\
 Norms of the loss gradient in each layer's weights, in float32; zero is drawn at {style.TINY:g}. The tables go from the
@@ -26,10 +25,7 @@ BEFORE = """\
 What blocks add *before* training is in a row of its own, because much of what one finds after training was there
 before it. Where that row is missing it has not been measured, and the figures do not tell what training did."""
 MEASURED = "Measured in float32, on 32 training images, in the first seed's network."
-LESIONS = """\
-One block is removed and the rest answers without it (Veit et al. 2016): a residual block keeps its shortcut, a block of
-a plain network becomes the identity where shapes allow. Validation error in per cent, batch norm's statistics
-re-estimated for the network as it then is. First seed."""
+ADDED = "network | when | blocks | median of ‖F(x)‖ / ‖x‖ | smallest | largest | median response"
 NEAR = 0.1  # of what a block keeps: what it adds is close to nothing below that
 
 
@@ -55,17 +51,26 @@ def gradients(results: Results, draw: Draw) -> list[str]:
         title = f"Loss gradient by layer after training: {group}"
         drawn = figures.inside(tables, "‖∂loss/∂W‖", "place of the layer in %", title, log=True)
         lines += draw(drawn, f"gradients-trained-{group}.svg", f"gradient by layer after training, {group}")
-        rows = []
-        for key, values in tables.items():
-            weights = members[key].layers.weight.iloc[:-1]
-            ends = f"{weights.iloc[-1]:.2g} → {weights.iloc[0]:.2g}"
-            turned = way(values / weights) + (", *frozen*" if is_frozen(values / weights) else "")
-            rows.append((members[key].shown(link(members[key].name)), way(values), ends, turned))
-        header = f"{GROUPS[group].title}, after training | ‖gradient‖ | ‖W‖ | ‖gradient‖ / ‖W‖"
-        lines += table(header, "l l l l", rows)
+        rows = [row for result in members.values() for row in turning(result)]
+        header = f"{GROUPS[group].title} | when | ‖gradient‖ | ‖W‖ | ‖gradient‖ / ‖W‖"
+        lines += table(header, "l l l l l", rows)
     if bases(results):
         lines += [*AFTER.splitlines(), MEASURED, ""]
     return [*GRADIENTS.splitlines(), "", *lines] if lines else []
+
+
+def turning(result: Result) -> list[tuple[str, ...]]:
+    """A row after training, and one before it where that has been measured: how far a step turns the weights."""
+    rows = []
+    for when, layers in (("after", result.layers), ("before", result.table("untrained-layers"))):
+        if layers is not None:
+            gradient, weight = layers.gradient.iloc[:-1], layers.weight.iloc[:-1]
+            turned = way(gradient / weight)
+            if when == "after" and is_frozen(gradient / weight):
+                turned += ", *frozen*"
+            ends = f"{weight.iloc[-1]:.2g} → {weight.iloc[0]:.2g}"
+            rows.append((result.shown(link(result.name)), f"{when} training", way(gradient), ends, turned))
+    return rows
 
 
 def is_frozen(quotients: pd.Series) -> bool:
@@ -107,25 +112,23 @@ def blocks(results: Results, draw: Draw) -> list[str]:
         title = f"What each residual block adds beside what it keeps: {group}"
         drawn = figures.inside(additions, "‖F(x)‖ / ‖x‖", "place of the block in %", title, log=False)
         lines += draw(drawn, f"additions-{group}.svg", f"what each block adds, {group}")
-        lines += added(members, responses)
+        lines += table(ADDED, "l l r r r r r", [row for result in members.values() for row in added(result)])
         trained = {depth: additions[family, depth].median() for family, depth in additions}
         lines += tends_to_zero(trained, {depth: responses[family, depth].median() for family, depth in additions})
     question = f"Does F(x) tend to zero, as S0 argues (He et al. 2015, Fig. 7)? {MEASURED}"
     return [question, "", *BEFORE.splitlines(), "", *lines] if lines else []
 
 
-def added(members: Members, responses: dict[tuple[str, int], pd.Series]) -> list[str]:
-    """A row for each residual network, after training and before it."""
+def added(result: Result) -> list[tuple[str | int, ...]]:
+    """A row for a residual network after training, and one before it where that has been measured."""
     rows = []
-    for key, result in members.items():
-        for when, name in (("after", "blocks"), ("before", "untrained-blocks")):
-            if (found := result.table(name)) is not None:
-                v = found.addition
-                numbers = [f"{number:.2f}" for number in (v.median(), v.min(), v.max())]
-                response = f"{responses[key].median():.2f}" if when == "after" else ""
-                rows.append((link(result.name), f"{when} training", len(v), *numbers, response))
-    header = "network | when | blocks | median of ‖F(x)‖ / ‖x‖ | smallest | largest | median response"
-    return table(header, "l l r r r r r", rows)
+    for when, start in (("after", ""), ("before", "untrained-")):
+        if (found := result.table(f"{start}blocks")) is not None:
+            v, layers = found.addition, result.table(f"{start}layers")
+            numbers = [f"{number:.2f}" for number in (v.median(), v.min(), v.max())]
+            response = "" if layers is None else f"{layers.response.iloc[:-1].median():.2f}"
+            rows.append((link(result.name), f"{when} training", len(v), *numbers, response))
+    return rows
 
 
 def tends_to_zero(additions: dict[int, float], responses: dict[int, float]) -> list[str]:
@@ -151,42 +154,3 @@ def tends_to_zero(additions: dict[int, float], responses: dict[int, float]) -> l
         f"paper's measure, {falls} ({numbers_of}).",
         "",
     ]
-
-
-def lesions(results: Results, draw: Draw) -> list[str]:
-    """What the networks lose without one of their blocks."""
-    rows = []
-    for name, result in results.items():
-        if (found := result.table("lesions")) is None:
-            continue
-        found = found[found.statistics == "re-estimated"]
-        for trained, one in found.groupby("trained", sort=False):
-            errors = 100 * one[one.block != "intact"].val_error
-            if len(errors):
-                intact = 100 * one[one.block == "intact"].val_error.iloc[0]
-                numbers = [f"{number:.1f}" for number in (intact, errors.median(), errors.max())]
-                rows.append((link(name), trained, len(errors), *numbers))
-    header = "network | trained | blocks removed, one at a time | intact | median without one | worst without one"
-    return [*LESIONS.splitlines(), "", *table(header, "l l r r r r", rows)] if rows else []
-
-
-def precision(results: Results, draw: Draw) -> list[str]:
-    """The same training in float32 and in bfloat16. A single seed gives no verdict."""
-    rows = []
-    for exact, usual in PRECISION:
-        if exact in results and usual in results:
-            for part, words in (("train", "training"), ("val", "validation"), ("test", "test")):
-                rows.append((link(usual), words, *_both(results[usual], results[exact], part)))
-    header = "experiment | split | error in bfloat16 (%) | range of its seeds | error in float32 (%) | n | "
-    header += "float32 – bfloat16 (95 % interval)"
-    text = "The same networks trained in float32 and in bfloat16. One seed in float32 gives no verdict."
-    return [text, "", *table(header, "l l r r r r l", rows)] if rows else []
-
-
-def _both(usual: Result, exact: Result, part: str) -> tuple[str, ...]:
-    errors, exactly = 100 * usual.error(part), 100 * exact.error(part)
-    ends = f"{errors.min():.2f} … {errors.max():.2f}"
-    said = "no verdict: one seed"
-    if min(len(errors), len(exactly)) > 1:
-        said = difference_text(verdicts.difference(exactly, errors), "pp")
-    return percent(errors / 100), ends, percent(exactly / 100), f"{len(errors)} / {len(exactly)}", said

@@ -1,5 +1,6 @@
 """The report's pages as lines of Markdown."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lineage.report import style
+from lineage.report.verdicts import Interval
 
+MANY = 20  # rows of a table
 Draw = Callable[[Figure, str, str], list[str]]  # a figure, its file's name, and what it shows → lines
 
 
@@ -29,6 +32,12 @@ def details(title: str, lines: list[str]) -> list[str]:
     return ["<details>", f"<summary>{title}</summary>", "", *lines, "</details>", ""]
 
 
+def long_table(title: str, header: str, align: str, rows: list[tuple]) -> list[str]:
+    """A table; one of many rows is shown when the reader opens it."""
+    lines = table(header, align, rows)
+    return details(f"{title} ({len(rows)} rows)", lines) if len(rows) > MANY else lines
+
+
 def link(experiment: str) -> str:
     """An experiment's name, linked to its card."""
     return f"[{experiment}](experiments.md#{experiment})"
@@ -44,3 +53,21 @@ def percent(values: pd.Series) -> str:
     """Fractions as per cent, mean and standard deviation over the seeds."""
     spread = f" ± {values.std() * 100:.2f}" if len(values) > 1 else ""
     return f"{values.mean() * 100:.2f}{spread}"
+
+
+def difference_text(found: Interval, unit: str) -> str:
+    """A difference in its unit (pp, epochs), or the logarithm of a ratio (×), with its interval where it has one."""
+    if unit == "×":
+        mean, low, high = (ratio_digits(math.exp(value)) if abs(value) < 99 else "" for value in found)
+        mean, low, high = f"× {mean}", low, high
+    else:
+        mean, low, high = (f"{value:+.2f}" for value in found)
+        mean = f"{mean} {unit}"
+    if math.isfinite(found[1]) and not math.isfinite(found[2]):
+        return f"at least {mean}"
+    return f"{mean} ({low} … {high})" if math.isfinite(found[1]) else mean
+
+
+def ratio_digits(ratio: float) -> str:
+    """Three digits, without an exponent up to a hundred thousand."""
+    return f"{float(f'{ratio:.3g}'):,.0f}" if 1000 <= ratio < 1e5 else f"{ratio:.3g}"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from lineage.report import cards, claim_tables, claims, depth, findings, inside, lineage
+from lineage.report import cards, claim_tables, claims, depth, drawings, findings, first_steps, inside, lineage, probes
 from lineage.report.markdown import Draw, details, figure, head, link, percent, table
 from lineage.report.published import ANSWERS
 from lineage.report.results import Results
@@ -27,7 +27,7 @@ def results(results: Results, missing: list[str], folder: Path, scale: str) -> l
         for subtitle, section in parts.items():
             lines += ([f"### {subtitle}", ""] if subtitle else []) + (section(results, draw) or nothing(scale))
         if title == "The lineage":
-            lines += ["## Claims", "", *claim_tables.section(judgements), *claim_tables.activations(results, draw)]
+            lines += ["## Claims", "", *claim_tables.section(judgements), *drawings.section(results, draw)]
     return [*lines, *not_run(missing), *where_answered(results, folder)]
 
 
@@ -52,7 +52,8 @@ def what_has_run(results: Results, missing: list[str], scale: str) -> str:
 def articles() -> list[str]:
     """What S0 to S3 are."""
     lines = [f"- **{key}**, *{about['title']}*: {about['claims']}." for key, about in ARTICLES.items()]
-    return ["The four articles that this study follows, and what they claim:", "", *lines, ""]
+    said = "The four articles that this study follows, and what they claim:"
+    return [said, "", *lines, "", "Who wrote these articles and where they were published is not known here.", ""]
 
 
 def not_run(missing: list[str]) -> list[str]:
@@ -100,12 +101,18 @@ def experiments(results: Results, missing: list[str], drawn: Iterable[list[str]]
 
 SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
     "Degradation": {"": depth.degradation, "Error by depth": depth.error_by_depth},
-    "Why deep plain networks fail": {"": depth.why},
+    "Why deep plain networks fail": {
+        "": depth.why,
+        "Does the first step tell which networks train?": first_steps.sweep,
+        "A solution that is there from the beginning": first_steps.deepened,
+    },
     "The lineage": {"": lineage.section},
     "Inside the networks": {
         "Gradients": inside.gradients,
         "What the blocks add": inside.blocks,
-        "Lesions": inside.lesions,
+        "Lesions": probes.lesions,
+        "Batch norm statistics": probes.batch_norm,
+        "What LRN divides by": probes.lrn,
     },
-    "Precision": {"": inside.precision},
+    "Precision": {"": probes.precision},
 }

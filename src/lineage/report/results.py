@@ -8,8 +8,7 @@ import pandas as pd
 
 from lineage.engine.experiment import Experiment, read_experiment
 from lineage.files import read_json
-
-STARTED = 0.8  # of the mistakes of one who guesses: whoever makes more has not started to train
+from lineage.started import most_mistakes
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,11 @@ class Result:
         """Seed by seed, the cross-entropy."""
         return self.scores[self.scores.part == part].set_index("seed").loss
 
-    @property
-    def guessing(self) -> float:
-        """The error of one who guesses among the classes."""
-        return 1 - 1 / len(self.labels["classes"])
-
     def started(self) -> pd.Series:
         """Seed by seed, whether it started to train: whether it makes fewer than 80 % of the mistakes of one who
         guesses, on the training images.
         """
-        return self.error("train") <= STARTED * self.guessing
+        return self.error("train") <= most_mistakes(len(self.labels["classes"]))
 
     def wrong_answers(self) -> np.ndarray | None:
         """Seeds×images of the test set, true where the answer is wrong; None where the answers were not kept."""
@@ -56,6 +50,11 @@ class Result:
             return None
         predicted = answers.filter(regex=r"^predicted_\d+$").to_numpy().T
         return predicted != self.predictions.actual.to_numpy()
+
+    def together(self, part: str) -> float | None:
+        """Top-1 of all seeds by the mean of their probabilities; None where that was not measured."""
+        ensemble = self.table("ensemble")
+        return None if ensemble is None else float(ensemble.set_index("part").top1[part])
 
     @property
     def n(self) -> int:

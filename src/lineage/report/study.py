@@ -27,6 +27,17 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """A figure by epoch, a line for each experiment."""
+
+    id: str
+    title: str
+    shows: str
+    experiments: dict[str, str]  # by the name in the legend
+    mark: float | None = None
+
+
+@dataclass(frozen=True)
 class Group:
     """Plain and residual networks that differ in shortcuts and depth alone."""
 
@@ -42,10 +53,32 @@ def _group(title: str, plain: dict[int, str], resnet: dict[int, str], **others: 
     return Group(title, named | {("resnet", depth): name for depth, name in resnet.items()}, **others)
 
 
-_STUDY = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+def _entries(kind: type, block: str) -> dict:
+    """The entries of a block by their `id`; what is wrong with an entry goes to `FAULTS`, because nobody catches what a
+    module raises while it loads.
+    """
+    found = {}
+    for entry in _STUDY[block]:
+        place = f"{FILE.name}, {block}, {entry.get('id', 'without an id')}"
+        try:
+            one = kind(**entry)
+        except TypeError as error:  # a key too few or too many
+            said = str(error).removeprefix(f"{kind.__name__}.__init__() ")
+            FAULTS.append(f"{place}: {said}; the comment above the block lists the keys")
+            continue
+        if one.id in found:
+            FAULTS.append(f"{place}: another entry has the same id")
+        found[one.id] = one
+    return found
+
+
+FAULTS: list[str] = []  # each says where and what
+FILE = Path(__file__).with_suffix(".yaml")
+_STUDY = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 ARTICLES: dict[str, dict[str, str]] = _STUDY["articles"]
 GROUPS = {name: _group(**about) for name, about in _STUDY["groups"].items()}
-CLAIMS = {entry["id"]: Claim(**entry) for entry in _STUDY["claims"]}
+CLAIMS: dict[str, Claim] = _entries(Claim, "claims")
+FIGURES: dict[str, Lines] = _entries(Lines, "figures")
 PRIMARY = {tuple(place) for place in _STUDY["primary"]}  # claim, group, depth
 UNTESTED: list[dict[str, str]] = _STUDY["untested"]
 WHY: dict[str, str] = _STUDY["why"]

@@ -31,14 +31,17 @@ STYLE = {
     "svg.fonttype": "path",
 }
 # from light to dark with the depth: told apart by the colour-blind, and in grey
-DEPTHS = {18: "#fcb519", 20: "#fcb519", 32: "#f37819", 34: "#a52c60", 44: "#d24644", 56: "#a52c60", 110: "#140b34"}
+DEPTHS = {18: "#fcb519", 20: "#fcb519", 32: "#f37819", 34: "#a52c60", 44: "#d24644", 56: "#a52c60"}
+DEPTHS |= {80: "#65156e", 110: "#140b34"}
 OTHER_DEPTH = "#888888"
 DASHES = {"plain": (0, (4, 2)), "resnet": "solid"}
 FILL = {"plain": "none", "resnet": "full"}  # of the points of a depth
 # for what is no depth: told apart in the same way
 KINDS = ["#08306b", "#D55E00", "#7cc4e8"]
+LINES = [*KINDS, "#009E73", "#CC79A7", "#E69F00"]
 INITIALISATIONS = dict(zip(["he", "framework", "normal-0.01"], KINDS, strict=True))
 MARKS = {"by construction": "D", "He et al. 2015": "*", "nabla0001": "s", "a-martyn": "^", "weiaicunzai": "v"}
+STARTS = ["o", "D", "^"]  # of the runs of a sweep, in their order
 TINY = 1e-30  # what a logarithmic axis shows of zero
 BANNER = "scale: sample – not results"
 

@@ -1,5 +1,4 @@
 import pytest
-from matplotlib import pyplot as plt
 from test_compare import card, measured
 
 from lineage.report import claim_tables, claims, results
@@ -49,21 +48,3 @@ def test_without_results_only_what_is_open_is_named(workspace):
     lines = claim_tables.section(claims.judge_all({}))
     assert not [line for line in lines if line.startswith("|")]
     assert len([line for line in lines if line.startswith("- ")]) == len(CLAIMS) + len(UNTESTED)
-
-
-def test_the_figure_of_activations_needs_two_of_them(workspace):
-    drawn = []
-
-    def draw(figure, name, shows):
-        drawn.append(name)
-        plt.close(figure)
-        return []
-
-    names = [f"alexnet4-{name}-cifar10" for name in ("relu", "tanh")]
-    for name in names:
-        measured(name)
-    read = {name: results.read(name) for name in names}
-    claim_tables.activations({names[0]: read[names[0]]}, draw)
-    assert drawn == []
-    claim_tables.activations(read, draw)
-    assert drawn == ["activations.svg"]

@@ -1,4 +1,3 @@
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lineage.report import claims
-from lineage.report.claims import Comparison
+from lineage.report.comparisons import Comparison
 from lineage.report.study import Claim
 from lineage.report.verdicts import (
     AT_FLOOR,
@@ -50,18 +49,6 @@ def judged(a, b, **about):
 
 
 LOW, HIGH = (0.10, 0.11, 0.10, 0.11, 0.105), (0.30, 0.31, 0.30, 0.31, 0.305)
-
-
-def test_epochs_to_a_quarter():
-    assert claims.epochs(result()).tolist() == [2, 1, math.inf]
-
-
-def test_errors_are_in_per_cent():
-    one = result(test=(0.1, 0.2), train=(0.0, 0.1))
-    assert claims.test_error(one).tolist() == pytest.approx([10, 20])
-    assert claims.train_error(one).tolist() == pytest.approx([0, 10])
-    assert claims.gap(one).tolist() == pytest.approx([10, 10])
-    assert claims.MEASURES["test_accuracy"].of(one).tolist() == pytest.approx([90, 80])
 
 
 @pytest.mark.parametrize(
@@ -200,17 +187,3 @@ def test_holms_correction_weakens_what_is_primary_and_nothing_else(monkeypatch, 
     assert found["plain-test", "signs32", 56].verdict == HOLDS  # exploratory
     monkeypatch.setattr(claims.verdicts, "p_value", lambda a, b: 0.01)
     assert claims.judge_all(results)["shortcut-test", "signs32", 56].verdict == HOLDS
-
-
-@pytest.mark.parametrize(
-    ("found", "unit", "text"),
-    [
-        ((1.5, 1.0, 2.0), "pp", "+1.50 pp (+1.00 … +2.00)"),
-        ((1.5, -math.inf, math.inf), "pp", "+1.50 pp"),
-        ((3.0, 3.0, math.inf), "epochs", "at least +3.00 epochs"),
-        ((math.log(1310), math.log(2), math.log(8e6)), "×", "× 1,310 (2 … 8e+06)"),
-        ((0.0, -math.inf, math.inf), "×", "× 1"),
-    ],
-)
-def test_differences_in_words(found, unit, text):
-    assert claims.difference_text(found, unit) == text

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from test_compare import measured
+from test_compare import measured, write_table
 
 from lineage.report import claims, findings, results
 
@@ -36,6 +36,19 @@ def test_degradation_has_its_numbers_interval_and_links(degraded):
     assert "plain-110" not in line
 
 
+def test_a_primary_comparison_is_named_whatever_came_of_it(workspace):
+    """Seeds that are all worse, but so far apart that the interval of the mean includes 0."""
+    for name, errors in zip(SIGNS, (FEW, (0.04, 0.05, 0.05, 0.06, 0.7), ALL, FEW, FEW, FEW), strict=True):
+        measured(name, errors)
+    line = one(said(*SIGNS), "Whether depth makes plain networks worse in training is not decided")
+    assert "difference +7.80 pp (-" in line and "*[not decided](#claim-plain-train)*, primary." in line
+    assert "Each of the 5 seeds is above each of the 5 others" in line and "(2.00 to 35.00 %)" in line
+    line = one(said(*SIGNS), "Whether shortcuts lower the test error is not decided")
+    assert "(4.00 to 70.00 %)" in line
+    measured("plain-56-signs32", (0.01, 0.05, 0.05, 0.06, 0.7))
+    assert "is above each" not in one(said(*SIGNS), "Whether depth makes")
+
+
 def test_what_did_not_start_is_no_difference_in_percentage_points(degraded):
     line = one(degraded, "did not start to train")
     assert "[plain-110-signs32](experiments.md#plain-110-signs32): 5 of 5 seeds" in line and "p = 0.0079" in line
@@ -46,6 +59,16 @@ def test_what_depth_does_to_residual_networks_on_the_test_set(degraded):
     line = one(degraded, "Depth did not help residual networks")
     assert "difference +14.00 pp (+" in line and "*[reversed](#claim-residual-test)*" in line
     assert "on the same 12 images" in line  # the test set of this miniature
+
+
+def test_what_blocks_add_before_and_after_training(degraded):
+    names = [name for name in SIGNS if name.startswith("resnet")]
+    assert "before training has not been measured, so that this does not show" in one(degraded, "residual blocks add")
+    for name, addition in zip(names, (1.4, 1.6, 1.7), strict=True):
+        write_table(f"tables/{name}/untrained-blocks", [{"block": "stages.0", "addition": addition}])
+    line = one(said(*SIGNS), "residual blocks add")
+    assert "After training 1.50 (20 layers), 1.50 (56 layers), 1.50 (110 layers); before training 1.40 (20" in line
+    assert "Training made it smaller in 2 of 3 networks." in line
 
 
 def test_findings_are_numbered_and_few(degraded):
@@ -60,7 +83,7 @@ def test_what_has_not_run_is_left_out(workspace):
     assert "SIGNS cannot rank good networks: its test set has 12 images, one mistake is 8.33 %" in one(
         lines, "ResNet-34"
     )
-    assert "up to 26.5 %" in one(lines, "ResNet-34")
+    assert "still reaches 26.5 %" in one(lines, "ResNet-34")
     assert "has not been shown: no VGG16 has run" in one(lines, "S2's 75 %")
     assert not [line for line in lines if "plain" in line]
     assert findings.section({}, {}) == []

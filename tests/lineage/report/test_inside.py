@@ -58,16 +58,20 @@ def test_the_untrained_network_has_a_row_of_its_own(workspace):
     assert "| before training | 1 | 0.70 | 0.70 | 0.70 |  |" in lines
 
 
-def test_lesions_of_the_trained_and_of_the_untrained_network(workspace):
+def test_how_far_a_step_turns_the_weights_before_and_after_training(workspace):
     measured("resnet-20-signs32")
-    rows = [
-        {"block": block, "trained": trained, "statistics": statistics, "val_error": error + more}
-        for trained, errors in (("yes", (0.01, 0.02, 0.04, 0.5)), ("no", (0.8, 0.81, 0.82, 0.83)))
-        for block, error in zip(("intact", "a", "b", "c"), errors, strict=True)
-        for statistics, more in (("kept", 0.3), ("re-estimated", 0))
-    ]
-    write_table("tables/resnet-20-signs32/lesions", rows)
-    found = {"resnet-20-signs32": results.read("resnet-20-signs32")}
-    lines = "\n".join(inside.lesions(found, drawn))
-    assert "| yes | 3 | 1.0 | 4.0 | 50.0 |" in lines and "| no | 3 | 80.0 | 82.0 | 83.0 |" in lines
-    assert inside.lesions({}, drawn) == []
+    found = results.read("resnet-20-signs32")
+    (after,) = inside.turning(found)
+    way = "0.01 → 1, *explodes* (largest in layer 1)"
+    assert after[1:] == ("after training", way, "1 → 1", way)
+    layers = [{"layer": str(i), "gradient": g, "weight": 2.0, "response": 0.9} for i, g in enumerate((800.0, 4.0, 9.0))]
+    write_table("tables/resnet-20-signs32/untrained-layers", layers)
+    _, before = inside.turning(found)
+    assert before[1:] == (
+        "before training",
+        "4 → 8e+02, *explodes* (largest in layer 1)",
+        "2 → 2",
+        "2 → 4e+02, *explodes* (largest in layer 1)",
+    )
+    write_table("tables/resnet-20-signs32/untrained-blocks", [{"block": "stages.0", "addition": 0.7}])
+    assert inside.added(found)[1][-1] == "0.90"

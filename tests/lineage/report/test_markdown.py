@@ -1,6 +1,8 @@
+import math
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from matplotlib import pyplot as plt
 
 from lineage.report import markdown
@@ -38,3 +40,28 @@ def test_what_the_reader_opens_and_where_a_name_leads():
         "",
     ]
     assert markdown.link("plain-20-signs32") == "[plain-20-signs32](experiments.md#plain-20-signs32)"
+
+
+@pytest.mark.parametrize(
+    ("found", "unit", "text"),
+    [
+        ((1.5, 1.0, 2.0), "pp", "+1.50 pp (+1.00 … +2.00)"),
+        ((1.5, -math.inf, math.inf), "pp", "+1.50 pp"),
+        ((3.0, 3.0, math.inf), "epochs", "at least +3.00 epochs"),
+        ((math.log(1310), math.log(2), math.log(8e6)), "×", "× 1,310 (2 … 8e+06)"),
+        ((0.0, -math.inf, math.inf), "×", "× 1"),
+    ],
+)
+def test_differences_in_words(found, unit, text):
+    assert markdown.difference_text(found, unit) == text
+
+
+def test_a_table_of_many_rows_is_folded():
+    few, many = (markdown.long_table("Everything", "a | b", "l r", [(1, 2)] * n) for n in (20, 21))
+    assert few == markdown.table("a | b", "l r", [(1, 2)] * 20)
+    assert many[:2] == ["<details>", "<summary>Everything (21 rows)</summary>"] and many[3:-2] == [
+        few[0],
+        few[1],
+        *few[2:3] * 21,
+        "",
+    ]

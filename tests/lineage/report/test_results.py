@@ -35,7 +35,6 @@ def test_who_guesses_has_not_started_to_train(workspace):
     """Half of the test errors are training errors; of two classes, guessing gets half wrong."""
     measured("plain-20-hands", (0.78, 0.82, 0.98))
     result = results.read("plain-20-hands")
-    assert result.guessing == 0.5
     assert result.started().tolist() == [True, False, False]
 
 

@@ -1,9 +1,14 @@
+import re
+
+import pytest
 from conftest import REPOSITORY
 from test_compare import measured
 
 from lineage import params
-from lineage.report import claims, results, study
-from lineage.report.claims import MEASURES, PAIRS
+from lineage.errors import Mistake
+from lineage.report import comparisons, results, study
+from lineage.report.comparisons import PAIRS
+from lineage.report.measures import MEASURES
 
 EXPERIMENTS = params.read(REPOSITORY).experiments
 
@@ -37,15 +42,46 @@ def test_every_claim_can_be_compared():
         assert claim.by and claim.text and claim.relevant >= 0
 
 
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"measure": "errors", "pairs": (("a", "b"),)}, "the measure is one of test_error, "),
+        (
+            {"measure": "test_error", "untrained": (("plain", 56),)},
+            "the measure is one of gradient_fall, gradient_rise",
+        ),
+        ({"measure": "test_error"}, "it needs one of `each` (deeper plain, "),
+        ({"measure": "test_error", "each": "deeper"}, "it needs one of `each` (deeper plain, "),
+        ({"measure": "test_error", "each": "deeper plain", "pairs": (("a", "b"),)}, "it needs one of `each`"),
+    ],
+)
+def test_a_claim_that_cannot_be_judged(about, said):
+    with pytest.raises(Mistake, match=re.escape(f"study.yaml, claims, mine: {said}")):
+        comparisons.check(study.Claim("mine", "ours", "a is better than b", **about))
+
+
+def test_wrong_keys_and_the_same_id_twice(monkeypatch):
+    good = {"id": "one", "by": "ours", "text": "a", "measure": "gap"}
+    monkeypatch.setitem(study._STUDY, "claims", [good, good, good | {"id": "two", "relevent": 1}, {"by": "ours"}])
+    monkeypatch.setattr(study, "FAULTS", [])
+    assert list(study._entries(study.Claim, "claims")) == ["one"]
+    twice, misspelt, lacking = study.FAULTS
+    assert twice == "study.yaml, claims, one: another entry has the same id"
+    assert misspelt.startswith(
+        "study.yaml, claims, two: got an unexpected keyword argument 'relevent'; the comment above"
+    )
+    assert "without an id: missing 3 required positional arguments: 'id', 'text'" in lacking
+
+
 def test_the_primary_comparisons_are_five_that_exist():
-    places = {one.place for claim in study.CLAIMS.values() for one in claims.comparisons(claim)}
+    places = {one.place for claim in study.CLAIMS.values() for one in comparisons.comparisons(claim)}
     assert len(study.PRIMARY) == 5 and places >= study.PRIMARY
 
 
 def test_each_way_round():
     """Higher errors are those of the deeper plain, of the plain, and of the shallower residual network."""
     for claim in study.CLAIMS.values():
-        for one in claims.comparisons(claim) if claim.each else ():
+        for one in comparisons.comparisons(claim) if claim.each else ():
             (first, deep, group), (second, shallow, other) = study.place(one.larger), study.place(one.smaller)
             assert group == other == one.group and one.depth == max(deep, shallow)
             expected = {

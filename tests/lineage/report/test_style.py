@@ -28,7 +28,7 @@ def test_depths_are_told_apart_in_grey():
         red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
-    shades = [luminance(style.DEPTHS[depth]) for depth in (20, 32, 44, 56, 110)]
+    shades = [luminance(style.DEPTHS[depth]) for depth in (20, 32, 44, 56, 80, 110)]
     assert all(light - dark > 15 for light, dark in itertools.pairwise(shades))
 
 

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Train experiments on a SLURM cluster: a task of a job array each, in a Git worktree of its own over one DVC cache.
+#
+#     scripts/slurm.sh --gres=gpu:1 --time=4:00:00 plain-20-cifar10 resnet-20-cifar10
+#
+# Options (written --option=value) go to sbatch. Prepares the data, submits the array, and prints the command that
+# brings all results into this folder afterwards. A task that is killed is queued again and goes on from its
+# checkpoints, RETRIES times (5). docs/cluster.md says more.
+#SBATCH --requeue --open-mode=append --output=runs/slurm/%A_%a.log
+#SBATCH --signal=B:USR1@60
+set -euo pipefail
+
+fail() { echo "scripts/slurm.sh: $1" >&2 && exit 2; }
+
+if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then # on a node: the names are the arguments, as submitted below
+  name=${*:SLURM_ARRAY_TASK_ID+1:1}
+  cd "runs/slurm/$name"
+  rm -f .dvc/tmp/rwlock # names processes that were killed, perhaps those of another node
+  trap : USR1           # the time limit is near: `wait` ends, and the task is queued again
+  set -m                # dvc and what it starts are a process group
+  { dvc repro "evaluate@$name" && dvc commit --force "evaluate@$name"; } & # `commit` puts it into the run-cache
+  wait $! && exit
+  kill -KILL -- -$! 2>/dev/null || true # training would go on without dvc, and be in the way of the next try
+  [ "${SLURM_RESTART_COUNT:-0}" -ge "${RETRIES:-5}" ] || scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
+  exit 1
+fi
+
+cd "$(dirname "$0")/.."
+options=()
+while [[ ${1:-} == -* ]]; do options+=("$1") && shift; done
+[ $# -gt 0 ] || fail "name experiments: scripts/slurm.sh [--option=value ...] experiment ... (options go to sbatch)"
+command -v sbatch >/dev/null || fail "there is no sbatch here; run this where SLURM's jobs are submitted"
+[ -z "$(git status --porcelain -- src data '*.yaml')" ] || fail "commit your changes: tasks train what is committed"
+
+dvc repro recipes
+for name; do [ -f "recipes/experiments/$name.json" ] || fail "experiments.yaml has no experiment '$name'"; done
+# shellcheck disable=SC2046 # names of stages have no spaces
+dvc repro $(sed -n 's/.*"dataset": "\(.*\)".*/preprocess@\1/p' $(printf "recipes/experiments/%s.json " "$@") | sort -u)
+cache=$(dvc cache dir)
+for name; do
+  tree=runs/slurm/$name
+  [ -e "$tree/.git" ] || git worktree add --quiet --force --detach "$tree"
+  git -C "$tree" reset --quiet --hard "$(git rev-parse HEAD)" # runs/ stays, with the checkpoints
+  [ ! -f .dvc/config.local ] || cp .dvc/config.local "$tree/.dvc/"
+  dvc --cd "$tree" cache dir --local "$cache"
+done
+job=$(sbatch --parsable --array="0-$(($# - 1))" "${options[@]}" scripts/slurm.sh "$@")
+echo "job $job, $# tasks; logs: runs/slurm/${job}_*.log; once squeue --me is empty:"
+echo "dvc repro ${*/#/evaluate@}"

@@ -1,0 +1,40 @@
+"""How long a training takes, roughly: for those who ask before they start it. No result depends on it.
+
+On two CPU cores with bfloat16 in hardware, the networks of docs/speed.md train at 60 to 125 billion multiply-adds of
+the forward pass per second. Small networks are limited by what is done for each image, whatever its network.
+"""
+
+from pathlib import Path
+
+import torch
+
+from lineage import models
+from lineage.engine.experiment import Experiment
+from lineage.files import read_json
+
+MULTIPLY_ADDS = 60e9  # of the forward pass, per second of training: the slowest of docs/speed.md
+IMAGES = 20_000  # per second, of a network that costs nothing
+
+
+def seconds_an_image(experiment: Experiment) -> float:
+    """Of training with one image once, on two CPU cores; of inputs that grow, on average."""
+    recipe = experiment.recipe
+    with torch.device("meta"):  # shapes alone
+        network = experiment.build()
+    shares = recipe.grow | {recipe.input_size: 1 - sum(recipe.grow.values())}
+    work = sum(share * models.size(network, size)["multiply_adds"] for size, share in shares.items())
+    return work / MULTIPLY_ADDS + 1 / IMAGES
+
+
+def how_long(experiment: Experiment) -> str:
+    """In words, of all seeds; empty where the number of training images is not known yet."""
+    counted = Path("metrics/data", f"{experiment.dataset}.json")
+    if not counted.is_file():
+        return ""
+    images = min(read_json(counted)["train_images"], experiment.max_images or 10**12)
+    recipe = experiment.recipe
+    passes = recipe.steps(images)[0] * recipe.batch_size * recipe.seeds
+    minutes = passes * seconds_an_image(experiment) / 60
+    said = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.0f} hours"
+    said = said if minutes >= 1.5 else "a minute"
+    return f"about {said} on two CPU cores with bfloat16 in hardware, estimated"

@@ -1,0 +1,83 @@
+"""Which experiments a claim of study.yaml compares, and what is said of a comparison."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from lineage.errors import Mistake
+from lineage.report.markdown import difference_text
+from lineage.report.measures import MEASURES
+from lineage.report.study import GROUPS, PRIMARY, Claim
+from lineage.report.verdicts import Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One claim about one pair of experiments; `group` and `depth` where it belongs to a training group."""
+
+    claim: Claim
+    larger: str
+    smaller: str | float
+    group: str = ""
+    depth: int = 0
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        return self.claim.id, self.group, self.depth
+
+    @property
+    def primary(self) -> bool:
+        return self.place in PRIMARY
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is said of a comparison. `found` in the measure's unit, logarithms of ratios."""
+
+    comparison: Comparison
+    verdict: str
+    note: str = ""  # why, where the verdict needs a reason
+    found: Interval | None = None
+    n: tuple[int, ...] = ()
+    unit: str = "pp"
+    method: str = ""  # that the interval comes from
+    relevant: float = 0.0  # the smallest relevant difference
+    p: float | None = None
+    loss: "Judgement | None" = None  # at the floor of the error: of the training losses
+
+    @property
+    def shown(self) -> str:
+        """The difference with its interval; a single value has none."""
+        return difference_text(self.found, self.unit) if self.found else ""
+
+
+# by claim, group and depth; outside of a group the position of the pair takes the place of the depth
+Judgements = dict[tuple[str, str, int], Judgement]
+# (family, depth) of the first and of the second side
+Sides = tuple[tuple[str, int], tuple[str, int]]
+PAIRS: dict[str, Callable[[list[int], list[int]], list[Sides]]] = {
+    "deeper plain": lambda plain, resnet: [(("plain", d), ("plain", plain[0])) for d in plain[1:]],
+    "deeper resnet": lambda plain, resnet: [(("resnet", d), ("resnet", resnet[0])) for d in resnet[1:]],
+    "shallower resnet": lambda plain, resnet: [(("resnet", resnet[0]), ("resnet", d)) for d in resnet[1:]],
+    "plain over resnet": lambda plain, resnet: [(("plain", d), ("resnet", d)) for d in plain if d in resnet],
+}
+
+
+def comparisons(claim: Claim) -> Iterator[Comparison]:
+    if claim.each:
+        for name, group in GROUPS.items():
+            depths = [sorted(d for family, d in group.members if family == one) for one in ("plain", "resnet")]
+            for larger, smaller in PAIRS[claim.each](*depths):
+                deeper = max(larger[1], smaller[1])
+                yield Comparison(claim, group.members[larger], group.members[smaller], name, deeper)
+    for i, (larger, smaller) in enumerate(claim.pairs):
+        yield Comparison(claim, larger, smaller if isinstance(smaller, str) else float(smaller), depth=i)
+
+
+def check(claim: Claim) -> None:
+    """Raises `Mistake` for a claim that cannot be judged."""
+    measures = ("gradient_fall", "gradient_rise") if claim.untrained else MEASURES
+    if claim.measure not in measures:
+        raise Mistake(f"study.yaml, claims, {claim.id}: the measure is one of {', '.join(measures)}")
+    if bool(claim.each) + bool(claim.pairs) + bool(claim.untrained) != 1 or (claim.each and claim.each not in PAIRS):
+        wanted = f"`each` ({', '.join(PAIRS)}), `pairs` or `untrained`"
+        raise Mistake(f"study.yaml, claims, {claim.id}: it needs one of {wanted}")

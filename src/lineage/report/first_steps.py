@@ -1,0 +1,154 @@
+"""What src/sweep.py and src/deepened.py have measured: whether the first step tells which plain networks train, and
+whether a network stays at the solution that it is given.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lineage.files import read_json
+from lineage.report import figures
+from lineage.report.markdown import Draw, link, percent, table
+from lineage.report.results import Results
+from lineage.started import most_mistakes
+
+SWEEP, DEEPENED = Path("plots/tables/sweep.csv"), Path("plots/tables/deepened.csv")
+SWEEP_TEXT = """\
+*The first step*: the learning rate of the first step times the largest ‖gradient‖ / ‖W‖ of a layer, measured before
+training, times what momentum makes of it (1.9 in Nesterov's form). It is how far the step moves that layer, as a
+fraction of its own norm, before any limit cuts it. *Trained*: fewer than 80 % of the mistakes of one who
+guesses, on the training images. A network has one seed, or more where a neighbour in depth or in learning rate gives
+another answer; each run counts once. *The best threshold* is the one with the fewest runs on its wrong side: above it
+and trained, or below it and not. It is chosen by the runs that it is judged by."""
+DEEPENED_TEXT = """\
+A plain network is trained, gets layers that do nothing (Dirac kernels, behind which a ReLU finds nothing to cut off),
+and is trained on by the same recipe, from its first step to its last. In use it says the same before and after the
+insertion. In training, batch norm normalises by the batch. Inserted *for use* alone, as fresh layers are, it therefore
+lets the ReLU cut off all below each channel's mean, and what is trained on is another network. Inserted *for training*
+too, its shift and scale are those of what comes in, and it hands that on as far as a batch is like all images. *Loss as
+in training*: batch norm's statistics are each batch's own."""
+
+
+def read(path: Path) -> tuple[pd.DataFrame, object]:
+    """A table and the recipes by which it was made; empty where it has not been made at the present scale, for these
+    networks.
+    """
+    recipes = Path("recipes", f"{path.stem}.json")
+    if not (path.is_file() and recipes.is_file()):
+        return pd.DataFrame(), None
+    found, content = pd.read_csv(path, keep_default_na=False, na_values=[""]), read_json(recipes)
+    lists = [one if isinstance(one, list) else [one] for one in content.values()]
+    experiments = [experiment for one in lists for experiment in one]
+    same_scale = set(found.scale) == {one["scale"] for one in experiments}
+    same_depths = set(found.depth) == {one["network"]["depth"] for one in experiments}
+    return (found, content) if same_scale and same_depths else (pd.DataFrame(), None)
+
+
+def sweep(results: Results, draw: Draw) -> list[str]:
+    runs, recipes = read(SWEEP)
+    if runs.empty:
+        return []
+    limits = {start: many[0]["recipe"].get("trust", 0) for start, many in recipes.items()}
+    guessing = 100 * most_mistakes(next(iter(recipes.values()))[0]["classes"])
+    epochs = " or ".join(f"{number:g} epochs" for number in sorted(set(runs.epochs.dropna())))
+    title = f"Plain networks on SIGNS{f', {epochs}' if epochs else ''}: the first step and the training error"
+    drawn = figures.first_steps(runs, guessing, title)
+    lines = draw(drawn, "first-steps.svg", "training error by the length of the first step")
+    depths = sorted(set(runs.depth))
+    rows = []
+    for (start, lr), some in runs.groupby(["start", "lr"], sort=False):
+        rows.append((start, f"{lr:g}", *(cell(some[some.depth == depth]) for depth in depths)))
+    header = " | ".join(["start | learning rate", *(f"{depth} layers" for depth in depths)])
+    lines += table(header, "l r" + " r" * len(depths), rows)
+    lines += ["Training error in %, bold where a seed did not start to train; in brackets how many did.", ""]
+    groups = {start: runs[runs.start == start] for start in limits}
+    free = [start for start, limit in limits.items() if not limit]
+    if 1 < len(free) < len(limits):
+        groups[" and ".join(free)] = runs[runs.start.isin(free)]
+    groups |= {"all": runs} if len(limits) > 1 else {}
+    rows = [(name, *prediction(some)) for name, some in groups.items()]
+    header = "start | runs | trained | their first steps | first steps of the others | the best threshold"
+    lines += table(header, "l r r r r l", rows)
+    said = [
+        f"From `{start}` no step is longer than {100 * limit:g} % of ‖W‖." for start, limit in limits.items() if limit
+    ]
+    return [*SWEEP_TEXT.splitlines(), *said, f"[All runs](../{SWEEP.as_posix()}).", "", *lines]
+
+
+def cell(runs: pd.DataFrame) -> str:
+    """The training error of one network over its seeds."""
+    if runs.empty:
+        return ""
+    through = int((runs.trained == "yes").sum())
+    text = f"{100 * runs.train_error.mean():.1f}"
+    text = text if through == len(runs) else f"**{text}**"
+    return f"{text} ({through} of {len(runs)})" if len(runs) > 1 else text
+
+
+def prediction(runs: pd.DataFrame) -> tuple[int | str, ...]:
+    """How many runs there are and how many trained, the first steps of both kinds, and what the best threshold does."""
+    trained, steps = (runs.trained == "yes").to_numpy(), runs.first_step.to_numpy()
+    counts = len(runs), int(trained.sum()), span(steps[trained]), span(steps[~trained])
+    if trained.all() or not trained.any():
+        return *counts, "nothing to tell apart"
+    value, wrong = threshold(steps, trained)
+    rarer = min(trained.sum(), (~trained).sum())
+    if wrong == rarer:
+        return *counts, f"none is better than one answer for all, which is wrong {rarer} times"
+    return *counts, f"{value:.2g}: wrong {wrong} times (one answer for all: {rarer})"
+
+
+def span(values: np.ndarray) -> str:
+    if not len(values):
+        return ""
+    return f"{values.min():.2g} … {values.max():.2g}" if len(values) > 1 else f"{values[0]:.2g}"
+
+
+def threshold(steps: np.ndarray, trained: np.ndarray) -> tuple[float, int]:
+    """Above which first step runs fail, as far as one number can say it: that number, the lowest of equals, and how
+    many runs it is wrong about.
+    """
+    finite = np.sort(np.unique(steps))
+    between = [0.0, *np.sqrt(finite[:-1] * finite[1:]), np.inf]
+    wrong = [int(((steps > value) == trained).sum()) for value in between]
+    best = int(np.argmin(wrong))
+    return float(between[best]), wrong[best]
+
+
+def deepened(results: Results, draw: Draw) -> list[str]:
+    runs, _ = read(DEEPENED)
+    if runs.empty:
+        return []
+    runs["insertion"] = runs.insertion.fillna("")
+    shallow, deep = runs.depth.min(), runs.depth.max()
+    title = f"plain-{shallow} made {deep} layers deep, and trained on (n = {runs.seed.nunique()})"
+    lines, rows = draw(figures.deepened(runs, title), "deepened.svg", "errors before and after layers are inserted"), []
+    for (depth, insertion, state), some in runs.groupby(["depth", "insertion", "state"], sort=False):
+        about = f"plain-{depth}" + (f", inserted for {insertion}" if insertion else "")
+        losses = [f"{figures.geometric_mean(some[key]):.2g}" for key in ("train_loss", "batch_loss")]
+        worst = percent(some.highest_val_error) if some.highest_val_error.notna().all() else ""
+        errors = [percent(some[key]) for key in ("train_error", "val_error")]
+        rows.append((about, state, *losses, *errors, worst))
+    if result := results.get(f"plain-{deep}-signs32"):
+        losses = [f"{figures.geometric_mean(result.loss('train')):.2g}", ""]
+        errors = [percent(result.error(part)) for part in ("train", "val")]
+        rows.append((f"{link(result.name)}, for comparison", result.budget, *losses, *errors, ""))
+    header = "network | state | training loss | loss as in training | training error (%) | validation error (%) | "
+    lines += table(header + "highest on the way (%)", "l l r r r r r", rows)
+    lines += [*kept(runs), ""]
+    return [*DEEPENED_TEXT.splitlines(), f"[All numbers](../{DEEPENED.as_posix()}).", "", *lines]
+
+
+def kept(runs: pd.DataFrame) -> Iterable[str]:
+    """Whether the error that a network was given is still there after it was trained on, seed by seed."""
+    errors = runs.pivot(index="seed", columns=["insertion", "state"], values="train_error")
+    control = errors["", "trained on"]
+    for insertion in [name for name in dict.fromkeys(runs.insertion) if name]:
+        given, after = errors[insertion, "inserted"], errors[insertion, "trained on"]
+        yield (
+            f"- Inserted for {insertion}: after training on, the training error is no higher than directly after the "
+            f"insertion in {(after <= given).sum()} of {len(after)} seeds, and no higher than that of the shallow "
+            f"network trained on in {(after <= control).sum()}."
+        )

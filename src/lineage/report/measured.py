@@ -1,0 +1,97 @@
+"""What a finding may look at, and the words in which it says what it saw."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lineage.report.claim_tables import anchor
+from lineage.report.comparisons import Judgement, Judgements
+from lineage.report.markdown import link, percent
+from lineage.report.measures import MEASURES
+from lineage.report.results import Result, Results
+from lineage.report.study import GROUPS
+from lineage.report.verdicts import HOLDS, LEANS, NOT_DECIDED, NOT_RUN
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that a finding may look at."""
+
+    results: Results
+    judgements: Judgements
+
+    def judged(self, claim: str, group: str, depth: int) -> Judgement | None:
+        one = self.judgements.get((claim, group, depth))
+        return one if one and one.verdict != NOT_RUN else None
+
+    def error(self, family: str, depth: int, group: str, part: str) -> str:
+        """An experiment's name and its error: the mean and the standard deviation over its seeds."""
+        result = self.results[GROUPS[group].members[family, depth]]
+        return f"{link(result.name)} {percent(result.error(part))} % (n = {result.n})"
+
+
+def verdict(one: Judgement) -> str:
+    """The verdict, linked to its claim."""
+    return f"*[{one.verdict}](#{anchor(one.comparison.claim.id)})*"
+
+
+def difference(one: Judgement) -> str:
+    """The difference with its interval, and the verdict."""
+    said = ([one.shown] if one.found else []) + [verdict(one)] + ["primary"] * one.comparison.primary
+    return ", ".join(said)
+
+
+def seeds(one: Judgement) -> str:
+    """How many seeds are on either side."""
+    return " / ".join(map(str, one.n))
+
+
+def quotients(result: Result) -> pd.Series:
+    """Layer by layer ‖gradient‖ / ‖W‖ after training, without the last, fully connected one: how far a step turns the
+    weights.
+    """
+    layers = result.layers.iloc[:-1]
+    return layers.gradient / layers.weight
+
+
+def sentence(opening: str, said: list[str]) -> list[str]:
+    """The finding, or nothing where there is nothing to say."""
+    return [" ".join([opening, *said])] if said else []
+
+
+def deepest(m: Measured, claim: str, *kinds: str) -> list[Judgement]:
+    """Of each group the deepest network on which the claim has one of these verdicts."""
+    found: dict[str, Judgement] = {}
+    for (of, group, _), one in m.judgements.items():
+        if of == claim and one.verdict in kinds:
+            found[group] = max(found.get(group, one), one, key=lambda j: j.comparison.depth)
+    return list(found.values())
+
+
+def main_ones(m: Measured, claim: str) -> tuple[list[Judgement], bool]:
+    """Of each group the deepest network on which the claim holds or leans, else its primary comparison, whatever came
+    of it; and whether any holds or leans.
+    """
+    found = deepest(m, claim, HOLDS, LEANS)
+    groups = {one.comparison.group for one in found}
+    others = [one for place, one in m.judgements.items() if place[0] == claim and one.comparison.primary and one.found]
+    return found + [one for one in others if one.comparison.group not in groups], bool(found)
+
+
+def apart(m: Measured, one: Judgement) -> str:
+    """Words for a difference that is not decided although every seed of one side is above every seed of the other."""
+    larger, smaller = (MEASURES[one.comparison.claim.measure].of(m.results[name]) for name in sides(one))
+    if one.verdict != NOT_DECIDED or larger.min() <= smaller.max():
+        return ""
+    return (
+        f" Each of the {len(larger)} seeds is above each of the {len(smaller)} others, but they differ so much among "
+        f"themselves ({larger.min():.2f} to {larger.max():.2f} %) that the interval of the mean includes 0."
+    )
+
+
+def sides(one: Judgement) -> tuple[str, str]:
+    return one.comparison.larger, one.comparison.smaller
+
+
+def shallow(family: str, group: str) -> int:
+    return min(depth for other, depth in GROUPS[group].members if other == family)

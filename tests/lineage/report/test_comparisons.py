@@ -1,0 +1,53 @@
+import pytest
+
+from lineage.errors import Mistake
+from lineage.report import comparisons
+from lineage.report.study import GROUPS, Claim
+
+ABOUT = {"id": "mine", "by": "S0", "text": "a exceeds b", "measure": "test_error"}
+
+
+def pairs(**about):
+    return {(c.group, c.depth): (c.larger, c.smaller) for c in comparisons.comparisons(Claim(**ABOUT | about))}
+
+
+def test_deeper_networks_are_compared_with_the_shallowest():
+    found = pairs(each="deeper plain")
+    assert found["signs32", 56] == ("plain-56-signs32", "plain-20-signs32")
+    assert found["signs32", 110] == ("plain-110-signs32", "plain-20-signs32")
+    assert ("signs32", 20) not in found
+    assert {group for group, _ in found} == set(GROUPS)
+
+
+def test_the_other_direction_is_the_other_pair():
+    deeper, shallower = pairs(each="deeper resnet"), pairs(each="shallower resnet")
+    assert deeper and shallower == {place: pair[::-1] for place, pair in deeper.items()}
+
+
+def test_plain_networks_are_compared_with_residual_ones_of_their_depth():
+    found = pairs(each="plain over resnet")
+    assert found["signs32", 56] == ("plain-56-signs32", "resnet-56-signs32")
+    assert all(a.replace("plain", "resnet") == b for a, b in found.values())
+
+
+def test_pairs_are_counted_and_numbers_are_numbers():
+    found = pairs(pairs=[("a", "b"), ("a", 75)])
+    assert found == {("", 0): ("a", "b"), ("", 1): ("a", 75.0)}
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"measure": "beauty", "pairs": [("a", "b")]}, "mine: the measure is one of "),
+        ({}, "mine: it needs one of `each`"),
+        ({"each": "deeper plain", "pairs": [("a", "b")]}, "mine: it needs one of `each`"),
+        ({"each": "wider plain"}, "mine: it needs one of `each`"),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_is_one_line(about, said):
+    with pytest.raises(Mistake, match=said):
+        comparisons.check(Claim(**ABOUT | about))
+
+
+def test_a_claim_that_can_be_judged_passes():
+    comparisons.check(Claim(**ABOUT | {"each": "deeper plain"}))

@@ -1,0 +1,121 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from test_compare import measured
+
+from lineage.report import first_steps, results
+
+STARTS = {"he": {}, "dirac": {}, "trust": {"trust": 0.02}}
+
+
+def drawn(figure, name, shows):
+    plt.close(figure)
+    return [f"![{shows}]({name})", ""]
+
+
+def recipe(depth, scale="full", **others):
+    return {"scale": scale, "classes": 6, "network": {"depth": depth, "shortcut": "none"}, "recipe": others}
+
+
+def write(path, recipes, rows, scale="full"):
+    for place in (path, Path("recipes")):
+        (place.parent if place.suffix else place).mkdir(parents=True, exist_ok=True)
+    Path("recipes", f"{path.stem}.json").write_text(json.dumps(recipes))
+    pd.DataFrame(rows).assign(scale=scale).to_csv(path, index=False)
+
+
+def swept(errors, steps, scale="full"):
+    """A sweep over two depths at one rate: errors and first steps by start and depth, one for each seed."""
+    rows = [
+        {"start": start, "depth": depth, "lr": 0.1, "epochs": 30, "seed": seed, "first_step": steps[start, depth]}
+        | {"train_error": error, "val_error": error, "trained": "yes" if error < 0.66 else "no", "diverged": "no"}
+        for (start, depth), values in errors.items()
+        for seed, error in enumerate(values)
+    ]
+    recipes = {start: [recipe(depth, lr=0.1, **STARTS[start]) for depth in (20, 110)] for start, _ in errors}
+    write(first_steps.SWEEP, recipes, rows, scale)
+
+
+ERRORS = {("he", 20): (0.01, 0.02), ("he", 110): (0.8, 0.5), ("dirac", 20): (0.0,), ("dirac", 110): (0.03,)}
+STEPS = {("he", 20): 0.01, ("he", 110): 300.0, ("dirac", 20): 0.001, ("dirac", 110): 0.002}
+
+
+def test_what_has_not_run_at_this_scale_for_these_networks_is_not_shown(workspace):
+    assert first_steps.sweep({}, drawn) == first_steps.deepened({}, drawn) == []
+    swept(ERRORS, STEPS, scale="sample")
+    assert first_steps.sweep({}, drawn) == []
+    swept(ERRORS, STEPS)
+    assert first_steps.sweep({}, drawn) != []
+    table = pd.read_csv(first_steps.SWEEP)
+    table[table.depth == 20].to_csv(first_steps.SWEEP, index=False)
+    assert first_steps.sweep({}, drawn) == []
+    Path("recipes/sweep.json").unlink()
+    assert first_steps.sweep({}, drawn) == []
+
+
+def test_the_sweep_in_numbers(workspace):
+    limited = {("trust", 20): (0.01,), ("trust", 110): (0.9,)}
+    swept(ERRORS | limited, STEPS | {("trust", 20): 0.01, ("trust", 110): 200.0})
+    text = "\n".join(first_steps.sweep({}, drawn))
+    assert "| start | learning rate | 20 layers | 110 layers |" in text
+    assert "| he | 0.1 | 1.5 (2 of 2) | **65.0** (1 of 2) |" in text
+    assert "| dirac | 0.1 | 0.0 | 3.0 |" in text and "| trust | 0.1 | 1.0 | **90.0** |" in text
+    assert "| dirac | 2 | 2 | 0.001 … 0.002 |  | nothing to tell apart |" in text
+    assert "| trust | 2 | 1 | 0.01 | 2e+02 | 1.4: wrong 0 times (one answer for all: 1) |" in text
+    one_answer = "none is better than one answer for all, which is wrong 1 times"
+    assert f"| he | 4 | 3 | 0.01 … 3e+02 | 3e+02 | {one_answer} |" in text
+    assert f"| he and dirac | 6 | 5 | 0.001 … 3e+02 | 3e+02 | {one_answer} |" in text
+    assert "| all | 8 | 6 |" in text and "(first-steps.svg)" in text
+    assert "From `trust` no step is longer than 2 % of ‖W‖." in text
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"),
+    [
+        ("yyyy", (np.inf, 0)),
+        ("nnnn", (0.0, 0)),
+        ("yynn", (10**1.5, 0)),
+        ("ynyn", (10**0.5, 1)),
+        ("nnyy", (0.0, 2)),  # the other way round
+        ("yyny", (10**1.5, 1)),
+    ],
+)
+def test_the_best_threshold(trained, expected):
+    """First steps of 1, 10, 100 and 1000, in another order."""
+    order = np.array([2, 0, 3, 1])
+    found = first_steps.threshold(10.0**order, np.array([trained[i] == "y" for i in order]))
+    assert found == pytest.approx(expected)
+
+
+def deepened(after):
+    """Three seeds; `after` training on, the training errors of the network without and with layers inserted."""
+    rows = []
+    for seed in range(3):
+        for depth, insertion, state in (
+            (20, "", "trained"),
+            (20, "", "trained on"),
+            (56, "training", "inserted"),
+            (56, "training", "trained on"),
+        ):
+            error = after[insertion][seed] if state == "trained on" else 0.01
+            worst = 0.3 if state == "trained on" else np.nan
+            rows.append({"seed": seed, "depth": depth, "insertion": insertion, "state": state, "train_loss": 0.01})
+            rows[-1] |= {"batch_loss": 0.02, "train_error": error, "val_error": error, "highest_val_error": worst}
+    write(first_steps.DEEPENED, {"shallow": recipe(20), "deep": recipe(56)}, rows)
+
+
+def test_whether_the_solution_is_kept(workspace):
+    deepened({"": (0.0, 0.0, 0.02), "training": (0.0, 0.015, 0.01)})
+    text = "\n".join(first_steps.deepened({}, drawn))
+    assert "| plain-20 | trained | 0.01 | 0.02 | 1.00 ± 0.00 | 1.00 ± 0.00 |  |" in text
+    on = "| plain-56, inserted for training | trained on | 0.01 | 0.02 | 0.83 ± 0.76 | 0.83 ± 0.76 | 30.00 ± 0.00 |"
+    assert on in text and "for comparison" not in text
+    assert "directly after the insertion in 2 of 3 seeds" in text and "trained on in 2." in text
+    measured("plain-56-signs32", (0.2, 0.4))
+    text = "\n".join(first_steps.deepened({"plain-56-signs32": results.read("plain-56-signs32")}, drawn))
+    name = "[plain-56-signs32](experiments.md#plain-56-signs32), for comparison"
+    assert f"| {name} | 3 epochs | 0.28 |  | 15.00 ± 7.07 | 30.00 ± 14.14 |  |" in text

@@ -1,0 +1,59 @@
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from lineage.report import measured
+from lineage.report.comparisons import Comparison, Judgement
+from lineage.report.study import Claim
+from lineage.report.verdicts import HOLDS, NOT_DECIDED, NOT_RUN
+
+CLAIM = Claim(id="plain-train", by="S0", text="depth hurts", measure="train_error", each="deeper plain")
+
+
+def judgement(verdict, depth=56, group="signs32", **more):
+    names = f"plain-{depth}-{group}", f"plain-20-{group}"
+    return Judgement(Comparison(CLAIM, *names, group, depth), verdict, **more)
+
+
+def all_of(*judgements, errors=()):
+    """What a finding may look at; `errors` are the deep and the shallow network's, as fractions."""
+    names = ("plain-56-signs32", "plain-20-signs32")
+    results = {
+        name: SimpleNamespace(error=lambda part, own=own: pd.Series(own), n=len(own))
+        for name, own in zip(names, errors, strict=False)
+    }
+    return measured.Measured(results, {one.comparison.place: one for one in judgements})
+
+
+def test_what_has_not_run_is_not_judged():
+    m = all_of(judgement(HOLDS), judgement(NOT_RUN, 110))
+    assert m.judged("plain-train", "signs32", 56).verdict == HOLDS
+    assert m.judged("plain-train", "signs32", 110) is None
+    assert m.judged("plain-train", "signs32", 44) is None
+
+
+def test_the_deepest_network_of_a_group_with_the_verdict():
+    m = all_of(judgement(HOLDS), judgement(HOLDS, 110), judgement(NOT_DECIDED, 44), judgement(HOLDS, 56, "cifar10"))
+    found = measured.deepest(m, "plain-train", HOLDS)
+    assert {(one.comparison.group, one.comparison.depth) for one in found} == {("signs32", 110), ("cifar10", 56)}
+
+
+@pytest.mark.parametrize(
+    ("deep", "verdict", "said"),
+    [
+        ((0.10, 0.40), NOT_DECIDED, "Each of the 2 seeds is above each of the 2 others"),
+        ((0.10, 0.40), NOT_DECIDED, "(10.00 to 40.00 %)"),
+        ((0.01, 0.40), NOT_DECIDED, ""),  # one of them is among the others
+        ((0.10, 0.40), HOLDS, ""),  # and needs no words
+    ],
+)
+def test_seeds_that_are_apart_although_nothing_is_decided_are_named(deep, verdict, said):
+    one = judgement(verdict)
+    text = measured.apart(all_of(one, errors=(deep, (0.01, 0.02))), one)
+    assert said in text and bool(said) == bool(text)
+
+
+def test_a_finding_without_words_is_none():
+    assert measured.sentence("Depth hurts.", []) == []
+    assert measured.sentence("Depth hurts.", ["a", "b"]) == ["Depth hurts. a b"]

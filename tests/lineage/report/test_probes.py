@@ -1,0 +1,83 @@
+import pytest
+from matplotlib import pyplot as plt
+from test_compare import card, measured, write_table
+
+from lineage.report import probes, results
+
+
+@pytest.fixture
+def read(workspace):
+    def read(*names):
+        for name in names:
+            measured(name)
+        return lambda: {name: results.read(name) for name in names}
+
+    return read
+
+
+@pytest.fixture
+def draw():
+    """Collects what is drawn."""
+    drawn = {}
+
+    def draw(figure, name, shows):
+        drawn[name] = [line.get_ydata().tolist() for axis in figure.axes for line in axis.get_lines()]
+        plt.close(figure)
+        return [f"![{shows}]"]
+
+    draw.drawn = drawn
+    return draw
+
+
+def lesioned(name, statistics=("kept", "re-estimated")):
+    rows = [
+        {"block": block, "trained": trained, "statistics": how, "val_error": error + 0.3 * (how == "kept")}
+        | {"correlation": 1 - error}
+        for trained, errors in (("yes", (0.01, 0.02, 0.04, 0.5)), ("no", (0.8, 0.81, 0.82, 0.83)))
+        for block, error in zip(("intact", "a", "b", "c"), errors, strict=True)
+        for how in statistics
+    ]
+    write_table(f"tables/{name}/lesions", rows)
+
+
+def test_lesions_of_the_trained_and_of_the_untrained_network(read, draw):
+    found = read("resnet-20-signs32", "resnet34-signs")
+    assert probes.lesions(found(), draw) == [] and not draw.drawn
+    for name in ("resnet-20-signs32", "resnet34-signs"):
+        lesioned(name)
+    text = "\n".join(probes.lesions(found(), draw))
+    for name in ("resnet-20-signs32", "resnet34-signs"):
+        assert f"| {card(name)} | yes | 3 | 1.0 | 4.0 | 50.0 | 0.96 |" in text
+        assert f"| {card(name)} | no | 3 | 80.0 | 82.0 | 83.0 | 0.18 |" in text
+    assert draw.drawn == {"lesions-signs32.svg": [pytest.approx([2, 4, 50])]}  # the trained one, without `intact`
+
+
+def test_lesions_without_batch_norm_have_the_statistics_as_they_are(read, draw):
+    found = read("plain-vgg-cifar10")
+    lesioned("plain-vgg-cifar10", ("kept",))
+    assert "| yes | 3 | 31.0 | 34.0 | 80.0 | 0.96 |" in "\n".join(probes.lesions(found(), draw))
+
+
+def test_batch_norms_statistics_as_they_are_and_re_estimated(read):
+    names = ("plain-20-signs32", "plain-56-signs32", "resnet-20-signs32")
+    found = read(*names)
+    assert probes.batch_norm(found(), None) == []
+    for name, val in zip(names, (0.7, 0.5, 0.6), strict=True):
+        top1 = {("train", "kept"): 0.98, ("train", "re-estimated"): 0.99, ("val", "kept"): 0.6}
+        rows = [{"part": part, "statistics": how, "top1": value} for (part, how), value in top1.items()]
+        write_table(f"tables/{name}/batch-norm", [*rows, {"part": "val", "statistics": "re-estimated", "top1": val}])
+    text = "\n".join(probes.batch_norm(found(), None))
+    assert "the validation error is lower in 1, higher in 1 and the same in 1 of 3 networks" in text
+    assert f"| {card('plain-20-signs32')} | 2.00 | 1.00 | 40.00 | 30.00 |" in text
+
+
+def test_what_lrn_divides_by_before_and_after_training(read):
+    found = read("alexnet4-norm-lrn-cifar10", "alexnet4-norm-none-cifar10")
+    assert probes.lrn(found(), None) == []
+    numbers = {"min": 1.6818, "p05": 1.7, "median": 2.8, "p95": 6.5, "max": 20.61}
+    for kind in ("lrn", "untrained-lrn"):
+        rows = [{"layer": f"features.{i}"} | numbers for i in (3, 7)]
+        write_table(f"tables/alexnet4-norm-lrn-cifar10/{kind}", rows)
+    rows = [line for line in probes.lrn(found(), None) if line.startswith("| [")]
+    assert [row.split(" | ")[1:3] for row in rows] == [[f"{w} training", n] for w in ("after", "before") for n in "12"]
+    assert all(row.endswith("| 1.682 | 1.700 | 2.800 | 6.500 | 20.610 |") for row in rows)

@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_seed import Told
+from test_train import experiment
+
+from lineage import runs
+from lineage.engine import augment, checkpoint, tensors, training
+from lineage.engine.experiment import Experiment
+from lineage.errors import Mistake
+from lineage.seed import train_seed
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def unchanged():
+    """What `device.prepare` sets in this process is not for the other tests."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def mine(**changes):
+    return Experiment.model_validate(experiment(**changes))
+
+
+@pytest.mark.parametrize(("nesterov", "schedule"), [(True, "onecycle"), (False, "constant")])
+def test_the_first_step_is_as_long_as_the_engines(workspace, unchanged, nesterov, schedule):
+    """A batch of all images, so that both see the same gradient."""
+    one = mine(batch_size=64, epochs=4, lr=0.5, warm_up=0.5, nesterov=nesterov, schedule=schedule)
+    one = one.model_copy(update={"max_images": 64})
+    network = runs.untrained(one, 3, CPU)
+    measured = runs.first_step(network, one, CPU)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    images = augment.load(one, ("train", "val"), CPU)
+    job = training.Training(network, images["train"], images["val"], one.recipe, 3)
+    assert job.per_epoch == 1
+    line = job.epoch()
+    after = dict(network.named_parameters())
+    moved = {name: ((after[name] - w).norm() / w.norm()).item() for name, w in before.items() if w.ndim > 1}
+    assert max(moved, key=moved.get) == f"{measured['layer']}.weight"
+    assert max(moved.values()) == pytest.approx(measured["first_step"], rel=1e-3)
+    assert measured["first_lr"] == pytest.approx(line.lr)
+    factor = 1.9 if nesterov else 1
+    assert measured["first_step"] == pytest.approx(factor * measured["first_lr"] * measured["gradient_ratio"])
+
+
+def test_scores_are_those_of_the_whole_parts(workspace):
+    one = mine()
+    network = runs.untrained(one, 0, CPU)
+    row = runs.scores(network, one, CPU)
+    images = augment.load(one, ("val",), CPU)["val"]
+    wrong = training.predict(network, images, "fp32").argmax(1) != images.labels
+    assert row["val_error"] == pytest.approx(wrong.double().mean().item())
+    assert row["trained"] == ("yes" if row["train_error"] <= 0.8 * 2 / 3 else "no")
+
+
+def test_a_run_begins_with_the_weights_that_it_is_given(workspace, unchanged):
+    one = mine(epochs=1, lr=1e-20)
+    run = runs.Run(one, 4, Path("runs/given"), "key")
+    given = runs.untrained(one, 0, CPU)
+    runs.begin_with(given, run)
+    runs.begin_with(runs.untrained(one, 1, CPU), run)  # too late
+    train_seed(one, CPU, {4: run.state}, 0, 4, runs._Told(run, Told()))
+    network, about = runs.trained(run, CPU)
+    assert torch.equal(network.head.weight, given.head.weight) and about["kept"]["epoch"] == 1
+    assert not torch.equal(network.head.weight, runs.untrained(one, 4, CPU).head.weight)
+
+
+def test_what_a_run_says_names_it(workspace):
+    told = Told()
+    run = runs.Run(mine(), 2, Path("runs/sweep/plain-8-he-0.1"), "key")
+    said = runs._Told(run, told)
+    said.say("seed 2 diverged: the loss is not finite")
+    said.step(2)
+    said.show(2, 1, 100.0, 0.1, 0.5, 0.5, 0.5)
+    assert told.calls == [
+        ("say", ("seed 2 of plain-8-he-0.1 diverged: the loss is not finite",)),
+        ("step", ("2 of plain-8-he-0.1",)),
+    ]
+
+
+def test_a_row_is_kept_as_long_as_nothing_changes_that_decides_it(workspace):
+    experiment()
+    with pytest.raises(Mistake, match="run `dvc repro preprocess@signs` first"):
+        runs.code_and_data("sweep")
+    Path("data/tensors/grey").rename("data/tensors/signs")
+    known = runs.code_and_data("sweep")
+    assert known == runs.code_and_data("sweep") != runs.code_and_data("deepened")
+    key = runs.key(mine(), CPU, known)
+    assert runs.key(mine(seeds=7), CPU, known) == key != runs.key(mine(lr=0.2), CPU, known)
+    arrays = tensors.load("signs", "val")
+    tensors.save(Path("data/tensors/signs/val.safetensors"), arrays | {"labels": np.roll(arrays["labels"], 1)}, "abc")
+    assert runs.code_and_data("sweep") != known
+
+
+def test_a_trained_run_that_was_killed_before_its_row_is_only_measured(workspace, unchanged, monkeypatch):
+    one = mine(epochs=1)
+    run, told = runs.Run(one, 0, Path("runs/given"), "key"), Told()
+    weights = runs.untrained(one, 0, CPU).state_dict()
+    checkpoint.save_state(run.state, weights, {"kept": {}, "history": [], "diverged": False})
+    monkeypatch.setattr(runs, "train_seed", None)
+    runs._carry_out(lambda one: runs.scores(runs.trained(one, CPU)[0], one.experiment, CPU), CPU, 30, run, told)
+    assert run.row.is_file() and [name for name, _ in told.calls] == ["skip", "say"]

@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import one_line, sha256
+from test_train import experiment
+
+import deepened
+from lineage import identity
+
+
+@pytest.fixture
+def prepared(workspace, monkeypatch):
+    """The recipes of 8 and 14 layers on a data set of three greys, under the name of SIGNS, without a test part."""
+    recipes = {}
+    for which, depth in (("shallow", 8), ("deep", 14)):
+        about = experiment(f"plain-{depth}-{which}") | {"dataset": "signs"}
+        recipes[which] = about | {"network": {"depth": depth, "shortcut": "none"}}
+    Path("data/tensors/grey").rename("data/tensors/signs")
+    Path("data/tensors/signs/test.safetensors").unlink()
+    Path("recipes/deepened.json").write_text(json.dumps(recipes))
+    monkeypatch.setattr("sys.argv", ["deepened.py"])
+    monkeypatch.setenv("SEEDS_AT_ONCE", "1")
+    threads = torch.get_num_threads()
+    yield recipes
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def test_before_and_after_the_insertion_and_after_training_on(prepared, capsys):
+    deepened.main()
+    table = pd.read_csv(deepened.TABLE, keep_default_na=False, na_values=[]).set_index(
+        ["seed", "depth", "insertion", "state"]
+    )
+    ways = [(8, "", "trained"), (8, "", "trained on")]
+    ways += [(14, how, state) for how in ("training", "use") for state in ("inserted", "trained on")]
+    assert table.index.tolist() == [(seed, *way) for seed in range(2) for way in ways]
+    for seed in range(2):
+        before = table.loc[seed, 8, "", "trained"]
+        for how in ("training", "use"):
+            inserted, after = (table.loc[seed, 14, how, state] for state in ("inserted", "trained on"))
+            for part in ("train", "val"):
+                assert inserted[f"{part}_error"] == before[f"{part}_error"]
+                assert float(inserted[f"{part}_loss"]) == pytest.approx(float(before[f"{part}_loss"]), rel=1e-3)
+            assert after.train_loss != inserted.train_loss
+            assert inserted.highest_val_error == "" and float(after.highest_val_error) >= float(after.val_error)
+        losses = [float(table.loc[seed, 14, how, "inserted"].batch_loss) for how in ("training", "use")]
+        assert losses[0] == pytest.approx(float(before.batch_loss), rel=0.05) != pytest.approx(losses[1], rel=0.05)
+    # trained on from what was trained, and in another order
+    assert table.loc[0, 8, "", "trained on"].train_loss != table.loc[0, 8, "", "trained"].train_loss
+    whole = sha256(deepened.TABLE)
+    next(Path("runs/deepened/plain-14-deep-use").glob("*.json")).unlink()
+    next(Path("runs/deepened/plain-14-deep-use").glob("*.state")).unlink()
+    capsys.readouterr()
+    deepened.main()
+    assert capsys.readouterr().out.count(": training error") == 1
+    assert sha256(deepened.TABLE) == whole
+
+
+def test_another_shallow_network_is_another_solution(prepared, capsys):
+    """What the deep network begins with depends on it, though its own recipe does not."""
+    for one in prepared.values():
+        one["recipe"] |= {"seeds": 1, "epochs": 1}
+    Path("recipes/deepened.json").write_text(json.dumps(prepared))
+    deepened.main()
+    prepared["shallow"]["recipe"]["lr"] = 0.01
+    Path("recipes/deepened.json").write_text(json.dumps(prepared))
+    capsys.readouterr()
+    deepened.main()
+    assert capsys.readouterr().out.count(": training error") == 1 + 3
+
+
+def test_an_insertion_that_changes_what_the_network_says_is_refused(prepared, monkeypatch):
+    monkeypatch.setattr(identity, "insert_identities", lambda *_: 6)
+    with pytest.raises(deepened.Failure, match="seed 2 of plain-14-deep-training: the inserted layers change"):
+        deepened.main()
+    assert not deepened.TABLE.exists()
+
+
+def test_mistakes_are_one_line(workspace, run_script):
+    assert "recipes/deepened.json is missing: run `dvc repro recipes` first" in one_line(run_script("deepened"), 2)

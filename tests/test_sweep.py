@@ -1,0 +1,128 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import REPOSITORY, one_line, sha256
+from test_train import experiment
+
+import sweep
+
+TRAINS, FAILS = 0.05, 1e-9  # learning rates
+
+
+def prepared(starts=("he", "trust"), depths=(8, 14), lrs=(TRAINS, FAILS), seeds=2, **recipe):
+    """The recipes of a small sweep on a data set of three greys, under the name of SIGNS, without a test part."""
+    changes = {"he": {}, "trust": {"trust": 0.02}}
+    recipes = {}
+    for start in starts:
+        recipes[start] = []
+        for lr in lrs:
+            for depth in depths:
+                about = experiment(f"plain-{depth}-{start}-{lr:g}", lr=lr, seeds=seeds, **changes[start] | recipe)
+                about["network"] = {"depth": depth, "shortcut": "none"}
+                recipes[start].append(about | {"dataset": "signs"})
+    if not Path("data/tensors/signs").exists():
+        Path("data/tensors/grey").rename("data/tensors/signs")
+        Path("data/tensors/signs/test.safetensors").unlink()
+    Path("recipes/sweep.json").write_text(json.dumps(recipes))
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """`main` in this process, one run at a time; how torch works is set back."""
+    monkeypatch.setattr("sys.argv", ["sweep.py"])
+    monkeypatch.setenv("SEEDS_AT_ONCE", "1")
+    monkeypatch.setenv("CHECKPOINT_SECONDS", "0")
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def test_the_boundary_is_where_a_neighbour_has_another_answer():
+    depths, lrs = (20, 32, 44, 56), (0.1, 0.03, 0.01)
+    trained = {("he", lr, depth): depth < 44 or (lr == 0.01 and depth == 44) for lr in lrs for depth in depths}
+    trained |= {("dirac", lr, depth): True for lr in lrs for depth in depths}
+    expected = [(0.1, 32), (0.1, 44), (0.03, 32), (0.03, 44), (0.01, 44), (0.01, 56)]
+    assert sweep.boundary(trained) == [("he", lr, depth) for lr, depth in expected]
+    alone = {cell: cell != ("he", 0.03, 44) for cell in trained}  # one that fails amid others that train
+    around = [(0.1, 44), (0.03, 32), (0.03, 44), (0.03, 56), (0.01, 44)]
+    assert sweep.boundary(alone) == [("he", lr, depth) for lr, depth in around]
+    assert sweep.boundary(dict.fromkeys(trained, False)) == []
+
+
+def test_one_seed_of_each_and_more_at_the_boundary(workspace, in_process, capsys):
+    prepared()
+    sweep.main()
+    table = pd.read_csv(sweep.TABLE)
+    cells = table.groupby(["start", "lr", "depth"], sort=False)
+    assert list(cells.groups) == [
+        (start, lr, d) for start in ("he", "trust") for lr in (TRAINS, FAILS) for d in (8, 14)
+    ]
+    first = table[table.seed == 0].set_index(["start", "lr", "depth"])
+    assert (first.trained[first.index.get_level_values("lr") == FAILS] == "no").all()
+    trained = {cell: row.trained == "yes" for cell, row in first.iterrows()}
+    assert any(trained.values())
+    assert {cell for cell, rows in cells if len(rows) == 2} == set(sweep.boundary(trained))
+    assert (table.first_step / table.gradient_ratio / table.first_lr).round(4).eq(1.9).all()
+    he, trust = (first.loc[start].gradient_ratio for start in ("he", "trust"))
+    assert he.equals(trust)  # before any step there is no difference
+    assert ((table.train_error <= 0.8 * 2 / 3) == (table.trained == "yes")).all()
+    assert set(table.diverged) == {"no"} and set(table.scale) == {"full"} and set(table.epochs) == {3}
+    assert not list(Path("runs/sweep").rglob("*.state"))
+    # what is through is not trained again, and the table is the same
+    whole, rows = sha256(sweep.TABLE), sorted(Path("runs/sweep").glob("plain-*/*.json"))
+    assert len(rows) == len(table)
+    rows[0].unlink()
+    capsys.readouterr()
+    sweep.main()
+    said = capsys.readouterr().out
+    assert sha256(sweep.TABLE) == whole and said.count(": training error") == 1
+    assert "1 runs, 1 at once" in said
+    # once dvc.lock has the table, the same command trains again
+    Path("dvc.lock").write_text(json.loads(Path("runs/sweep/complete.json").read_text())["history"])
+    prepared(starts=("he",), lrs=(TRAINS,), depths=(8,))
+    sweep.main()
+    assert "seed 0 of plain-8-he-0.05: training error" in capsys.readouterr().out
+
+
+def test_a_run_that_diverges_is_a_row(workspace, in_process):
+    prepared(starts=("he",), depths=(8,), lrs=(1e30,))
+    sweep.main()
+    (row,) = pd.read_csv(sweep.TABLE).to_dict("records")
+    assert (row["diverged"], row["trained"]) == ("yes", "no")
+
+
+@pytest.mark.slow
+def test_killed_and_side_by_side_it_ends_with_the_same_bytes(workspace, run_script):
+    prepared(starts=("he",), lrs=(TRAINS,), epochs=15)
+    assert run_script("sweep", SEEDS_AT_ONCE="2").returncode == 0
+    whole = sha256(sweep.TABLE)
+    Path("runs").rename("others")
+    sweep.TABLE.unlink()
+    environment = os.environ | {"SEEDS_AT_ONCE": "1", "CHECKPOINT_SECONDS": "0"}
+    process = subprocess.Popen([sys.executable, REPOSITORY / "src/sweep.py"], env=environment, stdout=subprocess.PIPE)
+    while not list(Path("runs").glob("sweep/plain-*/*.json")) or not list(Path("runs").glob("sweep/plain-*/*.state")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not sweep.TABLE.exists()
+    said = run_script("sweep", SEEDS_AT_ONCE="1")
+    assert said.returncode == 0, said.stderr
+    assert "1 of 2 runs are through already" in said.stdout and "resuming at epoch" in said.stdout
+    assert sha256(sweep.TABLE) == whole
+
+
+def test_mistakes_are_one_line(workspace, run_script):
+    assert "recipes/sweep.json is missing: run `dvc repro recipes` first" in one_line(run_script("sweep"), 2)
+    prepared()
+    Path("data/tensors/signs/val.safetensors").unlink()
+    assert "run `dvc repro preprocess@signs` first" in one_line(run_script("sweep"), 2)
