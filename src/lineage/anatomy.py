@@ -114,8 +114,8 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
 
 
 def batches(images: Images) -> list[Tensor]:
-    """All images without augmentation, in batches of nearly the same size, so that each counts alike in an average. Each
-    has images from all over: they may be stored by class, and a batch of one class has statistics of its own.
+    """All images without augmentation, in batches of nearly the same size, so that each counts alike in an average.
+    Each has images from all over: they may be stored by class, and a batch of one class has statistics of its own.
     """
     count = math.ceil(len(images) / BATCH)
     x = images.plain(0, len(images))
