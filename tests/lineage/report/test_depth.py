@@ -31,6 +31,7 @@ def test_why_deep_plain_networks_fail(workspace):
     write_table("tables/plain-110-signs32-dirac/beginnings", ratios)
     lines = "\n".join(depth.why(read("plain-110-signs32", "plain-110-signs32-dirac"), None))
     assert "largest ‖gradient‖ / ‖W‖ before the first step" in lines
-    assert "| start from the identity (Dirac) and a tenth of He's weights | 0.13 … 1.1 | 2 of 2 | 1.50 ± 0.71 |" in lines
+    dirac = "start from the identity (Dirac) and a tenth of He's weights"
+    assert f"| {dirac} | 0.13 … 1.1 | 2 of 2 | 1.50 ± 0.71 |" in lines
     assert "| nothing |  | 0 of 2 |" in lines
     assert depth.why({}, None) == []
