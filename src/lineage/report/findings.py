@@ -18,6 +18,7 @@ from lineage.report.measured import (
     seeds,
     sentence,
     shallow,
+    sides,
     verdict,
 )
 from lineage.report.results import Results
@@ -84,6 +85,25 @@ def longer(m: Measured) -> list[str]:
         "gentler start."
     )
     return sentence(opening, said)
+
+
+def near_identity(m: Measured) -> list[str]:
+    """What another start changes in deep plain networks."""
+    said, shown = [], False
+    for (claim, *_), one in m.judgements.items():
+        if claim in ("dirac-start", "dirac-train") and one.verdict != NOT_RUN:
+            shown |= one.verdict in (HOLDS, LEANS)
+            before, after = (
+                f"{link(result.name)} {int(result.started().sum())} of {result.n} seeds started, training error "
+                f"{percent(result.error('train'))} %"
+                for result in (m.results[name] for name in sides(one))
+            )
+            said.append(f"{before}; {after} ({difference(one)}{'; ' if one.note else ''}{one.note}).")
+    decided = "**From a start near the identity, deep plain networks train better.**"
+    opening = (
+        decided if shown else "**Whether deep plain networks train better from a start near the identity is open.**"
+    )
+    return sentence(f"{opening} Dirac kernels and a tenth of He's weights, all else equal.", said)
 
 
 def shortcuts(m: Measured) -> list[str]:
@@ -193,6 +213,7 @@ def headline(m: Measured) -> list[str]:
 FINDINGS: list[Callable[[Measured], list[str]]] = [
     degradation,
     no_start,
+    near_identity,
     longer,
     shortcuts,
     residual,

@@ -55,6 +55,20 @@ def test_what_did_not_start_is_no_difference_in_percentage_points(degraded):
     assert " pp" not in line
 
 
+def test_a_start_near_the_identity(degraded):
+    assert not any("near the identity" in line for line in degraded)
+    measured("plain-110-signs32-dirac", (0.4, 0.3, 0.5))
+    line = one(said(*SIGNS, "plain-110-signs32-dirac"), "near the identity, deep plain networks train better")
+    assert (
+        "[plain-110-signs32](experiments.md#plain-110-signs32) 0 of 5 seeds started, training error 48.80 ± 0.57 %"
+        in line
+    )
+    assert "3 of 3 seeds started, training error 20.00 ± 5.00 %" in line
+    assert "*[holds](#claim-dirac-start)*; 5 of 5 against 0 of 3 seeds, p = 0.018" in line
+    measured("plain-110-signs32-dirac", (0.97, 0.98, 0.99))
+    assert one(said(*SIGNS, "plain-110-signs32-dirac"), "near the identity is open")
+
+
 def test_what_depth_does_to_residual_networks_on_the_test_set(degraded):
     line = one(degraded, "Depth did not help residual networks")
     assert "difference +14.00 pp (+" in line and "*[reversed](#claim-residual-test)*" in line
