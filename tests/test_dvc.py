@@ -182,7 +182,9 @@ def test_everything_done_again_by_force_gives_the_same_bytes(small_study):
     assert len(weights) == len(EXPERIMENTS)
     result = dvc("repro", "--force")
     assert all(f"Running stage 'train@{name}'" in result.stdout for name in EXPERIMENTS)
-    assert not re.search(r"seed \d+: resuming", result.stdout) and "trained already" not in result.stdout
+    resumed = [line for line in result.stdout.splitlines() if "resuming" in line]
+    assert all("at epoch 1 of 1" in line for line in resumed)  # `deepened`, from the weights that it was given
+    assert "trained already" not in result.stdout
     assert subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True).stdout == ""
     assert {path: sha256(path) for path in Path("models").rglob("*.safetensors")} == weights
 

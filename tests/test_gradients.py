@@ -14,15 +14,6 @@ from lineage.engine import tensors
 from lineage.options.resnet import Options
 
 
-@pytest.fixture
-def unchanged():
-    """`main` sets how torch works in this process; the other tests are not to notice."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-
-
 def test_every_network_initialisation_and_seed(workspace, signs, monkeypatch, unchanged):
     chosen = np.linspace(0, len(signs["labels"]) - 1, 40).astype(int)
     arrays = {

@@ -15,15 +15,6 @@ from lineage.seed import train_seed
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def unchanged():
-    """What `device.prepare` sets in this process is not for the other tests."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-
-
 def mine(**changes):
     return Experiment.model_validate(experiment(**changes))
 

@@ -17,7 +17,6 @@ from lineage.report.style import (
     LINES,
     MARKS,
     OTHER_DEPTH,
-    STARTS,
     STYLE,
     TINY,
     from_zero,
@@ -192,71 +191,5 @@ def lines(histories: dict[str, pd.DataFrame], column: str, label: str, title: st
         axis.margins(x=0.01)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(loc="outside right center")
-        figure.suptitle(title, fontsize=10)
-        return figure
-
-
-def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
-    """Training error at the end over the length of the first step, a point for each run of `src/sweep.py`: colour by
-    depth, marker by start, a red edge where it diverged. `guessing` is the error in per cent above which a network has
-    not started to train.
-    """
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(8.4, 4.2), layout="constrained")
-        markers = dict(zip(dict.fromkeys(runs.start), STARTS * len(runs), strict=False))
-        for (start, depth), some in runs.groupby(["start", "depth"], sort=False):
-            edges = ["red" if diverged == "yes" else "white" for diverged in some.diverged]
-            style = {"color": DEPTHS.get(depth, OTHER_DEPTH), "marker": markers[start], "edgecolors": edges}
-            steps = some.first_step.clip(lower=TINY)
-            axis.scatter(steps, 100 * some.train_error, s=42, linewidths=0.7, alpha=0.9, **style)
-        axis.axhline(guessing, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
-        axis.annotate(
-            "not trained above this line",
-            **{"xy": (1, guessing), "xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"},
-            **{"fontsize": 8, "color": "#666666"},
-        )
-        axis.set_xscale("log")
-        axis.set_ylim(-3, 103)
-        axis.set_xlabel("learning rate of the first step × momentum's factor × largest ‖gradient‖ / ‖W‖")
-        axis.set_ylabel("training error at the end in %")
-        dot = {"linestyle": "none", "markersize": 6}
-        handles = [
-            Line2D([], [], marker="o", color=DEPTHS.get(depth, OTHER_DEPTH), label=f"{depth} layers", **dot)
-            for depth in sorted(set(runs.depth))
-        ]
-        handles += [Line2D([], [], marker=m, color="#555555", label=start, **dot) for start, m in markers.items()]
-        figure.legend(handles=handles, loc="outside right center")
-        figure.suptitle(title, fontsize=10)
-        return figure
-
-
-def deepened(runs: pd.DataFrame, title: str) -> Figure:
-    """Training and validation error of a trained network, directly after layers were inserted, and after training on: a
-    line for each seed and each way of going on. `runs` as `src/deepened.py` writes them.
-    """
-    names = ["trained", "inserted", "trained on"]
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.4), sharey=True, layout="constrained")
-        ways = list(dict.fromkeys(runs.insertion))
-        for axis, (part, name) in zip(axes, (("train", "training error"), ("val", "validation error")), strict=True):
-            for number, (way, marker) in enumerate(zip(ways, STARTS * len(ways), strict=False)):
-                label = f"inserted for {way}" if way else "no layers inserted"
-                for seed, some in runs.groupby("seed"):
-                    own = some[some.insertion == way].set_index("state")[f"{part}_error"]
-                    if "trained" not in own:
-                        own["trained"] = some[some.state == "trained"][f"{part}_error"].iloc[0]
-                    places = [place for place, state in enumerate(names) if state in own]
-                    style = {"color": DEPTHS.get(some[some.insertion == way].depth.iloc[0], OTHER_DEPTH)}
-                    style |= {"marker": marker, "linestyle": "solid" if way != ways[-1] else (0, (4, 2))}
-                    values = [100 * own[names[place]] for place in places]
-                    first = seed == runs.seed.min()
-                    beside = [place + 0.04 * number for place in places]  # so that equal errors are all seen
-                    axis.plot(beside, values, alpha=0.8, label=label if first else None, **style)
-            axis.set_xticks(range(len(names)), names)
-            axis.margins(x=0.12)
-            axis.set_title(name, fontsize=9)
-        from_zero(*axes)
-        axes[0].set_ylabel("error in %")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", handlelength=3)
         figure.suptitle(title, fontsize=10)
         return figure

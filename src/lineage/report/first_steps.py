@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lineage.files import read_json
-from lineage.report import figures
+from lineage.report import figures, sweep_figures
 from lineage.report.markdown import Draw, link, percent, table
 from lineage.report.results import Results
 from lineage.started import most_mistakes
@@ -54,7 +54,7 @@ def sweep(results: Results, draw: Draw) -> list[str]:
     guessing = 100 * most_mistakes(next(iter(recipes.values()))[0]["classes"])
     epochs = " or ".join(f"{number:g} epochs" for number in sorted(set(runs.epochs.dropna())))
     title = f"Plain networks on SIGNS{f', {epochs}' if epochs else ''}: the first step and the training error"
-    drawn = figures.first_steps(runs, guessing, title)
+    drawn = sweep_figures.first_steps(runs, guessing, title)
     lines = draw(drawn, "first-steps.svg", "training error by the length of the first step")
     depths = sorted(set(runs.depth))
     rows = []
@@ -124,7 +124,10 @@ def deepened(results: Results, draw: Draw) -> list[str]:
     runs["insertion"] = runs.insertion.fillna("")
     shallow, deep = runs.depth.min(), runs.depth.max()
     title = f"plain-{shallow} made {deep} layers deep, and trained on (n = {runs.seed.nunique()})"
-    lines, rows = draw(figures.deepened(runs, title), "deepened.svg", "errors before and after layers are inserted"), []
+    lines, rows = (
+        draw(sweep_figures.deepened(runs, title), "deepened.svg", "errors before and after layers are inserted"),
+        [],
+    )
     for (depth, insertion, state), some in runs.groupby(["depth", "insertion", "state"], sort=False):
         about = f"plain-{depth}" + (f", inserted for {insertion}" if insertion else "")
         losses = [f"{figures.geometric_mean(some[key]):.2g}" for key in ("train_loss", "batch_loss")]

@@ -8,6 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import models as reference
 
+from lineage import identity
+
 
 @pytest.mark.parametrize(("depth", "parameters"), [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032)])
 def test_resnets_equal_torchvisions(depth, parameters):
@@ -106,21 +108,10 @@ def test_a_deeper_net_can_be_the_shallower_one(signs, shortcut):
     x = torch.from_numpy(signs["images"][::100]).permute(0, 3, 1, 2).double() / 127.5 - 1
     x = F.interpolate(x, 32)
     shallow(x * 1.5)  # so that batch norm's running statistics are not those of the start
-    deep.stem.load_state_dict(shallow.stem.state_dict())
-    deep.head.load_state_dict(shallow.head.state_dict())
-    inserted = 0
-    for short, long in zip(shallow.stages, deep.stages, strict=True):
-        for i, block in enumerate(long):
-            if i < len(short):
-                block.load_state_dict(short[i].state_dict())
-                continue
-            for layer in block.main:
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.dirac_(layer.weight)
-                    inserted += 1
-                elif isinstance(layer, nn.BatchNorm2d):
-                    nn.init.constant_(layer.weight, (1 + layer.eps) ** 0.5)
-            if shortcut == "identity":
+    inserted = identity.insert_identities(shallow, deep, None)
+    if shortcut == "identity":
+        for short, long in zip(shallow.stages, deep.stages, strict=True):
+            for block in long[len(short) :]:
                 nn.init.zeros_(block.main[-1].weight)
     assert inserted == 36
     expected = shallow.eval()(x)

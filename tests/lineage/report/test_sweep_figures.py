@@ -1,0 +1,46 @@
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from lineage.report import style, sweep_figures
+
+
+def test_first_steps_have_the_colour_of_their_depth_and_the_marker_of_their_start():
+    rows = [("he", 20, 0.01, 0.0, "no"), ("he", 110, 300.0, 0.82, "yes"), ("dirac", 110, 0.0, 0.01, "no")]
+    runs = pd.DataFrame(rows, columns=["start", "depth", "first_step", "train_error", "diverged"])
+    figure = sweep_figures.first_steps(runs, 66.7, "title")
+    (axis,) = figure.axes
+    shallow, deep, dirac = axis.collections
+    assert axis.get_xscale() == "log" and deep.get_offsets().tolist() == [[300.0, 82.0]]
+    assert dirac.get_offsets()[0][0] == style.TINY  # a zero can be seen
+    assert (deep.get_facecolor() == dirac.get_facecolor()).all() and (
+        shallow.get_facecolor() != deep.get_facecolor()
+    ).any()
+    assert len(deep.get_paths()[0].vertices) != len(dirac.get_paths()[0].vertices)
+    assert deep.get_edgecolor()[0][:3].tolist() == [1, 0, 0] and shallow.get_edgecolor()[0][:3].tolist() == [1, 1, 1]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["20 layers", "110 layers", "he", "dirac"]
+    plt.close(figure)
+
+
+def test_what_was_made_deeper_begins_where_the_shallow_network_ended():
+    rows = [
+        (seed, depth, insertion, state, error + seed / 100)
+        for seed in range(2)
+        for depth, insertion, state, error in (
+            (20, "", "trained", 0.01),
+            (20, "", "trained on", 0.0),
+            (56, "training", "inserted", 0.01),
+            (56, "training", "trained on", 0.05),
+        )
+    ]
+    runs = pd.DataFrame(rows, columns=["seed", "depth", "insertion", "state", "train_error"])
+    figure = sweep_figures.deepened(runs.assign(val_error=runs.train_error), "title")
+    lines = figure.axes[0].get_lines()
+    assert [line.get_ydata().tolist() for line in lines] == [
+        pytest.approx(values) for values in ([1, 0], [2, 1], [1, 1, 5], [2, 2, 6])
+    ]
+    assert lines[0].get_xdata().tolist() == [0, 2] and lines[2].get_xdata() == pytest.approx([0.04, 1.04, 2.04])
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["no layers inserted", "inserted for training"]
+    plt.close(figure)
