@@ -22,13 +22,24 @@ def write_table(place, rows):
     pd.DataFrame(rows).to_csv(path, index=False)
 
 
-def measured(name, errors=(0.1, 0.12), scale="full", ran=True, diverged=False, epochs=3, labels=TWO_CLASSES):
+def measured(
+    name,
+    errors=(0.1, 0.12),
+    scale="full",
+    ran=True,
+    diverged=False,
+    epochs=3,
+    labels=TWO_CLASSES,
+    network=(),
+    recipe=(),
+):
     """An experiment's recipe and, if it ran, what the other stages would have measured: its errors, seed by seed.
     One that diverged did so with its first seed in the second epoch.
     """
-    recipe = {"epochs": epochs, "seeds": len(errors), "input_size": 32, "batch_size": 4, "lr": 1, "schedule": "steps"}
+    plain = {"epochs": epochs, "seeds": len(errors), "input_size": 32, "batch_size": 4, "lr": 1, "schedule": "steps"}
+    recipe = plain | dict(recipe)
     about = {"name": name, "scale": scale, "dataset": "hands", "classes": 2, "recipe": recipe, "model": "resnet"}
-    experiment = Experiment(**about, network={"depth": 20, "shortcut": "none"}).changes()
+    experiment = Experiment(**about, network={"depth": 20, "shortcut": "none"} | dict(network)).changes()
     for path, content in ((f"experiments/{name}", experiment), ("labels/hands", labels)):
         path = Path("recipes", f"{path}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,13 +123,13 @@ def test_a_clear_degradation(workspace):
     ):
         assert claim(text, about, larger, smaller) == (
             "",
-            "not decided, did not start to train: 4 of 4 against 0 of 4 seeds",
+            "not compared, did not start to train: 4 of 4 against 0 of 4 seeds",
         )
     started = claim(text, "plain-start", "plain-110-signs32", "plain-20-signs32")
     assert started == ("", "holds, 4 of 4 against 0 of 4 seeds, p = 0.029")
     # each claim is a row, each training group a column
     (row,) = [line for line in text.splitlines() if line.startswith('| <a id="claim-plain-train">')]
-    assert "| S0 | 56 layers: **holds**, +15.25 pp<br>110 layers: not decided, did not start" in row
+    assert "| S0 | 56 layers: **holds**, +15.25 pp<br>110 layers: not compared, did not start" in row
     assert "1. **Depth makes plain networks worse in training.**" in text and "*[holds](#claim-plain-train)*" in text
     assert "not results" not in text and "plain-56-cifar10 –" not in text
     for name in ("degradation", "depth", "gradients-trained", "responses", "additions"):
@@ -169,7 +180,7 @@ def test_at_the_floor_of_the_error_the_loss_is_judged(workspace):
     assert claim(text, "plain-train", *pair) == ("", "at the floor, training loss × 22.9, leans")
     difference, said = claim(text, "plain-train, training loss", *pair)
     assert difference.startswith("× 22.9 (") and said == "leans, × 22.9, too few seeds for more"
-    assert "it does not tell slow optimisation from a gentler start" in text
+    assert "more steps and a gentler start cannot be told apart" in text
     assert "slow optimisation (" not in text and "100 %" not in text
 
 
@@ -259,7 +270,7 @@ def test_a_run_that_diverged_is_marked_and_decides_nothing(workspace):
     measured("vgg16-hands", (0.6, 0.1), diverged=True)
     measured("vgg19-hands")
     text = compared()
-    assert claim(text, "plain-train", "plain-56-signs32", "plain-20-signs32")[1] == "not decided, diverged"
+    assert claim(text, "plain-train", "plain-56-signs32", "plain-20-signs32")[1] == "not compared, diverged"
     assert f"| {card('plain-56-signs32')} (diverged) | 43.33" in text
     cards = Path("docs/experiments.md").read_text()
     assert "**Diverged.** Test accuracy 65.00" in cards and cards.count("**Diverged.**") == 2
@@ -290,7 +301,7 @@ def test_a_card_with_superclasses_pictures_and_filters(workspace):
     pictures.write_strip(folder / "mistakes.png", np.zeros((1, 8, 8, 3), np.uint8))
     pictures.write_strip(folder / "filters.png", np.zeros((20, 7, 7, 3), np.uint8))
     text = compared()
-    assert "| 89.00 ± 1.41 | 2 |  | 3 epochs | 75 after 20 epochs (S2) |" in text
+    assert "| 89.00 ± 1.41 | 2 | 3 epochs | 75 after 20 epochs (S2) |" in text
     assert "74.00 (chenyaofo/pytorch-cifar-models, 200 epochs; chosen: best epoch; the last 73.74)" in text
     shown = Path("docs/experiments.md").read_text()
     assert "top-5 99.00 ± 0.00 %; superclass 95.00 ± 0.00 %" in shown
@@ -357,11 +368,11 @@ runpy.run_path({str(source)!r}, run_name="__main__")
 def test_what_has_not_run_is_named_and_stops_nothing(workspace):
     measured("plain-20-hands", ran=False)
     text = compared()
-    assert "**0 of 1 experiments have been run at scale full**; 0 of the others" in text
-    assert "Nothing of this has run yet at scale full." in text
+    assert "**0 of 1 experiments have been run**; 0 of the others" in text
+    assert "Nothing of this has run yet." in text
     measured("vgg16-hands")
     text = compared()
-    assert "**1 of 2 experiments have been run at scale full** (1 on cpu); 0 of the others" in text
+    assert "**1 of 2 experiments have been run** (1 on cpu); 0 of the others" in text
     assert f"\n- {card('plain-20-hands')}\n" in text
     assert f"{card('lenet5-cifar10')}\\*" in text
     assert set(pd.read_csv("plots/degradation.csv").series) == {"vgg16-hands"}  # there is nothing else to show
@@ -373,7 +384,7 @@ def test_results_of_another_recipe_are_not_passed_off(workspace):
     experiment = json.loads(path.read_text())
     experiment["recipe"]["epochs"] = 90
     path.write_text(json.dumps(experiment))
-    assert "**0 of 1 experiments have been run at scale full**" in compared()
+    assert "**0 of 1 experiments have been run**" in compared()
 
 
 def test_a_sample_carries_its_banner(workspace):

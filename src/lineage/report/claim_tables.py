@@ -6,11 +6,20 @@ from collections import Counter
 from lineage.report.claims import LOSS_FACTOR
 from lineage.report.comparisons import Judgement, Judgements
 from lineage.report.markdown import details, link, table
-from lineage.report.study import CLAIMS, GROUPS, UNTESTED, Claim
-from lineage.report.verdicts import AT_FLOOR, NOT_DECIDED, NOT_RUN, VERDICTS
+from lineage.report.study import CLAIMS, GROUPS, PRIMARY, UNTESTED, Claim
+from lineage.report.verdicts import AT_FLOOR, NOT_COMPARED, NOT_DECIDED, NOT_RUN, VERDICTS
+
+
+def primary() -> str:
+    """The primary comparisons, a line each."""
+    places = sorted(PRIMARY, key=lambda place: ([*GROUPS].index(place[1]), place))
+    return "\n".join(f"- {GROUPS[group].title}, {depth} layers: {CLAIMS[one].text}" for one, group, depth in places)
+
 
 RULES = f"""\
-**How to read a verdict.** A claim says that one experiment exceeds another by some measure.
+### How to read a verdict
+
+A claim says that one experiment exceeds another by some measure.
 
 - *holds*: the 95 % interval of the difference excludes 0, and the difference is at least the smallest relevant one;
 - *reversed*: the same in the other direction; for a claim that there is no difference, the difference is there;
@@ -19,26 +28,28 @@ RULES = f"""\
   three cannot), not below 5 % after Holm's correction, or with a difference smaller than the relevant one;
 - *at the floor*: both training errors are below 0.3 %. The training losses are compared instead; their ratio is
   relevant from {LOSS_FACTOR} on;
-- *not decided*: everything else. A network that *did not start to train* makes more than 80 % of the mistakes of one
-  who guesses on its training images. That is no difference in percentage points: its seeds are counted (Fisher's exact
-  test).
+- *not compared*: the training of one side diverged, or some of its seeds *did not start to train*: on the training
+  images they make more than 80 % of the mistakes of guessing. Their errors are no measure of the network, so seeds are
+  counted instead (*start* claims, Fisher's exact test);
+- *not decided*: everything else.
 
 The smallest relevant difference is 0.5 percentage points (pp) where a claim names no other, and never less than one
-test image. Five comparisons were named as **primary** and are held to Holm's correction; all others are exploratory:
-of twenty such, one is expected to show what is not there. Intervals are Welch's, over the seeds. Where each seed's
-answers have been kept, the wider of that and of a bootstrap over seeds and test images is taken (*seeds and images*).
-All intervals are conditional on one split of the data. Plain and residual runs of a seed share initial weights, data
-order and split; pairing them gained nothing, and is not used. A run that never reaches a target counts as reaching it
-one epoch after its end. *Reaches 75 %* can be confirmed by one training recipe and refuted by none. Numbers that others
-chose on the test set stand beside ours and are never judged against."""
+test image. These comparisons were named as **primary**; those that have run are held to Holm's correction:
+
+{primary()}
+
+All others are exploratory and not corrected: about one in twenty shows what is not there. Intervals are Welch's, over
+the seeds. Where each seed's answers have been kept, the wider of that and of a bootstrap over seeds and test images is
+taken (*seeds and images*). All intervals are conditional on one split of the data. The gradients before training are
+nine values, three draws of each of three initialisations, taken as one sample; two claims rest on them. A run that
+never reaches a target counts as reaching it one epoch after its end. *Reaches 75 %* can be confirmed by one training
+recipe and refuted by none. Numbers that others chose on the test set stand beside ours and are never judged against."""
 
 
 def section(found: Judgements) -> list[str]:
     run = {place: one for place, one in found.items() if one.verdict != NOT_RUN}
-    lines = []
-    if run:
-        lines += [summary(found), "", *by_group(run), *outside(run), *RULES.splitlines(), "", *intervals(run)]
-    return lines + waiting(run)
+    tried = [summary(found), "", *by_group(run), *outside(run)] if run else []
+    return [*tried, *RULES.splitlines(), "", *(intervals(run) if run else []), *waiting(run)]
 
 
 def summary(found: Judgements) -> str:
@@ -46,10 +57,12 @@ def summary(found: Judgements) -> str:
     counts = Counter(one.verdict for one in run)
     said = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if counts[verdict])
     claims = len({one.comparison.claim.id for one in run})
-    primary = sum(one.comparison.primary for one in run)
+    named = sum(one.comparison.primary for one in run)
+    floor = "; those at the floor are judged by the training loss" if counts[AT_FLOOR] else ""
     return (
-        f"{claims} of {len(CLAIMS)} claims have been tried, in {len(run)} comparisons ({said}); "
-        f"{primary} of them primary, the others exploratory."
+        f"{claims} of {len(CLAIMS)} claims have been tried, in {len(run)} comparisons ({said}{floor}); {named} of them "
+        "primary, the others exploratory. Each compares a network of so many layers with the shallowest one of its "
+        "group, or with the one of the same depth without shortcuts, as the claim says."
     )
 
 
@@ -64,7 +77,7 @@ def anchor(claim: str) -> str:
 
 def words(one: Judgement, with_note: bool = True) -> str:
     """The verdict, the difference, and the reason: a cell of a table."""
-    said = one.verdict if one.verdict in (NOT_DECIDED, AT_FLOOR) else f"**{one.verdict}**"
+    said = one.verdict if one.verdict in (NOT_DECIDED, NOT_COMPARED, AT_FLOOR) else f"**{one.verdict}**"
     parts = [said]
     if one.loss:
         parts += [f"training loss {one.loss.shown.split(' (')[0]}", f"**{one.loss.verdict}**"]

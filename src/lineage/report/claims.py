@@ -12,7 +12,7 @@ from lineage.report.claim_measures import MEASURES, Measure, train_error
 from lineage.report.comparisons import Comparison, Judgement, Judgements, check, comparisons
 from lineage.report.results import Result, Results
 from lineage.report.study import CLAIMS, PRIMARY
-from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_DECIDED, NOT_RUN, REVERSED
+from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_COMPARED, NOT_DECIDED, NOT_RUN, REVERSED
 
 FLOOR = 0.3  # per cent: below it on both sides, training errors are judged by the loss
 LOSS_FACTOR = 2  # the smallest relevant ratio of two training losses
@@ -46,14 +46,14 @@ def judged(comparison: Comparison, results: Results) -> Judgement:
     sides = [results[name] for name in names]
     one = Judgement(comparison, NOT_DECIDED, n=tuple(side.n for side in sides), unit=measure.unit)
     if any(side.metrics["diverged"] for side in sides):
-        return replace(one, note="diverged")
+        return replace(one, verdict=NOT_COMPARED, note="diverged")
     if claim.measure == "failed":
         return _of_failures(one, sides)
     if claim.measure in ("epochs", "epochs_ratio"):
         return _of_epochs(one, sides)
     failed = [int((~side.started()).sum()) for side in sides]
     if any(failed):
-        return replace(one, note=f"did not start to train: {against(failed, one.n)}")
+        return replace(one, verdict=NOT_COMPARED, note=f"did not start to train: {against(failed, one.n)}")
     if claim.measure == "train_error" and all(train_error(side).mean() < FLOOR for side in sides):
         floor = replace(one, verdict=AT_FLOOR, found=None)
         return replace(floor, loss=_of_means(replace(one, unit="×"), MEASURES["train_loss"], sides, LOSS_FACTOR))
@@ -109,7 +109,7 @@ def _of_failures(one: Judgement, sides: list[Result]) -> Judgement:
         said = HOLDS if more > 0 else REVERSED
     elif failed[0] == one.n[0] and failed[1] == 0:
         said = verdicts.LEANS
-    note = f"{against(failed, one.n)}, p = {p:.2g}" if any(failed) else "all seeds started"
+    note = f"{against(failed, one.n)}, p = {p:.2g}" if any(failed) else "no seed failed to start"
     return replace(one, verdict=said, note=note, method="Fisher", p=p)
 
 

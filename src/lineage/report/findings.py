@@ -6,8 +6,9 @@ import numpy as np
 
 from lineage.report import early_gradients
 from lineage.report.claim_tables import anchor
-from lineage.report.comparisons import Judgements
-from lineage.report.markdown import difference_text, link, percent, ratio_digits
+from lineage.report.claims import FLOOR
+from lineage.report.comparisons import Judgement, Judgements
+from lineage.report.markdown import link, percent, ratio_digits
 from lineage.report.measured import (
     Measured,
     apart,
@@ -25,9 +26,11 @@ from lineage.report.results import Results
 from lineage.report.study import GROUPS, groups
 from lineage.report.verdicts import (
     AT_FLOOR,
+    DOES_NOT_HOLD,
     HOLDS,
     LEANS,
     LEANS_AGAINST,
+    NOT_DECIDED,
     NOT_RUN,
     REVERSED,
     VERDICTS,
@@ -40,14 +43,34 @@ WORDS = {"plain": "plain", "resnet": "residual"}
 def degradation(m: Measured) -> list[str]:
     """Where depth raises the training error of plain networks."""
     said = []
-    ones, shown = main_ones(m, "plain-train")
+    ones, strongest = main_ones(m, "plain-train")
     for one in ones:
-        group, depth = one.comparison.group, one.comparison.depth
-        errors = [m.error("plain", layers, group, "train") for layers in (shallow("plain", group), depth)]
-        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
-    decided = "**Depth makes plain networks worse in training.**"
-    opening = decided if shown else "**Whether depth makes plain networks worse in training is not decided.**"
+        said.append(f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
+    opening = {
+        HOLDS: "**Depth makes plain networks worse in training.**",
+        LEANS: "**Depth probably makes plain networks worse in training.**",
+        NOT_DECIDED: "**Whether depth makes plain networks worse in training is not decided.**",
+    }[strongest]
     return sentence(f"{opening} Error on the training images.", said)
+
+
+def degradation_on_test(m: Measured) -> list[str]:
+    """Where depth raises the test error of plain networks."""
+    ones, strongest = main_ones(m, "plain-test")
+    said = [f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'test')}." for one in ones]
+    opening = {
+        HOLDS: "**Depth makes plain networks worse on the test set.**",
+        LEANS: "**Depth probably makes plain networks worse on the test set.**",
+        NOT_DECIDED: "**Whether depth makes plain networks worse on the test set is not decided.**",
+    }[strongest]
+    return sentence(opening, said)
+
+
+def _errors(m: Measured, one: Judgement, family: str, part: str) -> str:
+    """The errors of a deep network and of the shallow one of its family and group, and their difference."""
+    group, depth = one.comparison.group, one.comparison.depth
+    errors = [m.error(family, layers, group, part) for layers in (shallow(family, group), depth)]
+    return f"{', '.join(errors)}, difference {difference(one)}"
 
 
 def no_start(m: Measured) -> list[str]:
@@ -57,16 +80,16 @@ def no_start(m: Measured) -> list[str]:
         result = m.results[one.comparison.larger]
         failed = int((~result.started()).sum())
         if failed:
+            shallower = m.results[one.comparison.smaller]
             turned = quotients(result)
-            ends = f"{turned.iloc[0]:.2g}; the median layer's is {turned.median():.2g}"
+            p = "" if one.p is None else f", p = {one.p:.2g}"
             said.append(
-                f"{link(result.name)}: {failed} of {result.n} seeds ({difference(one)}; {one.note}). After training, "
-                f"its first layer's ‖gradient‖ / ‖W‖ is {ends}."
+                f"{link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
+                f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
+                f"{shallower.n}; {difference(one)}{p}). After training, ‖gradient‖ / ‖W‖ is "
+                f"{turned.iloc[0]:.2g} in its first layer and {turned.median():.2g} in the median one (first seed)."
             )
-    opening = (
-        "**Some did not start to train.** That is no difference in percentage points; whether it is degradation, the "
-        "experiments on [why](#why-deep-plain-networks-fail) are to tell."
-    )
+    opening = "**Some deep plain networks did not start to train.** Their errors are not compared; seeds are counted."
     return sentence(opening, said)
 
 
@@ -78,62 +101,75 @@ def longer(m: Measured) -> list[str]:
         if group in {about.longer for about in GROUPS.values()} and one.loss.verdict in (HOLDS, LEANS):
             error = m.error("plain", one.comparison.depth, group, "train")
             loss = f"training loss {one.loss.shown} that of {link(one.comparison.smaller)}"
-            said.append(f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}).")
+            said.append(
+                f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)})."
+            )
     opening = (
-        "**With more epochs the training error of a deep plain network reaches the floor; its loss stays above the "
-        "shallow one's.** The longer run also has a longer warm-up, so it does not tell slow optimisation from a "
-        "gentler start."
+        "**With more epochs the training error of a deep plain network falls to almost 0; its loss stays above the "
+        "shallow one's.** The longer run also has a longer warm-up, so more steps and a gentler start cannot be told "
+        "apart."
     )
     return sentence(opening, said)
 
 
 def near_identity(m: Measured) -> list[str]:
     """What another start changes in deep plain networks."""
-    said, shown = [], False
+    said, shown = [], []
     for (claim, *_), one in m.judgements.items():
         if claim in ("dirac-start", "dirac-train") and one.verdict != NOT_RUN:
-            shown |= one.verdict in (HOLDS, LEANS)
+            shown += [claim] * (one.verdict == HOLDS)
             before, after = (
                 f"{link(result.name)} {int(result.started().sum())} of {result.n} seeds started, training error "
                 f"{percent(result.error('train'))} %"
                 for result in (m.results[name] for name in sides(one))
             )
-            said.append(f"{before}; {after} ({difference(one)}{'; ' if one.note else ''}{one.note}).")
-    decided = "**From a start near the identity, deep plain networks train better.**"
-    opening = (
-        decided if shown else "**Whether deep plain networks train better from a start near the identity is open.**"
+            p = f", p = {one.p:.2g}" if one.p is not None and not one.found else ""
+            said.append(f"{before}; {after} ({difference(one)}{p}).")
+    opening = "**Whether deep plain networks train better from a start near the identity is not decided.**"
+    if "dirac-start" in shown:
+        opening = "**From a start near the identity, a deep plain network starts to train that did not otherwise.**"
+    elif shown:
+        opening = "**From a start near the identity, deep plain networks train better.**"
+    return sentence(
+        f"{opening} All else is equal. The start differs in two ways, the identity (Dirac kernels) and a tenth of He's "
+        "weights, which have not been tried apart.",
+        said,
     )
-    return sentence(f"{opening} Dirac kernels and a tenth of He's weights, all else equal.", said)
 
 
 def shortcuts(m: Measured) -> list[str]:
     """Where shortcuts lower the test error."""
     said = []
-    ones, shown = main_ones(m, "shortcut-test")
+    ones, strongest = main_ones(m, "shortcut-test")
     for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         errors = [m.error(family, depth, group, "test") for family in ("plain", "resnet")]
         said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
-    decided = "**Shortcuts lower the test error of deep networks.**"
-    return sentence(decided if shown else "**Whether shortcuts lower the test error is not decided.**", said)
+    opening = {
+        HOLDS: "**Shortcuts lower the test error of deep networks.**",
+        LEANS: "**Shortcuts probably lower the test error of deep networks.**",
+        NOT_DECIDED: "**Whether shortcuts lower the test error is not decided.**",
+    }[strongest]
+    return sentence(opening, said)
 
 
 def residual(m: Measured) -> list[str]:
     """Where depth does harm to residual networks."""
     said = []
-    for one in deepest(m, "residual-test", REVERSED, LEANS_AGAINST):
+    for one in deepest(m, "residual-test", REVERSED, DOES_NOT_HOLD, LEANS_AGAINST):
         group, depth = one.comparison.group, one.comparison.depth
-        mean, low, high = one.found
-        shown = difference_text((-mean, -high, -low), one.unit)
-        errors = [m.error("resnet", layers, group, "test") for layers in (shallow("resnet", group), depth)]
-        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {shown}; {verdict(one)}.")
+        said.append(f"{GROUPS[group].title}: {_errors(m, one, 'resnet', 'test')}.")
         if one.method == "Welch":
             images = len(m.results[GROUPS[group].members["resnet", depth]].predictions)
-            said.append(f"This interval is over the seeds alone, on the same {images} images.")
+            said.append(f"That interval leaves out that the test set has only {images} images.")
         train = m.judged("residual-train", group, depth)
         if train and train.loss:
-            said.append(f"Both training errors are at the floor; the training loss is {train.loss.shown}.")
-    return sentence("**Depth did not help residual networks on the test set.**", said)
+            said.append(
+                f"Both training errors are below {FLOOR} %; the training loss is {train.loss.shown} the "
+                f"shallow one's ({verdict(train.loss)})."
+            )
+    opening = "**Depth did not help residual networks on the test set.** Differences are shallow less deep."
+    return sentence(opening, said)
 
 
 def before_training(m: Measured) -> list[str]:
@@ -150,8 +186,8 @@ def before_training(m: Measured) -> list[str]:
         return []
     return [
         "**Before training, gradients of deep plain networks with batch norm explode towards the first layer; they do "
-        f"not vanish.** From the last convolution to the first: {'; '.join(said.values())} (the range over draws and "
-        f"initialisations). S0's and S1's claim is *[{REVERSED}]"
+        f"not vanish.** The first convolution's is larger than the last one's {'; '.join(said.values())} (the range "
+        f"over three draws of each of three initialisations). S1's claim that they shrink is *[{REVERSED}]"
         f"(#{anchor('early-vanish')})*."
     ]
 
@@ -166,7 +202,7 @@ def blocks(m: Measured) -> list[str]:
         begun = {
             d: found.addition.median() for d, r in tables.items() if (found := r.table("untrained-blocks")) is not None
         }
-        before = "what it was before training has not been measured, so that this does not show that F(x) tends to 0"
+        before = "before training it has not been measured, so this does not show that F(x) tends to 0"
         if begun:
             smaller = sum(trained[depth] < begun[depth] for depth in begun)
             before = f"before training {medians(begun)}. Training made it smaller in {smaller} of {len(begun)} networks"
@@ -190,8 +226,8 @@ def best_on_signs(m: Measured) -> list[str]:
     images = len(result.predictions)
     return [
         f"**ResNet-34 on SIGNS: {percent(result.top1('test'))} % test accuracy** (n = {result.n}; {link(name)}). SIGNS "
-        f"cannot rank good networks: its test set has {images} images, one mistake is {100 / images:.2f} %, and the "
-        f"95 % interval of the error of a seed without any mistake still reaches {100 * exact_upper(images):.1f} %."
+        f"cannot rank good networks: its test set has {images} images, one mistake is {100 / images:.2f} %, and "
+        f"even without any mistake the 95 % interval of a seed's error reaches {100 * exact_upper(images):.1f} %."
     ]
 
 
@@ -204,7 +240,7 @@ def headline(m: Measured) -> list[str]:
             f"**VGG16 on CIFAR-100: {percent(result.top1('test'))} % test accuracy** after {result.budget} "
             f"(n = {result.n}; {link(result.name)}). That it reaches 75 %: {difference(tried[0])}."
         ]
-    sentences = ["**S2's 75 % for VGG16 on CIFAR-100 has not been shown: no VGG16 has run.**"]
+    sentences = ["**S2's 75 % for VGG16 on CIFAR-100 has not been tested: no VGG16 has run.**"]
     if vgg11 := m.results.get("vgg11-cifar100-32px"):
         sentences.append(f"{link(vgg11.name)} has {percent(vgg11.top1('test'))} % test accuracy (n = {vgg11.n}).")
     return [" ".join(sentences)]
@@ -212,6 +248,7 @@ def headline(m: Measured) -> list[str]:
 
 FINDINGS: list[Callable[[Measured], list[str]]] = [
     degradation,
+    degradation_on_test,
     no_start,
     near_identity,
     longer,

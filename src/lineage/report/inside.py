@@ -12,18 +12,20 @@ from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS, Members, groups
 
 GRADIENTS = f"""\
-Norms of the loss gradient in each layer's weights, in float32; zero is drawn at {style.TINY:g}. The tables go from the
-last convolution to the first layer and name the layer with the largest value. *Explodes* and *vanishes*: by a factor of
-{HARMLESS} or more on that way; *huge* and *tiny*: the median layer's is above 1000, or below a millionth."""
+Norms of the loss gradient in each layer's weights, in float32; zero is drawn at {style.TINY:g}. *a → b*: a in the last
+convolution, b in the first. *Explodes* and *vanishes*: b is larger or smaller than a by a factor of {HARMLESS} or more;
+*huge* and *tiny*: the median layer's norm is above 1000, or below a millionth. The first table shows medians over three
+draws of the weights from He's distribution, from PyTorch's default, and from a normal distribution with standard
+deviation 0.01."""
 AFTER = """\
-In front of a batch norm the norm of a layer's weights W changes nothing but its gradient, which is proportional to
+Before a batch norm, the norm of a layer's weights W does not change the output, and the gradient is proportional to
 1/‖W‖. A step of the learning rate times the gradient therefore turns the weights by an angle of about the learning rate
-times the quotient ‖gradient‖ / ‖W‖. *Frozen*: the first layer's quotient is below a millionth of the largest one of
-that network, so that it no longer learns."""
+times the ratio ‖gradient‖ / ‖W‖. *Frozen*: the first layer's ratio is below a millionth of the largest one of that
+network, so that the layer no longer learns."""
 FROZEN = 1e-6
 BEFORE = """\
-What blocks add *before* training is in a row of its own, because much of what one finds after training was there
-before it. Where that row is missing it has not been measured, and the figures do not tell what training did."""
+*Before training* is in a row of its own, because much of what one finds after training was there before it. Where that
+row is missing, it has not been measured."""
 MEASURED = "Measured in float32, on 32 training images, in the first seed's network."
 ADDED = "network | when | blocks | median of ‖F(x)‖ / ‖x‖ | smallest | largest | median response"
 NEAR = 0.1  # of what a block keeps: what it adds is close to nothing below that
@@ -103,7 +105,7 @@ def blocks(results: Results, draw: Draw) -> list[str]:
         responses = {key: result.layers.response.iloc[:-1] for key, result in members.items()}
         title = f"Response of each layer, after batch norm: {group}"
         drawn = figures.inside(
-            responses, "deviation of the response", "place of the layer in %", title, log=True, share=False
+            responses, "standard deviation of the response", "place of the layer in %", title, log=True, share=False
         )
         lines += draw(drawn, f"responses-{group}.svg", f"deviation of the responses by layer, {group}")
         additions = {key: found.addition for key, r in members.items() if (found := r.table("blocks")) is not None}
@@ -146,11 +148,11 @@ def tends_to_zero(additions: dict[int, float], responses: dict[int, float]) -> l
         "The deeper the network, the less its median block adds" if fall(additions) else "Deeper networks add no less"
     )
     deepest = [*additions.values()][-1]
-    near = f"is close to nothing (below {NEAR:g})" if deepest < NEAR else f"is not close to nothing (below {NEAR:g})"
+    near = f"is below {NEAR:g}" if deepest < NEAR else f"is still above {NEAR:g}"
     numbers_of = ", ".join(f"{value:.2f}" for value in responses.values())
     falls = "fall with depth" if fall(responses) else "do not fall with depth"
     return [
-        f"{said}: {numbers}, as a part of what it keeps. In the deepest that {near}. The responses, which are the "
-        f"paper's measure, {falls} ({numbers_of}).",
+        f"{said}: {numbers}, relative to what it keeps. In the deepest network that {near}, where we call it close to "
+        f"zero. The responses, which He et al. measured, {falls} ({numbers_of}).",
         "",
     ]

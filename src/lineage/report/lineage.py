@@ -1,21 +1,31 @@
 """The lineage in historical order: ours beside the article's and the best published number."""
 
+from itertools import compress
+
 from lineage.report.markdown import Draw, link, percent, table
 from lineage.report.published import PUBLISHED
 from lineage.report.results import Result, Results
 from lineage.report.study import LINEAGE
 
 TEXT = """\
-Test accuracy in per cent. Ours are the weights that the recipe names, evaluated once. Many published numbers are the
-best epoch on the test set, or do not say how they were chosen; they stand beside ours, and no verdict rests on them.
-*All seeds*: the class with the largest mean probability over the seeds."""
+Test accuracy in per cent. Ours are the weights that the recipe names (last or best on validation), evaluated once. Many
+published numbers are the best epoch on the test set, or do not say how they were chosen; they stand beside ours, and no
+verdict rests on them. *All seeds*: the answer is the class with the largest mean probability over the seeds."""
+
+
+# title and side of each column; those that say nothing in any row are left out
+COLUMNS = {"year": "r", "network": "l", "experiment": "l", "data": "l", "ours": "r", "n": "r", "all seeds": "r"}
+COLUMNS |= {"budget": "l", "the article says": "l", "best published": "l"}
+NOTHING = ("", "no number", "none found")
 
 
 def section(results: Results, draw: Draw) -> list[str]:
     rows = [row(year, network, results[name]) for year, network, names in LINEAGE for name in names if name in results]
     waiting = [link(name) for _, _, names in LINEAGE for name in names if name not in results]
-    header = "year | network | experiment | data | ours | n | all seeds | budget | the article says | best published"
-    lines = [*TEXT.splitlines(), "", *table(header, "r l l l r r r l l l", rows)] if rows else []
+    filled = [any(one[place] not in NOTHING for one in rows) for place in range(len(COLUMNS))]
+    header, align = " | ".join(compress(COLUMNS, filled)), " ".join(compress(COLUMNS.values(), filled))
+    lines = table(header, align, [tuple(compress(one, filled)) for one in rows])
+    lines = [*TEXT.splitlines(), "", *lines] if rows else []
     return lines + ([f"Not run yet: {', '.join(waiting)}.", ""] if rows and waiting else [])
 
 

@@ -10,7 +10,7 @@ from lineage.report.comparisons import Judgement, Judgements
 from lineage.report.markdown import link, percent
 from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS
-from lineage.report.verdicts import HOLDS, LEANS, NOT_DECIDED, NOT_RUN
+from lineage.report.verdicts import HOLDS, LEANS, NOT_DECIDED, NOT_RUN, permutations
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ def verdict(one: Judgement) -> str:
 
 
 def difference(one: Judgement) -> str:
-    """The difference with its interval, and the verdict."""
-    said = ([one.shown] if one.found else []) + [verdict(one)] + ["primary"] * one.comparison.primary
-    return ", ".join(said)
+    """The difference with its interval, the verdict, and whether it is corrected for the other comparisons."""
+    kind = "primary" if one.comparison.primary else "exploratory"
+    return ", ".join(([one.shown] if one.found else []) + [verdict(one), kind])
 
 
 def seeds(one: Judgement) -> str:
@@ -68,24 +68,27 @@ def deepest(m: Measured, claim: str, *kinds: str) -> list[Judgement]:
     return list(found.values())
 
 
-def main_ones(m: Measured, claim: str) -> tuple[list[Judgement], bool]:
+def main_ones(m: Measured, claim: str) -> tuple[list[Judgement], str]:
     """Of each group the deepest network on which the claim holds or leans, else its primary comparison, whatever came
-    of it; and whether any holds or leans.
+    of it; and the strongest verdict among them: holds, leans, or not decided.
     """
     found = deepest(m, claim, HOLDS, LEANS)
+    strongest = next((kind for kind in (HOLDS, LEANS) if any(one.verdict == kind for one in found)), NOT_DECIDED)
     groups = {one.comparison.group for one in found}
     others = [one for place, one in m.judgements.items() if place[0] == claim and one.comparison.primary and one.found]
-    return found + [one for one in others if one.comparison.group not in groups], bool(found)
+    return found + [one for one in others if one.comparison.group not in groups], strongest
 
 
 def apart(m: Measured, one: Judgement) -> str:
     """Words for a difference that is not decided although every seed of one side is above every seed of the other."""
     larger, smaller = (MEASURES[one.comparison.claim.measure].of(m.results[name]) for name in sides(one))
-    if one.verdict != NOT_DECIDED or larger.min() <= smaller.max():
+    if one.verdict != NOT_DECIDED or larger.min() <= smaller.max() or min(len(larger), len(smaller)) < 2:
         return ""
     return (
         f" Each of the {len(larger)} seeds is above each of the {len(smaller)} others, but they differ so much among "
-        f"themselves ({larger.min():.2f} to {larger.max():.2f} %) that the interval of the mean includes 0."
+        f"themselves ({larger.min():.2f} to {larger.max():.2f} %) that the interval of the difference includes 0. An "
+        "exact permutation test, which assumes no distribution and was added after these numbers were known, gives "
+        f"p = {permutations(larger, smaller):.2g}."
     )
 
 

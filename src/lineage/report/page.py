@@ -13,8 +13,10 @@ from lineage.report.study import ARTICLES, GPU
 
 INTRODUCTION = """\
 Mean ± standard deviation over n random seeds; pp: percentage points. The test set was read by `evaluate` alone, after
-all choices. Each name of an experiment leads to its card: recipe, scores, history, provenance, and the command that
-makes it again."""
+all settings were chosen. Each name of an experiment leads to its card: recipe, scores, history, provenance, and the
+command that makes it again. Verdicts are in italics and lead to their claim: *holds* and *reversed* are firm, *leans*
+is not, *not decided* is open ([all of them](#how-to-read-a-verdict)). *Primary* comparisons were named as the main ones
+and are corrected for each other. *Exploratory* ones are not corrected: about one in twenty shows what is not there."""
 
 
 def results(results: Results, missing: list[str], folder: Path, scale: str) -> list[str]:
@@ -32,28 +34,39 @@ def results(results: Results, missing: list[str], folder: Path, scale: str) -> l
 
 
 def nothing(scale: str) -> list[str]:
-    return [f"Nothing of this has run yet at scale {scale}.", ""]
+    return [f"Nothing of this has run yet{at(scale)}.", ""]
+
+
+def at(scale: str) -> str:
+    """Nothing of full scale."""
+    return "" if scale == "full" else f" at scale {scale}"
 
 
 def what_has_run(results: Results, missing: list[str], scale: str) -> str:
     """One line: how much has been run, and on what."""
-    places = Counter(
-        " with ".join(filter(None, (r.provenance["device"], r.provenance.get("instructions"))))
-        for r in results.values()
-    )
+    places = Counter(where(result.provenance) for result in results.values())
     on = ", ".join(f"{count} on {place}" for place, count in sorted(places.items()))
     waiting = sum(name in GPU for name in missing)
     return (
-        f"**{len(results)} of {len(results) + len(missing)} experiments have been run at scale {scale}**"
+        f"**{len(results)} of {len(results) + len(missing)} experiments have been run{at(scale)}**"
         f"{f' ({on})' if on else ''}; {waiting} of the others [need a GPU](#experiments-that-have-not-run)."
     )
+
+
+def where(provenance: dict[str, str]) -> str:
+    """The device, and the instruction set of a CPU."""
+    instructions = provenance.get("instructions", "an instruction set that was not recorded")
+    return f"{provenance['device']} with {instructions}" if instructions else provenance["device"]
 
 
 def articles() -> list[str]:
     """What S0 to S3 are."""
     lines = [f"- **{key}**, *{about['title']}*: {about['claims']}." for key, about in ARTICLES.items()]
     said = "The four articles that this study follows, and what they claim:"
-    return [said, "", *lines, "", "Who wrote these articles and where they were published is not known here.", ""]
+    unknown = (
+        "Their authors and places of publication are not known. They are followed for what they claim: it is tested."
+    )
+    return [said, "", *lines, "", unknown, ""]
 
 
 def not_run(missing: list[str]) -> list[str]:
@@ -79,8 +92,9 @@ def where_answered(results: Results, folder: Path) -> list[str]:
         rows.append(
             (article, section, f"[{Path(file).name}](../{file})", ", ".join(named), f"[{words}]({target})", drawn)
         )
-    lines = ["## Where each section of the articles is answered", "", "\\* has not run.", ""]
-    return [*lines, *table("article | section | code | experiments | here | figure", "l l l l l l", rows)]
+    header = "article | section | code or text | experiments (\\* not run yet) | section of this page | figure"
+    lines = table(header, "l l l l l l", rows)
+    return ["## Where each section of the articles is answered", "", *details(f"{len(rows)} sections", lines)]
 
 
 def experiments(results: Results, missing: list[str], drawn: Iterable[list[str]], scale: str) -> list[str]:

@@ -8,8 +8,18 @@ from scipy import stats
 
 HOLDS, REVERSED, DOES_NOT_HOLD = "holds", "reversed", "does not hold"
 LEANS, LEANS_AGAINST = "leans", "leans against"
-NOT_DECIDED, AT_FLOOR, NOT_RUN = "not decided", "at the floor", "not run"
-VERDICTS = (HOLDS, REVERSED, DOES_NOT_HOLD, LEANS, LEANS_AGAINST, NOT_DECIDED, AT_FLOOR)  # of what has run
+NOT_DECIDED, NOT_COMPARED = "not decided", "not compared"
+AT_FLOOR, NOT_RUN = "at the floor", "not run"
+VERDICTS = (
+    HOLDS,
+    REVERSED,
+    DOES_NOT_HOLD,
+    LEANS,
+    LEANS_AGAINST,
+    NOT_DECIDED,
+    NOT_COMPARED,
+    AT_FLOOR,
+)  # of what has run
 WEAKER = {HOLDS: LEANS, REVERSED: LEANS_AGAINST, DOES_NOT_HOLD: LEANS_AGAINST}
 ALPHA = 0.05
 DRAWS = 2000  # of the bootstrap
@@ -62,6 +72,15 @@ def fisher(failed: tuple[int, int], n: tuple[int, int]) -> float:
     """Fisher's exact test, two-sided: the p value of so many failures among so many seeds on either side."""
     counts = [[count, of - count] for count, of in zip(failed, n, strict=True)]
     return float(stats.fisher_exact(counts).pvalue)
+
+
+def permutations(larger: pd.Series, smaller: pd.Series) -> float:
+    """Exact permutation test of the difference of the means, two-sided: the share of all ways to deal the values out to
+    both sides that give a difference at least as large.
+    """
+    sides = larger.to_numpy(), smaller.to_numpy()
+    test = stats.permutation_test(sides, lambda a, b, axis: a.mean(axis) - b.mean(axis), n_resamples=np.inf)
+    return float(test.pvalue)
 
 
 def can_decide(n: tuple[int, ...]) -> bool:

@@ -13,6 +13,7 @@ from lineage.report.verdicts import (
     HOLDS,
     LEANS,
     LEANS_AGAINST,
+    NOT_COMPARED,
     NOT_DECIDED,
     NOT_RUN,
     REVERSED,
@@ -70,13 +71,13 @@ def test_a_claim_of_a_difference_and_one_of_none(a, b, said, of_none):
 def test_what_is_missing_or_diverged_decides_nothing():
     assert judged(result(HIGH), None).verdict == NOT_RUN
     one = judged(result(HIGH, diverged=True), result(LOW))
-    assert (one.verdict, one.note, one.found) == (NOT_DECIDED, "diverged", None)
+    assert (one.verdict, one.note, one.found) == (NOT_COMPARED, "diverged", None)
 
 
 @pytest.mark.parametrize("measure", ["test_error", "train_error", "gap"])
 def test_what_did_not_start_to_train_has_no_percentage_points(measure):
     one = judged(result(HIGH, train=0.8, started=[False] * 4 + [True]), result(LOW), measure=measure)
-    assert (one.verdict, one.found) == (NOT_DECIDED, None)
+    assert (one.verdict, one.found) == (NOT_COMPARED, None)
     assert one.note == "did not start to train: 4 of 5 against 0 of 5 seeds"
 
 

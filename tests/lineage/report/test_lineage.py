@@ -16,4 +16,7 @@ def test_ours_stands_beside_the_published_in_historical_order(workspace):
     assert rows[2].endswith("| no number | none found |")
     (waiting,) = [line for line in lines if line.startswith("Not run yet: ")]
     assert card("resnet50-signs") in waiting and card("lenet5-cifar10") not in waiting
+    (lines,) = [lineage.section({"lenet5-cifar10": results.read("lenet5-cifar10")}, None)]
+    header = next(line for line in lines if line.startswith("| year"))
+    assert header == "| year | network | experiment | data | ours | n | budget |"  # what says nothing in any row is out
     assert lineage.section({}, None) == []

@@ -52,6 +52,12 @@ def test_seeds_that_are_apart_although_nothing_is_decided_are_named(deep, verdic
     one = judgement(verdict)
     text = measured.apart(all_of(one, errors=(deep, (0.01, 0.02))), one)
     assert said in text and bool(said) == bool(text)
+    assert not text or text.endswith("gives p = 0.33.")  # 2 of 6 ways to deal out four values are as extreme
+
+
+def test_single_seeds_are_not_said_to_be_apart():
+    one = judgement(NOT_DECIDED)
+    assert measured.apart(all_of(one, errors=((0.4,), (0.01,))), one) == ""
 
 
 def test_a_finding_without_words_is_none():

@@ -18,8 +18,14 @@ def full_page(*names):
 def test_a_page_without_any_results(workspace):
     lines = page.results({}, ["vgg16-cifar100", "vgg16-cifar100-article"], workspace, "full")
     assert f"- {card('vgg16-cifar100')}" in lines
-    assert "**0 of 2 experiments have been run at scale full**; 1 of the others" in "\n".join(lines)
+    assert "**0 of 2 experiments have been run**; 1 of the others" in "\n".join(lines)
     assert not list(workspace.iterdir())
+
+
+def test_where_it_has_run():
+    assert page.where({"device": "cpu", "instructions": "AVX512"}) == "cpu with AVX512"
+    assert page.where({"device": "NVIDIA H100", "instructions": ""}) == "NVIDIA H100"
+    assert page.where({"device": "cpu"}) == "cpu with an instruction set that was not recorded"
 
 
 def test_answers_come_first(workspace):

@@ -90,6 +90,15 @@ def test_failures_are_counted_by_fishers_test():
     assert verdicts.fisher((0, 0), (5, 5)) == 1
 
 
+def test_permutations_are_all_tried():
+    """Two sides apart: the order that is there and its mirror image, of all orders; and values that tie."""
+    apart, low = pd.Series([5.0, 9.0, 34.0, 6.0, 7.0]), pd.Series([0.0, 0.1, 0.2, 0.3, 0.4])
+    assert verdicts.permutations(apart, low) == pytest.approx(2 / math.comb(10, 5))
+    assert verdicts.permutations(low, apart) == pytest.approx(2 / math.comb(10, 5))
+    assert verdicts.permutations(apart[:3], low[:3]) == pytest.approx(2 / math.comb(6, 3))
+    assert verdicts.permutations(low, low + 0) == 1
+
+
 def test_holms_correction():
     """0.03 · 2 is above 5 %, and what comes after it fails with it: 0.04 · 1 alone would not."""
     assert verdicts.holm([0.01, 0.04, 0.03, 0.005]) == [True, False, False, True]
