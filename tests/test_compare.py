@@ -67,7 +67,7 @@ def measured(
     write_table(f"{folder}/layers", layers)
     if name.startswith("resnet"):
         write_table(f"{folder}/blocks", [{"block": f"stages.{i}", "addition": 0.5 + i} for i in range(3)])
-    provenance = {"scale": scale, "device": "cpu", "torch": "2", "epochs": epochs}
+    provenance = {"scale": scale, "device": "cpu", "instructions": "AVX2", "torch": "2", "epochs": epochs}
     provenance |= {"iterations": "", "input_size": 32, "parameters": 1234567, "multiply_adds": 8e6}
     write_table(f"{folder}/provenance", [{"key": key, "value": value} for key, value in provenance.items()])
     Path("plots", folder, "experiment.json").write_text(json.dumps(experiment))
@@ -372,7 +372,7 @@ def test_what_has_not_run_is_named_and_stops_nothing(workspace):
     assert "Nothing of this has run yet." in text
     measured("vgg16-hands")
     text = compared()
-    assert "**1 of 2 experiments have been run** (1 on cpu); 0 of the others" in text
+    assert "**1 of 2 experiments have been run** (1 on cpu with AVX2); 0 of the others" in text
     assert f"\n- {card('plain-20-hands')}\n" in text
     assert f"{card('lenet5-cifar10')}\\*" in text
     assert set(pd.read_csv("plots/degradation.csv").series) == {"vgg16-hands"}  # there is nothing else to show
