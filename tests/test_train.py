@@ -22,6 +22,7 @@ import train
 from lineage import parts
 from lineage.engine import checkpoint, tensors
 from lineage.engine.recipe import Recipe
+from lineage.errors import Mistake
 
 AT_ONCE = ("1", "2", "3")
 KEYS = ["series", "seed", "epoch", "lr", "train_loss", "train_error", "val_loss", "val_error", "scale"]
@@ -174,18 +175,28 @@ def test_it_says_where_bfloat16_becomes_float32(monkeypatch, capsys, precision, 
     assert all("no hardware for bfloat16" in line and "not byte for byte" in line for line in more)
 
 
-def test_mistakes_are_one_line(workspace, run_script):
+def test_mistakes_are_one_line(workspace, run_script, monkeypatch, unchanged):
     assert "recipes/experiments/nothing.json is missing" in one_line(run_script("train", "nothing"), 2)
+
+    def said(**environment):
+        """The message alone: what becomes of it is the same for all, and a process takes seconds."""
+        with monkeypatch.context() as patch, pytest.raises(Mistake) as caught:
+            patch.setattr(sys, "argv", ["train.py", "mine"])
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            train.main()
+        return str(caught.value)
+
     content = experiment()
     content["network"]["depth"] = 9
     Path("recipes/experiments/mine.json").write_text(json.dumps(content))
-    assert "depth: 9 is neither" in one_line(run_script("train", "mine"), 2)
+    assert "depth: 9 is neither" in said()
     experiment()
     Path("data/tensors/grey/train.safetensors").unlink()
-    assert "run `dvc repro preprocess@grey` first" in one_line(run_script("train", "mine"), 2)
+    assert "run `dvc repro preprocess@grey` first" in said()
     experiment()
-    assert "SEEDS_AT_ONCE should be a number" in one_line(run_script("train", "mine", SEEDS_AT_ONCE="two"), 2)
-    assert "CHECKPOINT_SECONDS should be" in one_line(run_script("train", "mine", CHECKPOINT_SECONDS="-1"), 2)
+    assert "SEEDS_AT_ONCE should be a number" in said(SEEDS_AT_ONCE="two")
+    assert "CHECKPOINT_SECONDS should be" in said(CHECKPOINT_SECONDS="-1")
 
 
 def test_a_seed_that_diverges_is_said_and_the_study_goes_on(workspace, run_script):
