@@ -20,7 +20,7 @@ from lineage.options import NETWORKS, Checked, options_of
 
 # the blocks of each file
 FILES = {
-    "params.yaml": ("scale", "train", "recipes", "sweep", "deepened"),
+    "params.yaml": ("scale", "train", "recipes", "sweep", "deepened", "defects"),
     "experiments.yaml": ("experiments",),
     "data/datasets.yaml": ("datasets",),
 }
@@ -133,6 +133,14 @@ class Deepened(Checked):
         return self
 
 
+class Defects(Checked):
+    """The networks that the articles' defects are tried on, on SIGNS: see src/defects.py."""
+
+    recipe: str
+    seeds: Count
+    networks: Annotated[dict[Literal["residual", "dropout"], dict[str, object]], Field(min_length=2)]
+
+
 class Params(Checked):
     """All files together. Their blocks are checked one by one, so that a message can say where a mistake stands."""
 
@@ -143,6 +151,7 @@ class Params(Checked):
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     sweep: Sweep
     deepened: Deepened
+    defects: Defects
 
 
 def read(folder: Path = Path()) -> Params:
@@ -204,6 +213,16 @@ def deepened(params: Params) -> dict[str, Experiment]:
     return {
         which: _complete(params, f"plain-{depth}-{which}", _plain(block, depth), place)
         for which, depth in depths.items()
+    }
+
+
+def defects(params: Params) -> dict[str, Experiment]:
+    """The networks of the block `defects`: what the stage of that name reads. Raises `Mistake`."""
+    block, place = params.defects, "params.yaml: defects.networks"
+    line = {"dataset": "signs", "recipe": block.recipe, "seeds": block.seeds}
+    return {
+        name: _complete(params, f"{name}-defects", line | network, f"{place}.{name}")
+        for name, network in block.networks.items()
     }
 
 

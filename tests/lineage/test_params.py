@@ -255,6 +255,12 @@ def test_the_network_that_is_made_deeper(tmp_path):
     assert found["shallow"].recipe == found["deep"].recipe
 
 
+def test_the_networks_that_defects_are_tried_on(tmp_path):
+    found = params.defects(read(REAL, tmp_path))
+    assert {name: one.model for name, one in found.items()} == {"residual": "resnet", "dropout": "vgg"}
+    assert found["dropout"].network.dropout == 0.5 and {one.recipe.seeds for one in found.values()} == {5}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -263,9 +269,11 @@ def test_the_network_that_is_made_deeper(tmp_path):
         ("sweep/recipe", "wy", r"sweep.starts.he.recipe: 'wy' is unknown"),
         ("sweep/seeds", 0, r"sweep.seeds: Input should be greater"),
         ("deepened/deep", 20, r"20 layers are no more than the shallow network has, 20"),
+        ("defects/networks/dropout/depth", 12, r"defects.networks.dropout.depth: Input should be 11, 13, 16 or 19"),
+        ("defects/networks", {"residual": {}}, r"params.yaml: defects.networks: Dictionary should have at least 2"),
     ],
 )
 def test_mistakes_in_the_sweep_say_where(tmp_path, key, value, said):
     with pytest.raises(Mistake, match=said):
         everything = read(changed(key, value), tmp_path)
-        params.sweep(everything), params.deepened(everything)
+        params.sweep(everything), params.deepened(everything), params.defects(everything)

@@ -5,7 +5,19 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from lineage.report import cards, claim_tables, claims, depth, drawings, findings, first_steps, inside, lineage, probes
+from lineage.report import (
+    cards,
+    claim_tables,
+    claims,
+    defect_costs,
+    depth,
+    drawings,
+    findings,
+    first_steps,
+    inside,
+    lineage,
+    probes,
+)
 from lineage.report.markdown import Draw, details, figure, head, link, percent, table
 from lineage.report.published import ANSWERS
 from lineage.report.results import Results
@@ -128,5 +140,6 @@ SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
         "Batch norm statistics": probes.batch_norm,
         "What LRN divides by": probes.lrn,
     },
+    "What the articles' defects cost": {"": defect_costs.section},
     "Precision": {"": probes.precision},
 }

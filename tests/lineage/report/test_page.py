@@ -38,6 +38,7 @@ def test_answers_come_first(workspace):
         "The lineage",
         "Claims",
         "Inside the networks",
+        "What the articles' defects cost",
         "Precision",
         "Experiments that have not run",
         "Where each section of the articles is answered",

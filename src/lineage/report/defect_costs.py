@@ -1,0 +1,48 @@
+"""What each defect of the articles does to the error that is reported, as src/defects.py has measured it."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lineage.files import read_json
+from lineage.report import verdicts
+from lineage.report.markdown import Draw, difference_text, percent, table
+from lineage.report.results import Results
+
+TABLE, RECIPES = Path("plots/tables/defects.csv"), Path("recipes/defects.json")
+TEXT = """\
+Each defect of the articles ([errata](errata.md)) is put back alone, and the error is what its author would report.
+Validation images play the test set, which is not read. *Correct*: the error of the same seeds without the defect, after
+the last epoch. The interval is Student's, of the differences seed by seed. A defect that lowers the reported error
+makes a network look better than it is. One that raises it hides what the network has learned, or spoils it. *Training
+error*: of the networks that were judged."""
+
+
+def section(results: Results, draw: Draw) -> list[str]:
+    """The table, if it was made at the present scale."""
+    if not (TABLE.is_file() and RECIPES.is_file()):
+        return []
+    runs, experiments = pd.read_csv(TABLE), read_json(RECIPES)
+    if set(runs.scale) != {one["scale"] for one in experiments.values()}:
+        return []
+    rows = [row(str(name), some) for name, some in runs.groupby("defect", sort=False)]
+    header = "defect | article | network | correct error (%) | reported error (%) | difference (95 % interval) | n | "
+    lines = table(header + "training error (%)", "l l l r r l r r", rows)
+    networks = "; ".join(f"*{name}*: {described(one)}" for name, one in experiments.items())
+    return [*TEXT.splitlines(), f"Networks: {networks}. [All runs](../{TABLE.as_posix()}).", "", *lines]
+
+
+def described(experiment: dict) -> str:
+    network, recipe = experiment["network"], experiment["recipe"]
+    shortcuts = {"identity": "ResNet", "none": "plain network"}.get(network.get("shortcut"), "VGG")
+    return f"{shortcuts} of {network['depth']} layers, {recipe['epochs']} epochs"
+
+
+def row(name: str, runs: pd.DataFrame) -> tuple[str | int, ...]:
+    """One defect over its seeds."""
+    first, apart = runs.iloc[0], 100 * (runs.reported - runs.correct)
+    shown = difference_text(verdicts.difference(apart, 0.0), "pp")
+    if len(apart) > 1 and apart.std() == 0:
+        shown = f"{apart.mean():+.2f} pp in every seed"
+    correct, reported, training = (percent(runs[key]) for key in ("correct", "reported", "train_error"))
+    return name, first.articles, first.network, correct, reported, shown, len(runs), training

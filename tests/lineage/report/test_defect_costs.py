@@ -1,0 +1,34 @@
+import json
+
+import pandas as pd
+
+from lineage.report import defect_costs
+
+
+def write(scale="full", recipes_scale="full"):
+    rows = []
+    for seed, (correct, reported) in enumerate([(0.10, 0.30), (0.12, 0.34), (0.08, 0.28)]):
+        about = {"articles": "S1, S2", "network": "residual", "seed": seed, "correct": correct, "train_error": 0.01}
+        rows.append({"defect": "no eval()"} | about | {"reported": reported, "scale": scale})
+        rows.append({"defect": "best epoch"} | about | {"reported": correct - 0.01, "scale": scale})
+    defect_costs.TABLE.parent.mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(defect_costs.TABLE, index=False)
+    residual = {"scale": recipes_scale, "recipe": {"epochs": 30}, "network": {"depth": 20, "shortcut": "identity"}}
+    dropout = {"scale": recipes_scale, "recipe": {"epochs": 30}, "network": {"depth": 11}}
+    defect_costs.RECIPES.parent.mkdir()
+    defect_costs.RECIPES.write_text(json.dumps({"residual": residual, "dropout": dropout}))
+
+
+def test_a_row_for_each_defect_with_the_difference_seed_by_seed(workspace):
+    assert defect_costs.section({}, None) == []
+    write()
+    text = "\n".join(defect_costs.section({}, None))
+    # differences of 20, 22 and 20: their mean, and Student's interval with two degrees of freedom
+    assert "| no eval() | S1, S2 | residual | 10.00 ± 2.00 | 30.67 ± 3.06 | +20.67 pp (+17.80 … +23.54) | 3 |" in text
+    assert "| best epoch | S1, S2 | residual | 10.00 ± 2.00 | 9.00 ± 2.00 | -1.00 pp" in text
+    assert "*residual*: ResNet of 20 layers, 30 epochs; *dropout*: VGG of 11 layers, 30 epochs." in text
+
+
+def test_a_table_of_another_scale_is_not_shown(workspace):
+    write("sample")
+    assert defect_costs.section({}, None) == []
