@@ -2,15 +2,18 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import REPOSITORY, one_line, sha256
+from matplotlib import pyplot as plt
 
 import compare
 from lineage import pictures
 from lineage.engine.experiment import Experiment
+from lineage.report import style
 
 TWO_CLASSES = {"classes": ["zero", "one"], "superclasses": [], "pictures": True}
 SIGNS = [f"{family}-{depth}-signs32" for family in ("plain", "resnet") for depth in (20, 56, 110)]
@@ -83,10 +86,19 @@ def produced():
     return {path.as_posix(): sha256(path) for path in [*paths, *tables]}
 
 
-def compared():
-    """The report after a run of `compare`, in this process: to start another takes longer than most reports."""
-    compare.main()
+def compared(drawn=False):
+    """The report after a run of `compare`, in this process: to start another takes longer than most reports. Figures
+    are drawn, but unless a test looks at them they are not laid out and written, which takes most of the time.
+    """
+    with patch("lineage.report.style.save", style.save if drawn else empty):
+        compare.main()
     return Path("docs/results.md").read_text()
+
+
+def empty(figure, path, scale):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    plt.close(figure)
 
 
 def card(name):
@@ -389,7 +401,7 @@ def test_results_of_another_recipe_are_not_passed_off(workspace):
 
 def test_a_sample_carries_its_banner(workspace):
     measured("plain-20-signs32", scale="sample")
-    assert "these are not results" in compared()
+    assert "these are not results" in compared(drawn=True)
     assert "these are not results" in Path("docs/experiments.md").read_text()
     assert "scale: sample" in Path("plots/figures/degradation-signs32.svg").read_text()
     assert b"scale: sample" in Path("plots/figures/confusion-plain-20-signs32.png").read_bytes()
