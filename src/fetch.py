@@ -18,12 +18,12 @@ from lineage.files import read_json
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", help="a key of `datasets` in params.yaml")
+    parser.add_argument("dataset", help="a key of `datasets` in data/datasets.yaml")
     name = parser.parse_args().dataset
     recipe = Path("recipes/datasets", f"{name}.json")
     if not recipe.is_file():
         raise Mistake(
-            f"{recipe} is missing: {name!r} is no data set in params.yaml, or `dvc repro recipes` has not run"
+            f"{recipe} is missing: {name!r} is no data set in data/datasets.yaml, or `dvc repro recipes` has not run"
         )
     wanted = read_json(recipe)
     # Addresses cannot change what comes of them (the hash decides), so this stage does not depend on them.

@@ -20,7 +20,7 @@ from lineage.files import write_json
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", help="a key of `datasets` in params.yaml")
+    parser.add_argument("dataset", help="a key of `datasets` in data/datasets.yaml")
     name = parser.parse_args().dataset
     raw, classes = parts.read_raw(Path("data/raw", f"{name}.h5"))
     positions, dropped = parts.split(**raw)

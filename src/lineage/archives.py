@@ -59,7 +59,7 @@ def read(
     strange = {kind for _, kind, _, _ in items} ^ set(classes)
     if strange:
         raise Mistake(
-            f"{files[0]}: classes only in the archive or only in params.yaml: {', '.join(sorted(strange)[:8])}"
+            f"{files[0]}: classes only in the archive or only in data/datasets.yaml: {', '.join(sorted(strange)[:8])}"
         )
     there = {(part, kind) for part, kind, _, _ in items}
     lacking = [f"{part}/{kind}" for part in PARTS for kind in classes if (part, kind) not in there]
@@ -176,7 +176,7 @@ def _folders(files: list[Path], skipped: list[str] | None) -> Iterator[Item]:
                 image = decode(content)
             except ValueError as error:
                 if skipped is None:
-                    advice = "take it out, or set `unreadable: skip` for this data set in params.yaml"
+                    advice = "take it out, or set `unreadable: skip` for this data set in data/datasets.yaml"
                     raise Failure(f"{files[0]}: {path} is not an image that can be read: {error}; {advice}") from error
                 skipped.append(str(path))
                 continue

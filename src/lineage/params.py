@@ -64,7 +64,7 @@ def _names(value: object) -> object:
 
 
 class Dataset(Checked):
-    # a list, or the names in one text, which DVC's rewriting of params.yaml leaves as it stands
+    # a list, or the names in one text, which DVC's rewriting of the file leaves as it stands
     classes: Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_names), Field(min_length=2)]
     image_size: Count
     sample: Sample

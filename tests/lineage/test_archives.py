@@ -108,7 +108,7 @@ def test_a_file_that_is_no_image(tmp_path):
 
 @pytest.mark.parametrize("classes", [["cat"], ["cat", "dog", "mouse"]])
 def test_classes_must_agree(tmp_path, classes):
-    with pytest.raises(Mistake, match=r"classes only in the archive or only in params.yaml: (dog|mouse)"):
+    with pytest.raises(Mistake, match=r"classes only in the archive or only in data/datasets.yaml: (dog|mouse)"):
         archives.read("folders", [folders_zip(tmp_path / "a.zip", small())], classes, 32)
 
 
