@@ -138,11 +138,14 @@ def test_a_clear_degradation(workspace):
             "not compared, did not start to train: 4 of 4 against 0 of 4 seeds",
         )
     started = claim(text, "plain-start", "plain-110-signs32", "plain-20-signs32")
-    assert started == ("", "holds, 4 of 4 against 0 of 4 seeds, p = 0.029")
+    assert started == ("", "holds, failed to start: 4 of 4 against 0 of 4 seeds, p = 0.029")
     # each claim is a row, each training group a column
     (row,) = [line for line in text.splitlines() if line.startswith('| <a id="claim-plain-train">')]
     assert "| S0 | 56 layers: **holds**, +15.25 pp<br>110 layers: not compared, did not start" in row
-    assert "1. **Depth makes plain networks worse in training.**" in text and "*[holds](#claim-plain-train)*" in text
+    assert (
+        "1. **Plain networks of 56 layers train worse than shallow ones.**" in text
+        and "*[holds](#claim-plain-train)*" in text
+    )
     assert "not results" not in text and "plain-56-cifar10 –" not in text
     for name in ("degradation", "depth", "gradients-trained", "responses", "additions"):
         assert f"(../plots/figures/{name}-signs32.svg)" in text

@@ -7,7 +7,7 @@ from lineage.report.claims import LOSS_FACTOR
 from lineage.report.comparisons import Judgement, Judgements
 from lineage.report.markdown import details, link, table
 from lineage.report.study import CLAIMS, GROUPS, PRIMARY, UNTESTED, Claim
-from lineage.report.verdicts import AT_FLOOR, NOT_COMPARED, NOT_DECIDED, NOT_RUN, VERDICTS
+from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_COMPARED, NOT_DECIDED, NOT_RUN, REVERSED, VERDICTS
 
 
 def primary() -> str:
@@ -21,7 +21,8 @@ RULES = f"""\
 
 A claim says that one experiment exceeds another by some measure.
 
-- *holds*: the 95 % interval of the difference excludes 0, and the difference is at least the smallest relevant one;
+- *holds*: the 95 % interval of the difference excludes 0 (of a ratio, 1), and the difference is at least the smallest
+  relevant one; for a claim that there is no difference, the whole interval lies below the smallest relevant one;
 - *reversed*: the same in the other direction; for a claim that there is no difference, the difference is there;
 - *does not hold*: the whole interval lies below the smallest relevant difference;
 - *leans*, *leans against*: the same with too few seeds for an exact permutation test to fall below 5 % (three against
@@ -38,12 +39,13 @@ test image. These comparisons were named as **primary**; those that have run are
 
 {primary()}
 
-All others are exploratory and not corrected: about one in twenty shows what is not there. Intervals are Welch's, over
-the seeds. Where each seed's answers have been kept, the wider of that and of a bootstrap over seeds and test images is
-taken (*seeds and images*). All intervals are conditional on one split of the data. The gradients before training are
-nine values, three draws of each of three initialisations, taken as one sample; two claims rest on them. A run that
-never reaches a target counts as reaching it one epoch after its end. *Reaches 75 %* can be confirmed by one training
-recipe and refuted by none. Numbers that others chose on the test set stand beside ours and are never judged against."""
+All others are exploratory and not corrected: where there is no difference, about one in twenty still shows one.
+Intervals are Welch's, over the seeds. Where each seed's answers have been kept, the wider of that and of a bootstrap
+over seeds and test images is taken (*seeds and images*). All intervals are conditional on one split of the data. The
+gradients before training are nine values, three draws of each of three initialisations, taken as one sample; two claims
+rest on them. A run that never reaches a target counts as reaching it one epoch after its end. A recipe that reaches 75
+% confirms that claim; one that does not reach it refutes nothing. Numbers that others chose on the test set stand
+beside ours and are never judged against."""
 
 
 def section(found: Judgements) -> list[str]:
@@ -58,11 +60,13 @@ def summary(found: Judgements) -> str:
     said = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if counts[verdict])
     claims = len({one.comparison.claim.id for one in run})
     named = sum(one.comparison.primary for one in run)
+    passed = sum(one.comparison.primary and one.verdict in (HOLDS, REVERSED) for one in run)
     floor = "; those at the floor are judged by the training loss" if counts[AT_FLOOR] else ""
     return (
         f"{claims} of {len(CLAIMS)} claims have been tried, in {len(run)} comparisons ({said}{floor}); {named} of them "
-        "primary, the others exploratory. Each compares a network of so many layers with the shallowest one of its "
-        "group, or with the one of the same depth without shortcuts, as the claim says."
+        f"primary, of which {passed} hold or are reversed; the others are exploratory. Each compares a network of so "
+        "many layers with the shallowest one of its group, or with the one of the same depth without shortcuts, as the "
+        "claim says."
     )
 
 

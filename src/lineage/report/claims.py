@@ -109,7 +109,7 @@ def _of_failures(one: Judgement, sides: list[Result]) -> Judgement:
         said = HOLDS if more > 0 else REVERSED
     elif failed[0] == one.n[0] and failed[1] == 0:
         said = verdicts.LEANS
-    note = f"{against(failed, one.n)}, p = {p:.2g}" if any(failed) else "no seed failed to start"
+    note = f"failed to start: {against(failed, one.n)}, p = {p:.2g}" if any(failed) else "no seed failed to start"
     return replace(one, verdict=said, note=note, method="Fisher", p=p)
 
 

@@ -56,8 +56,9 @@ def why(results: Results, draw: Draw) -> list[str]:
     rows = []
     for name, changed in WHY.items():
         if result := results.get(name):
-            rows.append((link(name), changed, beginning(result), started(result), percent(result.error("train"))))
-    measured = any(row[2] for row in rows)
+            first = beginning(result) or "not measured"
+            rows.append((link(name), changed, first, started(result), percent(result.error("train"))))
+    measured = any(row[2] != "not measured" for row in rows)
     kept = [row if measured else row[:2] + row[3:] for row in rows]
     first = "largest ‖gradient‖ / ‖W‖ before the first step | " if measured else ""
     header = f"network | what is changed | {first}started | training error (%)"
@@ -82,8 +83,8 @@ def concluded(results: Results) -> list[str]:
         moved = [r for r in tried if r.experiment.network.initialisation != base.experiment.network.initialisation]
         if limited and not any(r.started().any() for r in limited) and any(r.started().any() for r in moved):
             text += (
-                " So limits on the size of the steps, as far as they were tried, are not enough; where training starts "
-                "decides."
+                " The limits on the steps that were tried did not help; another start did. It changes the starting "
+                "point and the first gradients together, so which of them matters cannot be told."
             )
         said.append(text)
     return [*said, ""] if said else []

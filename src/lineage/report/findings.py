@@ -46,10 +46,11 @@ def degradation(m: Measured) -> list[str]:
     ones, strongest = main_ones(m, "plain-train")
     for one in ones:
         said.append(f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
+    deep = depths(ones)
     opening = {
-        HOLDS: "**Depth makes plain networks worse in training.**",
-        LEANS: "**Depth probably makes plain networks worse in training.**",
-        NOT_DECIDED: "**Whether depth makes plain networks worse in training is not decided.**",
+        HOLDS: f"**Plain networks of {deep} layers train worse than shallow ones.**",
+        LEANS: f"**Plain networks of {deep} layers probably train worse than shallow ones.**",
+        NOT_DECIDED: f"**Whether plain networks of {deep} layers train worse than shallow ones is not decided.**",
     }[strongest]
     return sentence(f"{opening} Error on the training images.", said)
 
@@ -58,12 +59,18 @@ def degradation_on_test(m: Measured) -> list[str]:
     """Where depth raises the test error of plain networks."""
     ones, strongest = main_ones(m, "plain-test")
     said = [f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'test')}." for one in ones]
+    deep = depths(ones)
     opening = {
-        HOLDS: "**Depth makes plain networks worse on the test set.**",
-        LEANS: "**Depth probably makes plain networks worse on the test set.**",
-        NOT_DECIDED: "**Whether depth makes plain networks worse on the test set is not decided.**",
+        HOLDS: f"**Plain networks of {deep} layers are worse than shallow ones on the test set.**",
+        LEANS: f"**Plain networks of {deep} layers are probably worse than shallow ones on the test set.**",
+        NOT_DECIDED: f"**Whether plain networks of {deep} layers are worse on the test set is not decided.**",
     }[strongest]
     return sentence(opening, said)
+
+
+def depths(ones: list[Judgement]) -> str:
+    """The depths that are judged."""
+    return " or ".join(str(depth) for depth in sorted({one.comparison.depth for one in ones}))
 
 
 def _errors(m: Measured, one: Judgement, family: str, part: str) -> str:
@@ -95,19 +102,20 @@ def no_start(m: Measured) -> list[str]:
 
 def longer(m: Measured) -> list[str]:
     """What more epochs change, and what they do not."""
-    said = []
+    said, firm = [], False
     for one in deepest(m, "plain-train", AT_FLOOR):
         group = one.comparison.group
         if group in {about.longer for about in GROUPS.values()} and one.loss.verdict in (HOLDS, LEANS):
             error = m.error("plain", one.comparison.depth, group, "train")
+            firm |= one.loss.verdict == HOLDS
             loss = f"training loss {one.loss.shown} that of {link(one.comparison.smaller)}"
             said.append(
                 f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)})."
             )
     opening = (
-        "**With more epochs the training error of a deep plain network falls to almost 0; its loss stays above the "
-        "shallow one's.** The longer run also has a longer warm-up, so more steps and a gentler start cannot be told "
-        "apart."
+        "**With more epochs the training error of a deep plain network falls to almost 0; its loss "
+        f"{'stays' if firm else 'probably stays'} above the shallow one's.** The longer run also has a longer warm-up, "
+        "so more steps and a gentler start cannot be told apart."
     )
     return sentence(opening, said)
 
@@ -166,9 +174,12 @@ def residual(m: Measured) -> list[str]:
         if train and train.loss:
             said.append(
                 f"Both training errors are below {FLOOR} %; the training loss is {train.loss.shown} the "
-                f"shallow one's ({verdict(train.loss)})."
+                f"shallow one's (that depth does not raise it: {verdict(train.loss)})."
             )
-    opening = "**Depth did not help residual networks on the test set.** Differences are shallow less deep."
+    opening = (
+        "**More layers did not help residual networks on the test set, as far as that is decided.** Differences are "
+        "the shallow network minus the deep one: positive if the deep one is better."
+    )
     return sentence(opening, said)
 
 
@@ -188,7 +199,7 @@ def before_training(m: Measured) -> list[str]:
         "**Before training, gradients of deep plain networks with batch norm explode towards the first layer; they do "
         f"not vanish.** The first convolution's is larger than the last one's {'; '.join(said.values())} (the range "
         f"over three draws of each of three initialisations). S1's claim that they shrink is *[{REVERSED}]"
-        f"(#{anchor('early-vanish')})*."
+        f"(#{anchor('early-vanish')})*. What they do after training is [another matter](#gradients)."
     ]
 
 
@@ -205,7 +216,10 @@ def blocks(m: Measured) -> list[str]:
         before = "before training it has not been measured, so this does not show that F(x) tends to 0"
         if begun:
             smaller = sum(trained[depth] < begun[depth] for depth in begun)
-            before = f"before training {medians(begun)}. Training made it smaller in {smaller} of {len(begun)} networks"
+            before = (
+                f"before training {medians(begun)}. Training made it smaller in {smaller} of {len(begun)} networks "
+                "(first seed, 32 images)"
+            )
         return [
             f"**What residual blocks add: ‖F(x)‖ / ‖x‖ of the median block** ({GROUPS[group].title}). After training "
             f"{medians(trained)}; {before}. [More](#what-the-blocks-add)."

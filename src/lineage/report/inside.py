@@ -13,15 +13,15 @@ from lineage.report.study import GROUPS, Members, groups
 
 GRADIENTS = f"""\
 Norms of the loss gradient in each layer's weights, in float32; zero is drawn at {style.TINY:g}. *a → b*: a in the last
-convolution, b in the first. *Explodes* and *vanishes*: b is larger or smaller than a by a factor of {HARMLESS} or more;
-*huge* and *tiny*: the median layer's norm is above 1000, or below a millionth. The first table shows medians over three
-draws of the weights from He's distribution, from PyTorch's default, and from a normal distribution with standard
-deviation 0.01."""
+convolution, b in the first. *Explodes* and *vanishes*: b is larger or smaller than a by a factor of {HARMLESS} or more,
+*keeps*: by less; *huge* and *tiny*: the median layer's norm is above 1000, or below a millionth. The first table shows
+medians over three draws of the weights from He's distribution, from PyTorch's default (*framework*), and from a normal
+distribution with standard deviation 0.01."""
 AFTER = """\
-Before a batch norm, the norm of a layer's weights W does not change the output, and the gradient is proportional to
-1/‖W‖. A step of the learning rate times the gradient therefore turns the weights by an angle of about the learning rate
-times the ratio ‖gradient‖ / ‖W‖. *Frozen*: the first layer's ratio is below a millionth of the largest one of that
-network, so that the layer no longer learns."""
+In a layer followed by batch norm, the norm of its weights W does not change the output, and the gradient is
+proportional to 1/‖W‖. A step of the learning rate times the gradient therefore turns the weights by an angle of about
+the learning rate times the ratio ‖gradient‖ / ‖W‖. *Frozen*: the first layer's ratio is below a millionth of the
+largest one of that network, so that the layer no longer learns."""
 FROZEN = 1e-6
 BEFORE = """\
 *Before training* is in a row of its own, because much of what one finds after training was there before it. Where that
@@ -152,7 +152,7 @@ def tends_to_zero(additions: dict[int, float], responses: dict[int, float]) -> l
     numbers_of = ", ".join(f"{value:.2f}" for value in responses.values())
     falls = "fall with depth" if fall(responses) else "do not fall with depth"
     return [
-        f"{said}: {numbers}, relative to what it keeps. In the deepest network that {near}, where we call it close to "
-        f"zero. The responses, which He et al. measured, {falls} ({numbers_of}).",
+        f"{said}: {numbers}, relative to what it keeps. In the deepest network that {near}; below that we call it "
+        f"close to zero. The responses, which He et al. measured, {falls} ({numbers_of}).",
         "",
     ]

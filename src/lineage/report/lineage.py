@@ -8,9 +8,12 @@ from lineage.report.results import Result, Results
 from lineage.report.study import LINEAGE
 
 TEXT = """\
-Test accuracy in per cent. Ours are the weights that the recipe names (last or best on validation), evaluated once. Many
-published numbers are the best epoch on the test set, or do not say how they were chosen; they stand beside ours, and no
-verdict rests on them. *All seeds*: the answer is the class with the largest mean probability over the seeds."""
+Test accuracy in per cent. Ours are the weights that the recipe names (last or best on validation), evaluated once."""
+NOTES = {
+    "best published": "Many published numbers are the best epoch on the test set, or do not say how they were chosen; "
+    "no verdict rests on them.",
+    "all seeds": "*All seeds*: the answer is the class with the largest mean probability over the seeds.",
+}
 
 
 # title and side of each column; those that say nothing in any row are left out
@@ -25,7 +28,8 @@ def section(results: Results, draw: Draw) -> list[str]:
     filled = [any(one[place] not in NOTHING for one in rows) for place in range(len(COLUMNS))]
     header, align = " | ".join(compress(COLUMNS, filled)), " ".join(compress(COLUMNS.values(), filled))
     lines = table(header, align, [tuple(compress(one, filled)) for one in rows])
-    lines = [*TEXT.splitlines(), "", *lines] if rows else []
+    notes = [note for column, note in NOTES.items() if column in compress(COLUMNS, filled)]
+    lines = [*TEXT.splitlines(), *notes, "", *lines] if rows else []
     return lines + ([f"Not run yet: {', '.join(waiting)}.", ""] if rows and waiting else [])
 
 

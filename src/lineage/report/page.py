@@ -26,9 +26,10 @@ from lineage.report.study import ARTICLES, GPU
 INTRODUCTION = """\
 Mean ± standard deviation over n random seeds; pp: percentage points. The test set was read by `evaluate` alone, after
 all settings were chosen. Each name of an experiment leads to its card: recipe, scores, history, provenance, and the
-command that makes it again. Verdicts are in italics and lead to their claim: *holds* and *reversed* are firm, *leans*
-is not, *not decided* is open ([all of them](#how-to-read-a-verdict)). *Primary* comparisons were named as the main ones
-and are corrected for each other. *Exploratory* ones are not corrected: about one in twenty shows what is not there."""
+command that makes it again. Verdicts are in italics and lead to their claim: *holds* and *reversed* pass
+[the rule](#how-to-read-a-verdict), *leans* nearly does, *not decided* is open. *Primary* comparisons were named as the
+main ones and are corrected for each other. *Exploratory* ones are not corrected: where there is no difference, about
+one in twenty still shows one."""
 
 
 def results(results: Results, missing: list[str], folder: Path, scale: str) -> list[str]:
@@ -67,7 +68,9 @@ def what_has_run(results: Results, missing: list[str], scale: str) -> str:
 
 def where(provenance: dict[str, str]) -> str:
     """The device, and the instruction set of a CPU."""
-    instructions = provenance.get("instructions", "an instruction set that was not recorded")
+    instructions = provenance.get(
+        "instructions", "an earlier version of the code, which did not record the instruction set"
+    )
     return f"{provenance['device']} with {instructions}" if instructions else provenance["device"]
 
 

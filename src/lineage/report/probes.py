@@ -13,7 +13,8 @@ from lineage.report.study import GROUPS, PRECISION
 LESIONS = """\
 One block is removed and the rest answers without it (Veit et al. 2016): a residual block keeps its shortcut, a block of
 a plain network becomes the identity where shapes allow. Of untrained networks at most nine blocks are removed. Errors
-are on validation images, in per cent. Batch norm's statistics are estimated again for the network without the block.
+are on validation images, in per cent. Batch norm's statistics are estimated again for the network without the block,
+from 64 training images (the next section takes up to 500, so its errors differ somewhat).
 First seed. An untrained network guesses with or without a block. There the *correlation* of its answers (logits) with
 those of the intact network tells more: it is 1 where the block makes no difference."""
 STATISTICS = """\

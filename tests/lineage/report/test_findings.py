@@ -28,7 +28,7 @@ def one(lines, beginning):
 
 
 def test_degradation_has_its_numbers_interval_and_links(degraded):
-    line = one(degraded, "Depth makes plain networks worse in training")
+    line = one(degraded, "Plain networks of 56 layers train worse than shallow ones")
     assert "[plain-56-signs32](experiments.md#plain-56-signs32) 16.50 ± 1.12 % (n = 5)" in line
     assert re.search(
         r"difference \+15\.30 pp \(\+1\d\.\d\d … \+1\d\.\d\d\), \*\[holds\]\(#claim-plain-train\)\*, primary", line
@@ -37,7 +37,7 @@ def test_degradation_has_its_numbers_interval_and_links(degraded):
 
 
 def test_degradation_on_the_test_set_is_a_finding_of_its_own(degraded):
-    line = one(degraded, "Depth makes plain networks worse on the test set")
+    line = one(degraded, "Plain networks of 56 layers are worse than shallow ones on the test set")
     assert "[plain-56-signs32](experiments.md#plain-56-signs32) 33.00 ± 2.24 % (n = 5)" in line
     assert re.search(r"difference \+30\.60 pp \(.*\), \*\[holds\]\(#claim-plain-test\)\*, exploratory", line)
 
@@ -46,7 +46,9 @@ def test_what_leans_is_not_said_as_a_fact(workspace):
     for name, errors in zip(SIGNS, (FEW[:3], MANY[:3], ALL[:3], FEW[:3], FEW[:3], FEW[:3]), strict=True):
         measured(name, errors)
     lines = said(*SIGNS)
-    assert "*[leans](#claim-plain-test)*" in one(lines, "Depth probably makes plain networks worse on the test set")
+    assert "*[leans](#claim-plain-test)*" in one(
+        lines, "Plain networks of 56 layers are probably worse than shallow ones on the test set"
+    )
     assert "*[leans](#claim-shortcut-test)*" in one(lines, "Shortcuts probably lower the test error")
 
 
@@ -54,13 +56,13 @@ def test_a_primary_comparison_is_named_whatever_came_of_it(workspace):
     """Seeds that are all worse, but so far apart that the interval of the mean includes 0."""
     for name, errors in zip(SIGNS, (FEW, (0.04, 0.05, 0.05, 0.06, 0.7), ALL, FEW, FEW, FEW), strict=True):
         measured(name, errors)
-    line = one(said(*SIGNS), "Whether depth makes plain networks worse in training is not decided")
+    line = one(said(*SIGNS), "Whether plain networks of 56 layers train worse than shallow ones is not decided")
     assert "difference +7.80 pp (-" in line and "*[not decided](#claim-plain-train)*, primary." in line
     assert "Each of the 5 seeds is above each of the 5 others" in line and "(2.00 to 35.00 %)" in line
     line = one(said(*SIGNS), "Whether shortcuts lower the test error is not decided")
     assert "(4.00 to 70.00 %)" in line
     measured("plain-56-signs32", (0.01, 0.05, 0.05, 0.06, 0.7))
-    assert "is above each" not in one(said(*SIGNS), "Whether depth makes")
+    assert "is above each" not in one(said(*SIGNS), "Whether plain networks of 56 layers train")
 
 
 def test_what_did_not_start_is_no_difference_in_percentage_points(degraded):
@@ -84,7 +86,7 @@ def test_a_start_near_the_identity(degraded):
 
 
 def test_what_depth_does_to_residual_networks_on_the_test_set(degraded):
-    line = one(degraded, "Depth did not help residual networks")
+    line = one(degraded, "More layers did not help residual networks")
     assert "difference -14.00 pp (-" in line and "*[reversed](#claim-residual-test)*" in line
     assert "the test set has only 12 images" in line  # the test set of this miniature
 
@@ -96,7 +98,7 @@ def test_what_blocks_add_before_and_after_training(degraded):
         write_table(f"tables/{name}/untrained-blocks", [{"block": "stages.0", "addition": addition}])
     line = one(said(*SIGNS), "residual blocks add")
     assert "After training 1.50 (20 layers), 1.50 (56 layers), 1.50 (110 layers); before training 1.40 (20" in line
-    assert "Training made it smaller in 2 of 3 networks." in line
+    assert "Training made it smaller in 2 of 3 networks (first seed, 32 images)." in line
 
 
 def test_findings_are_numbered_and_few(degraded):

@@ -25,7 +25,10 @@ def test_a_page_without_any_results(workspace):
 def test_where_it_has_run():
     assert page.where({"device": "cpu", "instructions": "AVX512"}) == "cpu with AVX512"
     assert page.where({"device": "NVIDIA H100", "instructions": ""}) == "NVIDIA H100"
-    assert page.where({"device": "cpu"}) == "cpu with an instruction set that was not recorded"
+    assert (
+        page.where({"device": "cpu"})
+        == "cpu with an earlier version of the code, which did not record the instruction set"
+    )
 
 
 def test_answers_come_first(workspace):
