@@ -18,12 +18,40 @@ makes a network look better than it is. One that raises it hides what the networ
 error*: of the networks that were judged."""
 
 
-def section(results: Results, draw: Draw) -> list[str]:
-    """The table, if it was made at the present scale."""
+def read() -> tuple[pd.DataFrame, dict[str, dict]]:
+    """The table and its experiments; empty if it was not made at the present scale."""
     if not (TABLE.is_file() and RECIPES.is_file()):
-        return []
+        return pd.DataFrame(), {}
     runs, experiments = pd.read_csv(TABLE), read_json(RECIPES)
-    if set(runs.scale) != {one["scale"] for one in experiments.values()}:
+    same_scale = set(runs.scale) == {one["scale"] for one in experiments.values()}
+    return (runs, experiments) if same_scale else (pd.DataFrame(), {})
+
+
+def finding() -> list[str]:
+    """The defects of which the interval excludes 0."""
+    runs, _ = read()
+    if runs.empty:
+        return []
+    by_defect = {name: difference(some) for name, some in runs.groupby("defect", sort=False)}
+    told = {name: found for name, found in by_defect.items() if found[1] > 0 or found[2] < 0}
+    if not told:
+        return []
+    said = "; ".join(f"{name} {difference_text(found, 'pp')}" for name, found in told.items())
+    return [
+        f"**{len(told)} of {len(by_defect)} defects of the articles change the reported error beyond the spread of the "
+        f"seeds.** On SIGNS, n = {runs.seed.nunique()}: {said}. [All of them](#what-the-articles-defects-cost)."
+    ]
+
+
+def difference(runs: pd.DataFrame) -> verdicts.Interval:
+    """The reported error less the correct one, seed by seed, in percentage points, with its interval."""
+    return verdicts.difference(100 * (runs.reported - runs.correct), 0.0)
+
+
+def section(results: Results, draw: Draw) -> list[str]:
+    """A row for each defect."""
+    runs, experiments = read()
+    if runs.empty:
         return []
     rows = [row(str(name), some) for name, some in runs.groupby("defect", sort=False)]
     header = "defect | article | network | correct error (%) | reported error (%) | difference (95 % interval) | n | "
@@ -41,7 +69,7 @@ def described(experiment: dict) -> str:
 def row(name: str, runs: pd.DataFrame) -> tuple[str | int, ...]:
     """One defect over its seeds."""
     first, apart = runs.iloc[0], 100 * (runs.reported - runs.correct)
-    shown = difference_text(verdicts.difference(apart, 0.0), "pp")
+    shown = difference_text(difference(runs), "pp")
     if len(apart) > 1 and apart.std() == 0:
         shown = f"{apart.mean():+.2f} pp in every seed"
     correct, reported, training = (percent(runs[key]) for key in ("correct", "reported", "train_error"))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lineage.report import early_gradients
+from lineage.report import defect_costs, early_gradients
 from lineage.report.claim_tables import anchor
 from lineage.report.claims import FLOOR
 from lineage.report.comparisons import Judgement, Judgements
@@ -260,6 +260,11 @@ def headline(m: Measured) -> list[str]:
     return [" ".join(sentences)]
 
 
+def defects(_: Measured) -> list[str]:
+    """What the articles' defects do to the reported error."""
+    return defect_costs.finding()
+
+
 FINDINGS: list[Callable[[Measured], list[str]]] = [
     degradation,
     degradation_on_test,
@@ -270,6 +275,7 @@ FINDINGS: list[Callable[[Measured], list[str]]] = [
     residual,
     before_training,
     blocks,
+    defects,
     best_on_signs,
     headline,
 ]
