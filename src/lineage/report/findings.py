@@ -112,10 +112,16 @@ def longer(m: Measured) -> list[str]:
             said.append(
                 f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)})."
             )
+            if control := m.results.get(GROUPS[group].same_warm_up):
+                said.append(
+                    f"That is not the longer warm-up alone: with the short one {link(control.name)} has "
+                    f"{percent(control.error('train'))} % (n = {control.n})."
+                )
+            else:
+                said.append("The warm-up is longer, too, so more steps and a gentler start cannot be told apart.")
     opening = (
         "**With more epochs the training error of a deep plain network falls to almost 0; its loss "
-        f"{'stays' if firm else 'probably stays'} above the shallow one's.** The longer run also has a longer warm-up, "
-        "so more steps and a gentler start cannot be told apart."
+        f"{'stays' if firm else 'probably stays'} above the shallow one's.**"
     )
     return sentence(opening, said)
 

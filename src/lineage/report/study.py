@@ -44,6 +44,7 @@ class Group:
     title: str
     members: dict[tuple[str, int], str]  # experiments, by family (plain, resnet) and depth
     longer: str = ""
+    same_warm_up: str = ""
     inside: bool = False
     note: str = ""
 

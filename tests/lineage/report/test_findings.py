@@ -123,3 +123,17 @@ def test_the_headline(workspace):
     measured("vgg16-cifar100", (0.24, 0.241, 0.239))
     line = one(said("vgg16-cifar100"), "VGG16 on CIFAR-100: 76.00 ± 0.10 % test accuracy")
     assert "That it reaches 75 %: +1.00 pp (+0.75 … +1.25), *[holds](#claim-vgg16-75)*, exploratory." in line
+
+
+def test_more_epochs_and_whether_it_was_the_warm_up(workspace):
+    names = ["plain-20-signs32-long", "plain-56-signs32-long"]
+    for name, errors in zip(names, ((0.0001, 0.0002, 0.0003), (0.004, 0.005, 0.0045)), strict=True):
+        measured(name, errors)
+    line = one(said(*names), "With more epochs")
+    assert "its loss probably stays above" in line and "*[leans](#claim-plain-train)*" in line
+    assert "more steps and a gentler start cannot be told apart" in line
+    control = "plain-56-signs32-long-short-warm-up"
+    measured(control, (0.002, 0.004))
+    line = one(said(*names, control), "With more epochs")
+    assert f"with the short one [{control}](experiments.md#{control}) has 0.15 ± 0.07 % (n = 2)." in line
+    assert "cannot be told apart" not in line
