@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from lineage.files import read_json
 from lineage.report import verdicts
+from lineage.report.first_steps import read
 from lineage.report.markdown import Draw, difference_text, percent, table
 from lineage.report.results import Results
 
-TABLE, RECIPES = Path("plots/tables/defects.csv"), Path("recipes/defects.json")
+TABLE = Path("plots/tables/defects.csv")
 TEXT = """\
 Each defect of the articles ([errata](errata.md)) is put back alone, and the error is what its author would report.
 Validation images play the test set, which is not read. *Correct*: the error of the same seeds without the defect, after
@@ -18,18 +18,9 @@ makes a network look better than it is. One that raises it hides what the networ
 error*: of the networks that were judged."""
 
 
-def read() -> tuple[pd.DataFrame, dict[str, dict]]:
-    """The table and its experiments; empty if it was not made at the present scale."""
-    if not (TABLE.is_file() and RECIPES.is_file()):
-        return pd.DataFrame(), {}
-    runs, experiments = pd.read_csv(TABLE), read_json(RECIPES)
-    same_scale = set(runs.scale) == {one["scale"] for one in experiments.values()}
-    return (runs, experiments) if same_scale else (pd.DataFrame(), {})
-
-
 def finding() -> list[str]:
     """The defects of which the interval excludes 0."""
-    runs, _ = read()
+    runs, _ = read(TABLE)
     if runs.empty:
         return []
     by_defect = {name: difference(some) for name, some in runs.groupby("defect", sort=False)}
@@ -50,7 +41,7 @@ def difference(runs: pd.DataFrame) -> verdicts.Interval:
 
 def section(results: Results, draw: Draw) -> list[str]:
     """A row for each defect."""
-    runs, experiments = read()
+    runs, experiments = read(TABLE)
     if runs.empty:
         return []
     rows = [row(str(name), some) for name, some in runs.groupby("defect", sort=False)]

@@ -46,12 +46,7 @@ def degradation(m: Measured) -> list[str]:
     ones, strongest = main_ones(m, "plain-train")
     for one in ones:
         said.append(f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
-    deep = depths(ones)
-    opening = {
-        HOLDS: f"**Plain networks of {deep} layers train worse than shallow ones.**",
-        LEANS: f"**Plain networks of {deep} layers probably train worse than shallow ones.**",
-        NOT_DECIDED: f"**Whether plain networks of {deep} layers train worse than shallow ones is not decided.**",
-    }[strongest]
+    opening = opened(strongest, f"plain networks of {depths(ones)} layers", "train worse than shallow ones")
     return sentence(f"{opening} Error on the training images.", said)
 
 
@@ -59,13 +54,20 @@ def degradation_on_test(m: Measured) -> list[str]:
     """Where depth raises the test error of plain networks."""
     ones, strongest = main_ones(m, "plain-test")
     said = [f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'test')}." for one in ones]
-    deep = depths(ones)
-    opening = {
-        HOLDS: f"**Plain networks of {deep} layers are worse than shallow ones on the test set.**",
-        LEANS: f"**Plain networks of {deep} layers are probably worse than shallow ones on the test set.**",
-        NOT_DECIDED: f"**Whether plain networks of {deep} layers are worse on the test set is not decided.**",
-    }[strongest]
+    opening = opened(
+        strongest, f"plain networks of {depths(ones)} layers", "do worse than shallow ones on the test set"
+    )
     return sentence(opening, said)
+
+
+def opened(strongest: str, who: str, does: str) -> str:
+    """What a finding says first: a fact only where the claim holds."""
+    capital = who[0].upper() + who[1:]
+    return {
+        HOLDS: f"**{capital} {does}.**",
+        LEANS: f"**{capital} probably {does}.**",
+        NOT_DECIDED: f"**Whether {who} {does} is not decided.**",
+    }[strongest]
 
 
 def depths(ones: list[Judgement]) -> str:
@@ -159,12 +161,7 @@ def shortcuts(m: Measured) -> list[str]:
         group, depth = one.comparison.group, one.comparison.depth
         errors = [m.error(family, depth, group, "test") for family in ("plain", "resnet")]
         said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
-    opening = {
-        HOLDS: "**Shortcuts lower the test error of deep networks.**",
-        LEANS: "**Shortcuts probably lower the test error of deep networks.**",
-        NOT_DECIDED: "**Whether shortcuts lower the test error is not decided.**",
-    }[strongest]
-    return sentence(opening, said)
+    return sentence(opened(strongest, "shortcuts", "lower the test error of deep networks"), said)
 
 
 def residual(m: Measured) -> list[str]:

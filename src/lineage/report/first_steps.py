@@ -42,7 +42,7 @@ def read(path: Path) -> tuple[pd.DataFrame, object]:
     lists = [one if isinstance(one, list) else [one] for one in content.values()]
     experiments = [experiment for one in lists for experiment in one]
     same_scale = set(found.scale) == {one["scale"] for one in experiments}
-    same_depths = set(found.depth) == {one["network"]["depth"] for one in experiments}
+    same_depths = "depth" not in found or set(found.depth) == {one["network"]["depth"] for one in experiments}
     return (found, content) if same_scale and same_depths else (pd.DataFrame(), None)
 
 

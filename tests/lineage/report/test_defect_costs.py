@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pandas as pd
 
@@ -15,8 +16,8 @@ def write(scale="full", recipes_scale="full"):
     pd.DataFrame(rows).to_csv(defect_costs.TABLE, index=False)
     residual = {"scale": recipes_scale, "recipe": {"epochs": 30}, "network": {"depth": 20, "shortcut": "identity"}}
     dropout = {"scale": recipes_scale, "recipe": {"epochs": 30}, "network": {"depth": 11}}
-    defect_costs.RECIPES.parent.mkdir()
-    defect_costs.RECIPES.write_text(json.dumps({"residual": residual, "dropout": dropout}))
+    Path("recipes").mkdir()
+    Path("recipes/defects.json").write_text(json.dumps({"residual": residual, "dropout": dropout}))
 
 
 def test_a_row_for_each_defect_with_the_difference_seed_by_seed(workspace):
