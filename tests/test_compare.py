@@ -411,12 +411,12 @@ def test_a_sample_carries_its_banner(workspace):
     assert json.loads(Path("metrics/summary.json").read_text())["scale"] == "sample"
 
 
-def test_figures_of_experiments_that_are_gone_go_too(workspace, run_script):
+def test_figures_of_experiments_that_are_gone_go_too(workspace, run_here):
     measured("plain-20-hands")
-    run_script("compare")
+    run_here("compare")
     Path("recipes/experiments/plain-20-hands.json").unlink()
     measured("vgg16-hands")
-    run_script("compare")
+    run_here("compare")
     names = {path.name for path in Path("plots/figures").iterdir()}
     assert names == {"confusion-vgg16-hands.png", "curves-vgg16-hands.svg"}
 
@@ -444,5 +444,5 @@ def test_figures_that_cannot_be_removed(workspace, run_script, obstacle):
             subprocess.run(["umount", figures], check=True)
 
 
-def test_before_the_recipes(workspace, run_script):
-    assert "run `dvc repro recipes` first" in one_line(run_script("compare"), 2)
+def test_before_the_recipes(workspace, run_here):
+    assert "run `dvc repro recipes` first" in one_line(run_here("compare"), 2)

@@ -79,5 +79,5 @@ def test_an_insertion_that_changes_what_the_network_says_is_refused(prepared, mo
     assert not deepened.TABLE.exists()
 
 
-def test_mistakes_are_one_line(workspace, run_script):
-    assert "recipes/deepened.json is missing: run `dvc repro recipes` first" in one_line(run_script("deepened"), 2)
+def test_mistakes_are_one_line(workspace, run_here):
+    assert "recipes/deepened.json is missing: run `dvc repro recipes` first" in one_line(run_here("deepened"), 2)

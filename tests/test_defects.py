@@ -96,8 +96,8 @@ def test_a_line_compares_a_seed_with_itself():
         assert measured == tuple(value + line["seed"] for value in expected)
 
 
-def test_without_recipes_or_data_it_is_one_line(workspace, run_script):
-    assert "run `dvc repro recipes` first" in one_line(run_script("defects"), 2)
+def test_without_recipes_or_data_it_is_one_line(workspace, run_here):
+    assert "run `dvc repro recipes` first" in one_line(run_here("defects"), 2)
 
 
 @pytest.mark.slow

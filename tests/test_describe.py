@@ -5,9 +5,9 @@ from conftest import REPOSITORY, one_line
 from test_train import experiment
 
 
-def test_layers_shapes_and_sizes(workspace, run_script):
+def test_layers_shapes_and_sizes(workspace, run_here):
     experiment()
-    result = run_script("describe", "mine")
+    result = run_here("describe", "mine")
     assert result.returncode == 0, result.stderr
     assert "[1, 16, 16, 16]" in result.stdout  # the first stage at 16 pixels
     assert "Conv2d" in result.stdout
@@ -24,5 +24,5 @@ def test_head_takes_what_it_needs(workspace):
     assert result.stdout.splitlines()[1] in ("0", "141")  # the pipe may hold all of it before head leaves
 
 
-def test_an_unknown_experiment(workspace, run_script):
-    assert "nothing.json is missing" in one_line(run_script("describe", "nothing"), 2)
+def test_an_unknown_experiment(workspace, run_here):
+    assert "nothing.json is missing" in one_line(run_here("describe", "nothing"), 2)

@@ -138,11 +138,11 @@ def test_the_metrics_that_recipes_are_judged_by(trained):
     assert found["running_train_error"] != pytest.approx(1 - metrics()["train_top1"], abs=1e-3)
 
 
-def test_the_same_weights_give_the_same_bytes(trained, run_script):
+def test_the_same_weights_give_the_same_bytes(trained, run_here):
     first = outputs()
     assert len(first) > 15
     shutil.rmtree("plots/tables")
-    assert run_script("evaluate", "mine").returncode == 0
+    assert run_here("evaluate", "mine").returncode == 0
     assert outputs() == first
 
 
@@ -214,7 +214,7 @@ TABLES = {"answers", "batch-norm", "beginnings", "blocks", "ensemble", "layers",
 TABLES |= {"provenance", "scores", "untrained-blocks", "untrained-layers"}
 
 
-def test_mistakes_are_the_surest_ones(trained, hands, run_script):
+def test_mistakes_are_the_surest_ones(trained, hands, run_here):
     mistakes, predictions = (table(name, dtype={"image": str}) for name in ("mistakes", "predictions"))
     wrong = predictions[predictions.actual != predictions.predicted]
     assert len(mistakes) == min(12, len(wrong)) > 0
@@ -224,7 +224,7 @@ def test_mistakes_are_the_surest_ones(trained, hands, run_script):
     assert (tiles[0] == hands["test"]["images"][int(mistakes.image[0])].transpose(1, 2, 0)).all()
     labels = Path("recipes/labels/hands.json")
     labels.write_text(json.dumps(json.loads(labels.read_text()) | {"pictures": False}))
-    run_script("evaluate", "mine")
+    run_here("evaluate", "mine")
     assert {path.name for path in Path("plots/tables/mine").iterdir()} == {f"{name}.csv" for name in TABLES} | {
         "experiment.json"
     }
@@ -245,10 +245,10 @@ def test_what_is_measured_inside(trained):
     assert begun.weight.tolist() == pytest.approx(weights, rel=1e-4)
 
 
-def test_the_first_layers_kernels_where_they_are_large_and_a_seed_alone(data, run_script):
+def test_the_first_layers_kernels_where_they_are_large_and_a_seed_alone(data, run_here):
     experiment({"stem": "imagenet"}, seeds=1, epochs=1)
-    run_script("train", "mine")
-    result = run_script("evaluate", "mine")
+    run_here("train", "mine")
+    result = run_here("evaluate", "mine")
     assert result.returncode == 0, result.stderr
     assert pictures.read_strip(Path("plots/tables/mine/filters.png")).shape == (16, 7, 7, 3)
     assert not Path("plots/tables/mine/ensemble.csv").exists()
@@ -263,10 +263,10 @@ def test_scale_and_versions_stand_beside_the_metrics(trained):
     assert json.loads(Path("plots/tables/mine/experiment.json").read_text()) == trained.changes()
 
 
-def test_a_run_that_diverged_is_measured_and_says_so(data, run_script):
+def test_a_run_that_diverged_is_measured_and_says_so(data, run_here):
     experiment(lr=1e30, seeds=1)
-    run_script("train", "mine")
-    result = run_script("evaluate", "mine")
+    run_here("train", "mine")
+    result = run_here("evaluate", "mine")
     assert result.returncode == 0, result.stderr
     assert metrics()["diverged"] is True
     assert 0 <= metrics()["test_top1"] < 0.6
@@ -275,22 +275,22 @@ def test_a_run_that_diverged_is_measured_and_says_so(data, run_script):
     assert table("layers").weight.tolist() == table("untrained-layers").weight.tolist()
 
 
-def test_weights_of_another_recipe_are_refused(trained, run_script):
+def test_weights_of_another_recipe_are_refused(trained, run_here):
     experiment(lr=0.01)
-    assert "models/mine was trained by another recipe or version" in one_line(run_script("evaluate", "mine"), 2)
+    assert "models/mine was trained by another recipe or version" in one_line(run_here("evaluate", "mine"), 2)
     experiment(scale="sample")
-    assert "models/mine was trained by another recipe or version" in one_line(run_script("evaluate", "mine"), 2)
+    assert "models/mine was trained by another recipe or version" in one_line(run_here("evaluate", "mine"), 2)
 
 
-def test_weights_of_another_version_are_refused(trained, run_script):
+def test_weights_of_another_version_are_refused(trained, run_here):
     path = Path("models/mine/seed-0.safetensors")
     weights, about = checkpoint.load(path)
     del about["multiply_adds"]
     checkpoint.save(path, weights, about)
-    assert "models/mine was trained by another recipe or version" in one_line(run_script("evaluate", "mine"), 2)
+    assert "models/mine was trained by another recipe or version" in one_line(run_here("evaluate", "mine"), 2)
 
 
-def test_mistakes_are_one_line(data, run_script):
-    assert "recipes/experiments/nothing.json is missing" in one_line(run_script("evaluate", "nothing"), 2)
+def test_mistakes_are_one_line(data, run_here):
+    assert "recipes/experiments/nothing.json is missing" in one_line(run_here("evaluate", "nothing"), 2)
     experiment()
-    assert "run `dvc repro train@mine` first" in one_line(run_script("evaluate", "mine"), 2)
+    assert "run `dvc repro train@mine` first" in one_line(run_here("evaluate", "mine"), 2)

@@ -29,35 +29,35 @@ def test_it_writes_the_images(archive, run_script):
     assert [p.name for p in Path("data/raw").iterdir()] == ["mine.h5"]
 
 
-def test_a_mirror_serves(archive, workspace, run_script):
+def test_a_mirror_serves(archive, workspace, run_here):
     (workspace / "mirror").mkdir()
     archive.rename(workspace / "mirror/mine.zip")
-    said = one_line(run_script("fetch", "mine"), 1)
+    said = one_line(run_here("fetch", "mine"), 1)
     assert "three ways out" in said and "`git add` it" in said
-    assert run_script("fetch", "mine", DATA_MIRROR=str(workspace / "mirror")).returncode == 0
-    assert "DATA_MIRROR" in one_line(run_script("fetch", "mine", DATA_MIRROR=str(workspace / "nowhere")), 2)
+    assert run_here("fetch", "mine", DATA_MIRROR=str(workspace / "mirror")).returncode == 0
+    assert "DATA_MIRROR" in one_line(run_here("fetch", "mine", DATA_MIRROR=str(workspace / "nowhere")), 2)
 
 
-def test_left_out_files_are_counted_and_named(workspace, run_script):
+def test_left_out_files_are_counted_and_named(workspace, run_here):
     Path("data/sample").mkdir(parents=True)
     image = np.zeros((4, 4, 3), np.uint8)
     members = {f"PetImages/{kind}/{i}.jpg": image + i for kind in ("Cat", "Dog") for i in range(30)}
     path = folders_zip(workspace / "data/sample/pets.zip", members | {"PetImages/Cat/666.jpg": b""})
     dataset_recipe("pets", path, "folders", KINDS, unreadable="skip")
-    result = run_script("fetch", "pets")
+    result = run_here("fetch", "pets")
     assert result.returncode == 0, result.stderr
     assert "left out 1 files that are no image: PetImages/Cat/666.jpg" in result.stdout
     dataset_recipe("pets", path, "folders", KINDS)
-    assert "PetImages/Cat/666.jpg is not an image" in one_line(run_script("fetch", "pets"), 1)
+    assert "PetImages/Cat/666.jpg is not an image" in one_line(run_here("fetch", "pets"), 1)
 
 
-def test_an_unknown_data_set(archive, run_script):
-    assert "recipes/datasets/nothing.json is missing" in one_line(run_script("fetch", "nothing"), 2)
+def test_an_unknown_data_set(archive, run_here):
+    assert "recipes/datasets/nothing.json is missing" in one_line(run_here("fetch", "nothing"), 2)
 
 
-def test_a_swapped_archive_is_refused(archive, run_script):
+def test_a_swapped_archive_is_refused(archive, run_here):
     folders_zip(archive, {"train/cat/1.png": np.zeros((32, 32, 3), np.uint8)})
-    assert "damaged or another file" in one_line(run_script("fetch", "mine"), 1)
+    assert "damaged or another file" in one_line(run_here("fetch", "mine"), 1)
     assert not Path("data/raw").exists()
 
 

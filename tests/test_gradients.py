@@ -42,12 +42,12 @@ def test_every_network_initialisation_and_seed(workspace, signs, monkeypatch, un
     assert sha256("plots/gradients.csv") == first
 
 
-def test_before_the_data(workspace, run_script):
-    assert "run `dvc repro preprocess@signs` first" in one_line(run_script("gradients"), 2)
+def test_before_the_data(workspace, run_here):
+    assert "run `dvc repro preprocess@signs` first" in one_line(run_here("gradients"), 2)
 
 
-def test_it_takes_no_arguments(workspace, run_script):
-    assert run_script("gradients", "plain-56").returncode == 2
+def test_it_takes_no_arguments(workspace, run_here):
+    assert run_here("gradients", "plain-56").returncode == 2
 
 
 def plain(depth):

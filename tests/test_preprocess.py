@@ -11,11 +11,11 @@ from lineage.parts import channel_statistics
 
 
 @pytest.fixture
-def raw_signs(workspace, run_script):
+def raw_signs(workspace, run_here):
     Path("data/sample").mkdir(parents=True)
     archive = Path(shutil.copy(REPOSITORY / "data/sample/signs.zip", "data/sample"))
     dataset_recipe("signs", archive, "folders", list("012345"), 64)
-    assert run_script("fetch", "signs").returncode == 0
+    assert run_here("fetch", "signs").returncode == 0
 
 
 def test_real_signs_become_tensors(raw_signs, run_script):
@@ -35,34 +35,34 @@ def test_real_signs_become_tensors(raw_signs, run_script):
     assert {path: sha256(path) for path in Path("data/tensors/signs").iterdir()} == before
 
 
-def test_a_class_without_training_images_is_one_line(workspace, run_script):
+def test_a_class_without_training_images_is_one_line(workspace, run_here):
     Path("data/sample").mkdir(parents=True)
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
     members = {f"train/{'cat' if i < 6 else 'dog'}/{i}.png": image for i, image in enumerate(images)}
     members |= {f"test/dog/{i}.png": images[i] for i in range(6, 12)} | {"test/cat/x.png": images[0] // 2}
     dataset_recipe("mine", folders_zip(Path("data/sample/mine.zip"), members), "folders", ["cat", "dog"], 8)
-    assert run_script("fetch", "mine").returncode == 0
-    said = one_line(run_script("preprocess", "mine"), 2)
+    assert run_here("fetch", "mine").returncode == 0
+    said = one_line(run_here("preprocess", "mine"), 2)
     assert "no image is left in train/dog (train 5 images, 0 to 5 a class; val 1 images, 0 to 1 a class; test 7" in said
     assert not Path("data/tensors").exists()
     assert not Path("metrics").exists()
 
 
-def test_a_validation_split_of_the_archive_is_used(workspace, run_script):
+def test_a_validation_split_of_the_archive_is_used(workspace, run_here):
     Path("data/sample").mkdir(parents=True)
     image = iter(np.random.default_rng(0).integers(0, 256, (18, 8, 8, 3), np.uint8))
     parts = ("Train", "Valid", "Test")
     members = {f"{part}/{kind}/{i}.png": next(image) for part in parts for kind in ("cat", "dog") for i in range(3)}
     dataset_recipe("mine", folders_zip(Path("data/sample/mine.zip"), members), "folders", ["cat", "dog"], 8)
-    fetched = run_script("fetch", "mine")
+    fetched = run_here("fetch", "mine")
     assert "train from Train/, test from Test/, val from Valid/" in fetched.stdout
     assert "mine: 6 train, 6 test, 6 val images from" in fetched.stdout
-    result = run_script("preprocess", "mine")
+    result = run_here("preprocess", "mine")
     assert result.returncode == 0, result.stderr
     assert "mine: train 6 images, 3 to 3 a class; val 6 images, 3 to 3 a class; test 6 images" in result.stdout
     expected = np.stack([members[f"Valid/{kind}/{i}.png"] for kind in ("cat", "dog") for i in range(3)])
     assert (tensors.load("mine", "val")["images"].transpose(0, 2, 3, 1) == expected).all()
 
 
-def test_without_raw_data(workspace, run_script):
-    assert "run `dvc repro fetch@signs` first" in one_line(run_script("preprocess", "signs"), 2)
+def test_without_raw_data(workspace, run_here):
+    assert "run `dvc repro fetch@signs` first" in one_line(run_here("preprocess", "signs"), 2)

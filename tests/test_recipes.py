@@ -34,65 +34,65 @@ def test_one_file_per_experiment_and_data_set(params, run_script):
     assert written().keys() == expected
 
 
-def test_a_change_touches_only_what_it_changes(params, run_script):
+def test_a_change_touches_only_what_it_changes(params, run_here):
     content = params()
-    run_script("recipes")
+    run_here("recipes")
     before = written()
     line = content["experiments"]["plain-20-signs32"] | {"lr": 0.2}
     params(experiments={"plain-20-signs32": line, "resnet-8-signs": line | {"depth": 8}})
-    run_script("recipes")
+    run_here("recipes")
     after = written()
     assert after.keys() - before.keys() == {"recipes/experiments/resnet-8-signs.json"}
     assert {k for k in before if before[k] != after[k]} == {"recipes/experiments/plain-20-signs32.json"}
 
 
-def test_neither_scale_nor_addresses_touch_a_data_set_that_ships_whole(params, run_script):
+def test_neither_scale_nor_addresses_touch_a_data_set_that_ships_whole(params, run_here):
     content = params()
-    run_script("recipes")
+    run_here("recipes")
     before = written()
     for archive in content["datasets"]["cifar10"]["archives"]:
         archive["files"][0]["urls"] = ["https://elsewhere.example/file"]
     params(datasets=content["datasets"])
-    run_script("recipes")
+    run_here("recipes")
     after = written()
     assert {k for k in before if before[k] != after[k]} == {"recipes/addresses.json"}
     params(scale="sample")
-    run_script("recipes")
+    run_here("recipes")
     sample = written()
     assert sample["recipes/datasets/signs.json"] == before["recipes/datasets/signs.json"]
     assert sample["recipes/datasets/cifar10.json"] != before["recipes/datasets/cifar10.json"]
 
 
-def test_an_experiment_that_is_gone_leaves_no_recipe(params, run_script):
+def test_an_experiment_that_is_gone_leaves_no_recipe(params, run_here):
     params()
-    run_script("recipes")
+    run_here("recipes")
     content = parameters(".")
     del content["experiments"]["resnet34-signs"]
     write_parameters(content)
-    run_script("recipes")
+    run_here("recipes")
     assert not Path("recipes/experiments/resnet34-signs.json").exists()
 
 
-def test_a_mistake_leaves_the_old_recipes_alone(params, run_script):
+def test_a_mistake_leaves_the_old_recipes_alone(params, run_here):
     params()
-    run_script("recipes")
+    run_here("recipes")
     before = written()
     params(train={"learning_rate": 0.1})
-    assert "train.learning_rate: unknown key" in one_line(run_script("recipes"), 2)
+    assert "train.learning_rate: unknown key" in one_line(run_here("recipes"), 2)
     assert written() == before
 
 
-def test_the_sample_is_used_at_scale_sample(params, run_script):
+def test_the_sample_is_used_at_scale_sample(params, run_here):
     content = params(scale="sample")
-    run_script("recipes")
+    run_here("recipes")
     for name, block in content["datasets"].items():
         (archive,) = json.loads(Path(f"recipes/datasets/{name}.json").read_text())["archives"]
         assert archive["files"] == [{"name": block["sample"]["name"], "sha256": block["sample"]["sha256"]}]
 
 
-def test_what_is_shown_of_a_data_set(params, run_script):
+def test_what_is_shown_of_a_data_set(params, run_here):
     params()
-    run_script("recipes")
+    run_here("recipes")
     labels = {
         name: json.loads(Path(f"recipes/labels/{name}.json").read_text()) for name in ("cifar100", "cats-vs-dogs")
     }

@@ -70,23 +70,23 @@ def test_the_same_bytes(recorded, run_script):
     assert verdict(run_script("reproduced", "mine")) == ("same bytes", "")
 
 
-def test_other_bytes_within_the_interval_and_what_differs(recorded, run_script):
+def test_other_bytes_within_the_interval_and_what_differs(recorded, run_here):
     measured(top1=0.91, weights=b"others", environment=HERE | {"instructions": "AVX2", "precision": "fp32"})
-    result = run_script("reproduced")
+    result = run_here("reproduced")
     assert result.returncode == 0, result.stderr
     assert verdict(result) == ("yes", "instructions AVX2 instead of AVX512, precision fp32 instead of bf16")
 
 
-def test_other_bytes_in_one_table_alone(recorded, run_script):
+def test_other_bytes_in_one_table_alone(recorded, run_here):
     write("plots/tables/mine/scores.csv", "seed,part,top1\n0,test,0.901\n")
-    kind, remark = verdict(run_script("reproduced"))
+    kind, remark = verdict(run_here("reproduced"))
     assert kind == "yes"
     assert remark.startswith("same environment") and "plots/tables/mine/scores.csv" in remark
 
 
-def test_outside_the_interval(recorded, run_script):
+def test_outside_the_interval(recorded, run_here):
     measured(top1=0.8)
-    result = run_script("reproduced", "mine")
+    result = run_here("reproduced", "mine")
     assert (result.returncode, verdict(result)[0]) == (1, "no")
 
 
@@ -99,47 +99,47 @@ def test_outside_the_interval(recorded, run_script):
         ({"weight_decay": 0.1}, "weight_decay 0.1 instead of 0.0"),
     ],
 )
-def test_another_experiment_is_no_reproduction(recorded, run_script, change, said):
+def test_another_experiment_is_no_reproduction(recorded, run_here, change, said):
     measured(**change)
-    result = run_script("reproduced", "mine")
+    result = run_here("reproduced", "mine")
     assert result.returncode == 0
     assert verdict(result) == ("not run", f"another experiment: {said}")
 
 
-def test_threads_and_precision_are_a_matter_of_the_environment(recorded, run_script):
+def test_threads_and_precision_are_a_matter_of_the_environment(recorded, run_here):
     measured(top1=0.905, threads=1, precision="fp32", environment=HERE | {"threads": "1", "precision": "fp32"})
-    kind, remark = verdict(run_script("reproduced", "mine"))
+    kind, remark = verdict(run_here("reproduced", "mine"))
     assert kind == "yes"
     assert remark == "precision fp32 instead of bf16, threads 1 instead of 2"
 
 
-def test_tables_that_git_checked_out_prove_nothing(recorded, run_script):
+def test_tables_that_git_checked_out_prove_nothing(recorded, run_here):
     Path("models/mine/seed-0.safetensors").unlink()
     Path("models/mine").rmdir()
-    assert verdict(run_script("reproduced", "mine")) == ("not run", "run dvc repro evaluate@mine")
+    assert verdict(run_here("reproduced", "mine")) == ("not run", "run dvc repro evaluate@mine")
     write("models/mine/seed-0.safetensors", "left by a sample run")  # and the tables restored since
-    kind, remark = verdict(run_script("reproduced", "mine"))
+    kind, remark = verdict(run_here("reproduced", "mine"))
     assert kind == "not run" and "not what the tables describe" in remark
 
 
-def test_against_an_earlier_revision(recorded, run_script):
+def test_against_an_earlier_revision(recorded, run_here):
     measured(top1=0.5)
     commit()
-    assert verdict(run_script("reproduced", "mine"))[0] == "same bytes"
-    result = run_script("reproduced", "mine", "--against", "HEAD~1")
+    assert verdict(run_here("reproduced", "mine"))[0] == "same bytes"
+    result = run_here("reproduced", "mine", "--against", "HEAD~1")
     assert (result.returncode, verdict(result)[0]) == (1, "no")
 
 
-def test_mistakes_are_one_line(recorded, run_script):
-    message = one_line(run_script("reproduced", "yours"), 2)
+def test_mistakes_are_one_line(recorded, run_here):
+    message = one_line(run_here("reproduced", "yours"), 2)
     assert "yours is not recorded in HEAD; recorded are mine" in message
-    assert "no recorded results in nowhere" in one_line(run_script("reproduced", "--against", "nowhere"), 2)
+    assert "no recorded results in nowhere" in one_line(run_here("reproduced", "--against", "nowhere"), 2)
     Path("dvc.lock").unlink()
-    assert "dvc.lock is missing" in one_line(run_script("reproduced"), 2)
+    assert "dvc.lock is missing" in one_line(run_here("reproduced"), 2)
 
 
-def test_outside_a_repository(workspace, run_script):
-    assert "no recorded results in HEAD" in one_line(run_script("reproduced", GIT_CEILING_DIRECTORIES="/"), 2)
+def test_outside_a_repository(workspace, run_here):
+    assert "no recorded results in HEAD" in one_line(run_here("reproduced", GIT_CEILING_DIRECTORIES="/"), 2)
 
 
 def test_one_seed_has_the_sampling_error_of_the_test_set():

@@ -121,8 +121,8 @@ def test_killed_and_side_by_side_it_ends_with_the_same_bytes(workspace, run_scri
     assert sha256(sweep.TABLE) == whole
 
 
-def test_mistakes_are_one_line(workspace, run_script):
-    assert "recipes/sweep.json is missing: run `dvc repro recipes` first" in one_line(run_script("sweep"), 2)
+def test_mistakes_are_one_line(workspace, run_here):
+    assert "recipes/sweep.json is missing: run `dvc repro recipes` first" in one_line(run_here("sweep"), 2)
     prepared()
     Path("data/tensors/signs/val.safetensors").unlink()
-    assert "run `dvc repro preprocess@signs` first" in one_line(run_script("sweep"), 2)
+    assert "run `dvc repro preprocess@signs` first" in one_line(run_here("sweep"), 2)

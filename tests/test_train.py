@@ -65,7 +65,7 @@ def outputs():
     return {path.as_posix(): sha256(path) for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
-def test_it_trains_every_seed_without_the_test_part_and_twice_alike(workspace, run_script):
+def test_it_trains_every_seed_without_the_test_part_and_twice_alike(workspace, run_script, run_here):
     content = experiment()
     Path("data/tensors/grey/test.safetensors").unlink()
     result = run_script("train", "mine")
@@ -90,7 +90,7 @@ def test_it_trains_every_seed_without_the_test_part_and_twice_alike(workspace, r
     assert first["models/mine/seed-0.safetensors"] != first["models/mine/seed-1.safetensors"]
     shutil.rmtree("models")
     shutil.rmtree("runs")
-    run_script("train", "mine")
+    run_here("train", "mine")
     assert outputs() == first
 
 
@@ -148,15 +148,15 @@ def test_a_second_run_beside_the_first_is_refused(workspace, run_script):
     assert run_script("train", "mine").returncode == 0
 
 
-def test_the_history_shows_the_learning_rate_in_use(workspace, run_script):
+def test_the_history_shows_the_learning_rate_in_use(workspace, run_here):
     experiment(lr=0.001, seeds=1)
-    run_script("train", "mine")
+    run_here("train", "mine")
     assert pd.read_csv("plots/history/mine.csv").lr.max() == 0.001
 
 
-def test_one_line_per_epoch_where_there_is_no_terminal(workspace, run_script):
+def test_one_line_per_epoch_where_there_is_no_terminal(workspace, run_here):
     experiment(seeds=1)
-    result = run_script("train", "mine")
+    result = run_here("train", "mine")
     lines = [line for line in result.stdout.splitlines() if line.startswith("seed 0  epoch")]
     assert len(lines) == 3
     assert len({len(line) for line in lines}) == 1
@@ -199,9 +199,9 @@ def test_mistakes_are_one_line(workspace, run_script, monkeypatch, unchanged):
     assert "CHECKPOINT_SECONDS should be" in said(CHECKPOINT_SECONDS="-1")
 
 
-def test_a_seed_that_diverges_is_said_and_the_study_goes_on(workspace, run_script):
+def test_a_seed_that_diverges_is_said_and_the_study_goes_on(workspace, run_here):
     experiment(lr=1e30)
-    result = run_script("train", "mine")
+    result = run_here("train", "mine")
     assert result.returncode == 0, result.stderr
     assert "seed 0 diverged: the loss is not finite in epoch 1 at lr 1e+30" in result.stdout
     assert json.loads(Path("metrics/validation/mine.json").read_text())["diverged"] is True
@@ -213,11 +213,11 @@ def test_a_seed_that_diverges_is_said_and_the_study_goes_on(workspace, run_scrip
         assert all(tensor.isfinite().all() for tensor in weights.values())
 
 
-def test_curves_for_tensorboard(workspace, run_script):
+def test_curves_for_tensorboard(workspace, run_here):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     experiment(seeds=1)
-    run_script("train", "mine")
+    run_here("train", "mine")
     events = EventAccumulator("runs/mine/seed-0").Reload()
     assert {"train_loss", "val_error", "lr"} <= set(events.Tags()["scalars"])
     written = [(event.step, round(event.value, 4)) for event in events.Scalars("train_loss")]
@@ -252,9 +252,11 @@ def after_epochs(process, count):
     ("before", "after"),
     [("2", "1"), pytest.param("1", "2", marks=pytest.mark.slow), pytest.param("2", "3", marks=pytest.mark.slow)],
 )
-def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(workspace, run_script, before, after):
+def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(
+    workspace, run_script, run_here, before, after
+):
     experiment(epochs=6, seeds=3)
-    run_script("train", "mine")
+    run_here("train", "mine")
     whole = outputs()
     shutil.rmtree("models")
     shutil.rmtree("runs")
