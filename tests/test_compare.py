@@ -195,7 +195,7 @@ def test_at_the_floor_of_the_error_the_loss_is_judged(workspace):
     assert claim(text, "plain-train", *pair) == ("", "at the floor, training loss × 22.9, leans")
     difference, said = claim(text, "plain-train, training loss", *pair)
     assert difference.startswith("× 22.9 (") and said == "leans, × 22.9, too few seeds for more"
-    assert "more steps and a gentler start cannot be told apart" in text
+    assert "more steps and a gentler beginning cannot be told apart" in text
     assert "slow optimisation (" not in text and "100 %" not in text
 
 
@@ -241,7 +241,7 @@ def test_gradients_are_judged(workspace):
     # S0's and S1's claim, and the paper's
     for about in ("early-vanish", "healthy-norms"):
         (row,) = [line for line in text.splitlines() if line.startswith(f'| <a id="claim-{about}">')]
-        assert "plain-110, untrained: **reversed**, × 1.01e+06, first layer over last" in row, row
+        assert "plain-110, untrained, with batch norm: **reversed**, × 1.01e+06, first layer over last" in row, row
     assert "they do not vanish" in text
     # the trained one: a step turns the weights by the quotient of gradient and weights, not by the product
     assert "| 1e+02 → 1e-09, *vanishes* (largest in layer 3) | 1 → 1e+03 | 1e+02 → 1e-12, *vanishes*" in text

@@ -56,7 +56,7 @@ def about(result: Result) -> str:
     started = int(result.started().sum())
     facts = [f"Test accuracy {percent(test.top1)} % (n = {result.n})"]
     if (together := result.together("test")) is not None:
-        facts.append(f"all seeds together {100 * together:.2f} %")
+        facts.append(f"ensemble of all seeds {100 * together:.2f} %")
     if "top5" in test:
         facts.append(f"top-5 {percent(test.top5)} %")
     if "superclass" in test:

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 
-from lineage.report.claims import LOSS_FACTOR
+from lineage.report.claims import ALL_STARTED, LOSS_FACTOR
 from lineage.report.comparisons import Judgement, Judgements
 from lineage.report.markdown import details, link, table
 from lineage.report.study import CLAIMS, GROUPS, PRIMARY, UNTESTED, Claim
@@ -25,8 +25,9 @@ A claim says that one experiment exceeds another by some measure.
   relevant one; for a claim that there is no difference, the whole interval lies below the smallest relevant one;
 - *reversed*: the same in the other direction; for a claim that there is no difference, the difference is there;
 - *does not hold*: the whole interval lies below the smallest relevant difference;
-- *leans*, *leans against*: the same with too few seeds for an exact permutation test to fall below 5 % (three against
-  three cannot), not below 5 % after Holm's correction, or with a difference smaller than the relevant one;
+- *leans*, *leans against*: by its interval the claim holds (or does not), but there are too few seeds (with three
+  against three, no exact permutation test can fall below 5 %), or it fails Holm's correction, or the difference is
+  smaller than the relevant one;
 - *at the floor*: both training errors are below 0.3 %. The training losses are compared instead; their ratio is
   relevant from {LOSS_FACTOR} on;
 - *not compared*: the training of one side diverged, or some of its seeds *did not start to train*: on the training
@@ -35,17 +36,17 @@ A claim says that one experiment exceeds another by some measure.
 - *not decided*: everything else.
 
 The smallest relevant difference is 0.5 percentage points (pp) where a claim names no other, and never less than one
-test image. These comparisons were named as **primary**; those that have run are held to Holm's correction:
+test image. These comparisons were named as **primary**. They are held to Holm's correction for all of them, run or not:
 
 {primary()}
 
 All others are exploratory and not corrected: where there is no difference, about one in twenty still shows one.
 Intervals are Welch's, over the seeds. Where each seed's answers have been kept, the wider of that and of a bootstrap
-over seeds and test images is taken (*seeds and images*). All intervals are conditional on one split of the data. The
-gradients before training are nine values, three draws of each of three initialisations, taken as one sample; two claims
-rest on them. A run that never reaches a target counts as reaching it one epoch after its end. A recipe that reaches 75
-% confirms that claim; one that does not reach it refutes nothing. Numbers that others chose on the test set stand
-beside ours and are never judged against."""
+over seeds and test images is taken (*seeds and images*). All intervals are conditional on one split of the data. Two
+claims rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation.
+Where a claim compares epochs to a target, a run that never reaches it counts as reaching it one epoch after its end. A
+recipe that reaches 75 % confirms that claim; one that does not reach it refutes nothing. We show published numbers that
+were chosen on the test set, but do not compare with them."""
 
 
 def section(found: Judgements) -> list[str]:
@@ -62,6 +63,9 @@ def summary(found: Judgements) -> str:
     named = sum(one.comparison.primary for one in run)
     passed = sum(one.comparison.primary and one.verdict in (HOLDS, REVERSED) for one in run)
     floor = "; those at the floor are judged by the training loss" if counts[AT_FLOOR] else ""
+    void = sum(one.note == ALL_STARTED for one in run)
+    if void:
+        floor += f"; in {void} of those not decided no seed failed to start, so there was nothing to compare"
     return (
         f"{claims} of {len(CLAIMS)} claims have been tried, in {len(run)} comparisons ({said}{floor}); {named} of them "
         f"primary, of which {passed} hold or are reversed; the others are exploratory. Each compares a network of so "

@@ -16,20 +16,23 @@ from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_COMPARED, NOT_DECIDED, 
 
 FLOOR = 0.3  # per cent: below it on both sides, training errors are judged by the loss
 LOSS_FACTOR = 2  # the smallest relevant ratio of two training losses
+ALL_STARTED = "no seed failed to start"
 
 
 def judge_all(results: Results) -> Judgements:
-    """Every claim. The primary comparisons that have run are held to Holm's correction. Raises `Mistake`."""
+    """Every claim. The primary comparisons are held to Holm's correction for all that were named, run or not: what has
+    run gets no weaker by those that follow. Raises `Mistake`.
+    """
     for claim in CLAIMS.values():
         check(claim)
     everything = chain.from_iterable(comparisons(claim) for claim in CLAIMS.values() if not claim.untrained)
     found = {one.place: judged(one, results) for one in everything}
     for claim in CLAIMS.values():
         for family, depth in claim.untrained:
-            comparison = Comparison(claim, f"{family}-{depth}, untrained", 0.0, depth=depth)
+            comparison = Comparison(claim, f"{family}-{depth}, untrained, with batch norm", 0.0, depth=depth)
             found[comparison.place] = _of_gradients(comparison, family)
     tested = [place for place, one in found.items() if place in PRIMARY and one.p is not None]
-    for place, kept in zip(tested, verdicts.holm([found[place].p for place in tested]), strict=True):
+    for place, kept in zip(tested, verdicts.holm([found[place].p for place in tested], len(PRIMARY)), strict=True):
         one = found[place]
         if not kept and one.verdict in (HOLDS, REVERSED):  # the others claim no difference that a p value speaks for
             note = "not below 5 % after Holm's correction"
@@ -109,7 +112,7 @@ def _of_failures(one: Judgement, sides: list[Result]) -> Judgement:
         said = HOLDS if more > 0 else REVERSED
     elif failed[0] == one.n[0] and failed[1] == 0:
         said = verdicts.LEANS
-    note = f"failed to start: {against(failed, one.n)}, p = {p:.2g}" if any(failed) else "no seed failed to start"
+    note = f"failed to start: {against(failed, one.n)}, p = {p:.2g}" if any(failed) else ALL_STARTED
     return replace(one, verdict=said, note=note, method="Fisher", p=p)
 
 
@@ -141,9 +144,9 @@ def _of_epochs(one: Judgement, sides: list[Result]) -> Judgement:
 
 def _of_gradients(comparison: Comparison, family: str) -> Judgement:
     """By the gradient of the first layer over the last convolution's before training, with batch norm, in every draw
-    of every initialisation. That is what is shown, also where the claim is that it is small.
+    of He's initialisation. That is what is shown, also where the claim is that it is small.
     """
-    logs = early_gradients.rises(family, comparison.depth)
+    logs = early_gradients.rises(family, comparison.depth, ["he"])
     if logs.empty:
         return Judgement(comparison, NOT_RUN)
     falls = comparison.claim.measure == "gradient_fall"

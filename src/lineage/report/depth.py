@@ -1,7 +1,10 @@
 """What depth does to plain and to residual networks, and why deep plain networks fail."""
 
+from pathlib import Path
+
 import pandas as pd
 
+from lineage.files import read_json
 from lineage.report import figures
 from lineage.report.markdown import Draw, link, percent, table
 from lineage.report.published import reported
@@ -11,16 +14,19 @@ from lineage.report.study import GROUPS, WHY, groups
 PANELS = """\
 Errors and losses on the training images are measured after training, without augmentation. The right panels show the
 validation split, because the test set is read once, after training. *Started*: seeds whose training error is below
-80 % of that of guessing (SIGNS has six classes: below 67 %). All networks of a group share their recipe."""
+80 % of that of guessing (SIGNS has six classes: below 67 %). All networks of a group share their recipe
+([how it was chosen](recipes.md)); what is said of a network holds for this recipe."""
 CONSTRUCTION = """\
 The axis is linear up to 10 % and logarithmic above. Networks that did not start to train are crosses, off the line.
 *By construction* (He et al. 2015, section 1): a shallow plain network with further layers that hand on their input is a
 deeper one with the same outputs, hence with the same errors. Where training ends above that mark, it has not found a
 solution that exists."""
 WHY_TEXT = """\
-With batch norm, gradients of a plain network grow towards its first layers before any training (see
-[gradients](#gradients)), and so does the first step. Each experiment changes what its row says, and nothing else. Is
-it the size of the first steps, or the starting point?"""
+That is open. With batch norm, gradients of a plain network grow towards its first layers before any training (see
+[gradients](#gradients)), and so does the first step. Is it the size of the first steps, or the initialisation? Each
+experiment changes what its row says, and nothing else. In a residual network the Dirac initialisation is not the
+identity: each block adds a normalised copy of its input. Only behind batch norm does ‖gradient‖ / ‖W‖ say how far a
+step turns the weights."""
 
 
 def started(result: Result) -> str:
@@ -45,10 +51,22 @@ def degradation(results: Results, draw: Draw) -> list[str]:
             for r in members.values()
         ]
         header = "network | training error (%) | training loss | test error (%) | started | budget"
-        lines += table(header, "l r r r r l", rows)
+        lines += [*table(header, "l r r r r l", rows), conditions(next(iter(members.values()))), ""]
         if GROUPS[group].note:
             lines += [GROUPS[group].note, ""]
     return [*PANELS.splitlines(), "", *lines] if lines else []
+
+
+def conditions(result: Result) -> str:
+    """What all networks of a group are trained with, in a line."""
+    recipe, data = result.experiment.recipe, result.experiment.dataset
+    optimiser = f"{recipe.optimiser.upper()} with {'Nesterov ' if recipe.nesterov else ''}momentum 0.9"
+    file = Path(f"metrics/data/{data}.json")
+    images = f"{read_json(file)['train_images']:,} training images of {data}, " if file.is_file() else ""
+    return (
+        f"All of them: {images}{recipe.input_size} pixels a side, {optimiser}, highest learning rate {recipe.lr:g} "
+        f"({recipe.schedule}), batches of {recipe.batch_size}, weight decay {recipe.weight_decay:g}."
+    )
 
 
 def why(results: Results, draw: Draw) -> list[str]:
@@ -77,17 +95,28 @@ def concluded(results: Results) -> list[str]:
         ]
         if base.started().any() or not tried:
             continue
-        counts = "; ".join(f"{WHY[result.name]}: {started(result)}" for result in tried)
-        text = f"Seeds of {link(base.name)} that start to train: as it is {started(base)}; {counts}."
+        counts = "; ".join(f"{WHY[result.name]}: {outcome(result)}" for result in tried)
+        text = f"Seeds of {link(base.name)} that start to train: as it is {outcome(base)}; {counts}."
         limited = [result for result in tried if result.experiment.recipe.trust or result.experiment.recipe.clip]
         moved = [r for r in tried if r.experiment.network.initialisation != base.experiment.network.initialisation]
         if limited and not any(r.started().any() for r in limited) and any(r.started().any() for r in moved):
             text += (
-                " The limits on the steps that were tried did not help; another start did. It changes the starting "
-                "point and the first gradients together, so which of them matters cannot be told."
+                " With the limits on the steps that were tried no seed started, which three seeds and one limit each "
+                "cannot exclude; from another initialisation they did. It changes the starting point and the first "
+                "gradients together, so which of them matters cannot be told."
+            )
+        slow = [r for r in tried if r.experiment.network.normalisation == "none" and not r.started().any()]
+        if slow:
+            text += (
+                " Without batch norm two things change, and the first steps are short (learning rate × ‖gradient‖ / "
+                "‖W‖), so that network may be slow rather than unable to train."
             )
         said.append(text)
     return [*said, ""] if said else []
+
+
+def outcome(result: Result) -> str:
+    return f"{started(result)} (training error {percent(result.error('train'))} %)"
 
 
 def alike(one: Result, other: Result) -> bool:

@@ -1,9 +1,12 @@
 """The gradients of networks that have not been trained, as src/gradients.py measures them."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from lineage.report import style
 
 TABLE = Path("plots/gradients.csv")
 HARMLESS = 100  # a rise or a fall by less than this factor from the last convolution to the first is not remarked on
@@ -15,12 +18,13 @@ def untrained() -> pd.DataFrame:
     return pd.read_csv(TABLE) if TABLE.is_file() else pd.DataFrame(columns=columns)
 
 
-def rises(family: str, depth: int) -> pd.Series:
+def rises(family: str, depth: int, initialisations: Collection[str] = style.INITIALISATIONS) -> pd.Series:
     """The logarithm of the first layer's gradient over the last convolution's, with batch norm: one value for each draw
-    of each initialisation.
+    of each of these initialisations.
     """
     table = untrained()
     chosen = table[(table.family == family) & (table.depth == depth) & (table.batch_norm == "yes")]
+    chosen = chosen[chosen.initialisation.isin(initialisations)]
     draws = [draw.sort_values("layer").gradient.iloc[:-1] for _, draw in chosen.groupby(["initialisation", "seed"])]
     kept = [np.log(draw.iloc[0] / draw.iloc[-1]) for draw in draws if (draw > 0).all() and np.isfinite(draw).all()]
     return pd.Series(kept, dtype=float)

@@ -95,8 +95,8 @@ def no_start(m: Measured) -> list[str]:
             said.append(
                 f"{link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
-                f"{shallower.n}; {difference(one)}{p}). After training, ‖gradient‖ / ‖W‖ is "
-                f"{turned.iloc[0]:.2g} in its first layer and {turned.median():.2g} in the median one (first seed)."
+                f"{shallower.n}; {difference(one)}{p}). After training, ‖gradient‖ / ‖W‖ is {turned.iloc[0]:.2g} in "
+                "its first layer (first seed)."
             )
     opening = "**Some deep plain networks did not start to train.** Their errors are not compared; seeds are counted."
     return sentence(opening, said)
@@ -120,7 +120,7 @@ def longer(m: Measured) -> list[str]:
                     f"{percent(control.error('train'))} % (n = {control.n})."
                 )
             else:
-                said.append("The warm-up is longer, too, so more steps and a gentler start cannot be told apart.")
+                said.append("The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart.")
     opening = (
         "**With more epochs the training error of a deep plain network falls to almost 0; its loss "
         f"{'stays' if firm else 'probably stays'} above the shallow one's.**"
@@ -129,7 +129,7 @@ def longer(m: Measured) -> list[str]:
 
 
 def near_identity(m: Measured) -> list[str]:
-    """What another start changes in deep plain networks."""
+    """What another initialisation changes in deep plain networks."""
     said, shown = [], []
     for (claim, *_), one in m.judgements.items():
         if claim in ("dirac-start", "dirac-train") and one.verdict != NOT_RUN:
@@ -141,14 +141,16 @@ def near_identity(m: Measured) -> list[str]:
             )
             p = f", p = {one.p:.2g}" if one.p is not None and not one.found else ""
             said.append(f"{before}; {after} ({difference(one)}{p}).")
-    opening = "**Whether deep plain networks train better from a start near the identity is not decided.**"
+    opening = "**Whether deep plain networks train better from an initialisation near the identity is not decided.**"
     if "dirac-start" in shown:
-        opening = "**From a start near the identity, a deep plain network starts to train that did not otherwise.**"
+        opening = (
+            "**From an initialisation near the identity, a deep plain network starts to train that did not otherwise.**"
+        )
     elif shown:
-        opening = "**From a start near the identity, deep plain networks train better.**"
+        opening = "**From an initialisation near the identity, deep plain networks train better.**"
     return sentence(
-        f"{opening} All else is equal. The start differs in two ways, the identity (Dirac kernels) and a tenth of He's "
-        "weights, which have not been tried apart.",
+        f"{opening} All else is equal. The initialisation differs in two ways, the identity (Dirac kernels) and a "
+        "tenth of He's weights, which have not been tried apart.",
         said,
     )
 
@@ -201,8 +203,9 @@ def before_training(m: Measured) -> list[str]:
     return [
         "**Before training, gradients of deep plain networks with batch norm explode towards the first layer; they do "
         f"not vanish.** The first convolution's is larger than the last one's {'; '.join(said.values())} (the range "
-        f"over three draws of each of three initialisations). S1's claim that they shrink is *[{REVERSED}]"
-        f"(#{anchor('early-vanish')})*. What they do after training is [another matter](#gradients)."
+        "over three draws of each of three initialisations). For this state S1's claim that they shrink is "
+        f"*[{REVERSED}](#{anchor('early-vanish')})*. Without batch norm, and after training, it is [another matter]"
+        "(#gradients)."
     ]
 
 
@@ -220,8 +223,8 @@ def blocks(m: Measured) -> list[str]:
         if begun:
             smaller = sum(trained[depth] < begun[depth] for depth in begun)
             before = (
-                f"before training {medians(begun)}. Training made it smaller in {smaller} of {len(begun)} networks "
-                "(first seed, 32 images)"
+                f"before training {medians(begun)}. Training made it "
+                f"smaller in {smaller} of {len(begun)} networks (first seed, 32 images)"
             )
         return [
             f"**What residual blocks add: ‖F(x)‖ / ‖x‖ of the median block** ({GROUPS[group].title}). After training "

@@ -116,7 +116,10 @@ def blocks(results: Results, draw: Draw) -> list[str]:
         lines += draw(drawn, f"additions-{group}.svg", f"what each block adds, {group}")
         lines += table(ADDED, "l l r r r r r", [row for result in members.values() for row in added(result)])
         trained = {depth: additions[family, depth].median() for family, depth in additions}
-        lines += tends_to_zero(trained, {depth: responses[family, depth].median() for family, depth in additions})
+        untrained = {key: members[key].table("untrained-blocks") for key in additions}
+        begun = {depth: found.addition.median() for (_, depth), found in untrained.items() if found is not None}
+        response = {depth: responses[family, depth].median() for family, depth in additions}
+        lines += tends_to_zero(trained, begun, response)
     question = f"Does F(x) tend to zero, as S0 argues (He et al. 2015, Fig. 7)? {MEASURED}"
     return [question, "", *BEFORE.splitlines(), "", *lines] if lines else []
 
@@ -133,9 +136,9 @@ def added(result: Result) -> list[tuple[str | int, ...]]:
     return rows
 
 
-def tends_to_zero(additions: dict[int, float], responses: dict[int, float]) -> list[str]:
-    """In words what the medians by depth show: of what blocks add, and of the layers' responses, which is what the
-    paper measures.
+def tends_to_zero(additions: dict[int, float], begun: dict[int, float], responses: dict[int, float]) -> list[str]:
+    """In words what the medians by depth show: of what blocks add after training, of what they add before it
+    (`begun`), and of the layers' responses, which is what the paper measures.
     """
     if len(additions) < 2:
         return []
@@ -143,7 +146,9 @@ def tends_to_zero(additions: dict[int, float], responses: dict[int, float]) -> l
     def fall(values: dict[int, float]) -> bool:
         return all(deeper < shallower for shallower, deeper in pairwise(values.values()))
 
-    numbers = ", ".join(f"{depth} layers {value:.2f}" for depth, value in additions.items())
+    def listed(values: dict[int, float]) -> str:
+        return ", ".join(f"{depth} layers {value:.2f}" for depth, value in values.items())
+
     said = (
         "The deeper the network, the less its median block adds" if fall(additions) else "Deeper networks add no less"
     )
@@ -151,8 +156,10 @@ def tends_to_zero(additions: dict[int, float], responses: dict[int, float]) -> l
     near = f"is below {NEAR:g}" if deepest < NEAR else f"is still above {NEAR:g}"
     numbers_of = ", ".join(f"{value:.2f}" for value in responses.values())
     falls = "fall with depth" if fall(responses) else "do not fall with depth"
+    before = f" Before training it was {listed(begun)}." if begun else ""
     return [
-        f"{said}: {numbers}, relative to what it keeps. In the deepest network that {near}; below that we call it "
-        f"close to zero. The responses, which He et al. measured, {falls} ({numbers_of}).",
+        f"{said}: {listed(additions)}, relative to what it keeps. In the deepest network that {near}; below that we "
+        f"call it close to zero.{before} The responses, which He et al. measured, {falls} ({numbers_of}); batch norm, "
+        "whose scale begins at 1, holds them near 1.",
         "",
     ]

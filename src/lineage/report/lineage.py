@@ -12,12 +12,12 @@ Test accuracy in per cent. Ours are the weights that the recipe names (last or b
 NOTES = {
     "best published": "Many published numbers are the best epoch on the test set, or do not say how they were chosen; "
     "no verdict rests on them.",
-    "all seeds": "*All seeds*: the answer is the class with the largest mean probability over the seeds.",
+    "ensemble": "*Ensemble* of all seeds: the answer is the class with the largest mean probability over the seeds.",
 }
 
 
 # title and side of each column; those that say nothing in any row are left out
-COLUMNS = {"year": "r", "network": "l", "experiment": "l", "data": "l", "ours": "r", "n": "r", "all seeds": "r"}
+COLUMNS = {"year": "r", "network": "l", "experiment": "l", "data": "l", "ours": "r", "n": "r", "ensemble": "r"}
 COLUMNS |= {"budget": "l", "the article says": "l", "best published": "l"}
 NOTHING = ("", "no number", "none found")
 

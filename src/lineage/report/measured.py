@@ -70,10 +70,12 @@ def deepest(m: Measured, claim: str, *kinds: str) -> list[Judgement]:
 
 def main_ones(m: Measured, claim: str) -> tuple[list[Judgement], str]:
     """Of each group the deepest network on which the claim holds or leans, else its primary comparison, whatever came
-    of it; and the strongest verdict among them: holds, leans, or not decided.
+    of it; and what they say together: that it holds, where a primary one does, that it leans, or that it is not
+    decided. An exploratory one among many is no fact.
     """
     found = deepest(m, claim, HOLDS, LEANS)
-    strongest = next((kind for kind in (HOLDS, LEANS) if any(one.verdict == kind for one in found)), NOT_DECIDED)
+    firm = any(one.verdict == HOLDS and one.comparison.primary for one in found)
+    strongest = HOLDS if firm else LEANS if found else NOT_DECIDED
     groups = {one.comparison.group for one in found}
     others = [one for place, one in m.judgements.items() if place[0] == claim and one.comparison.primary and one.found]
     return found + [one for one in others if one.comparison.group not in groups], strongest

@@ -130,7 +130,7 @@ def experiments(results: Results, missing: list[str], drawn: Iterable[list[str]]
 
 SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
     "Degradation": {"": depth.degradation, "Error by depth": depth.error_by_depth},
-    "Why deep plain networks fail": {
+    "Why do deep plain networks fail?": {
         "": depth.why,
         "Does the first step tell which networks train?": first_steps.sweep,
         "A solution that is there from the beginning": first_steps.deepened,

@@ -90,11 +90,11 @@ def can_decide(n: tuple[int, ...]) -> bool:
     return len(n) < 2 or 2 / math.comb(sum(n), n[0]) < ALPHA
 
 
-def holm(p_values: list[float]) -> list[bool]:
-    """Which of these stay below 5 % after Holm's correction."""
+def holm(p_values: list[float], tests: int) -> list[bool]:
+    """Which of these stay below 5 % after Holm's correction for so many tests, of which some may still be to come."""
     kept, order = [False] * len(p_values), np.argsort(p_values)
     for rank, i in enumerate(order):
-        if p_values[i] * (len(p_values) - rank) >= ALPHA:
+        if p_values[i] * (tests - rank) >= ALPHA:
             break
         kept[i] = True
     return kept

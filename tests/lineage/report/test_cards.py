@@ -3,12 +3,12 @@ from test_compare import measured, write_table
 from lineage.report import cards, results
 
 
-def test_all_seeds_together_where_they_were_asked(workspace):
+def test_the_ensemble_of_all_seeds_where_they_were_asked(workspace):
     measured("vgg16-hands")
-    assert "together" not in cards.about(results.read("vgg16-hands"))
+    assert "ensemble" not in cards.about(results.read("vgg16-hands"))
     write_table("tables/vgg16-hands/ensemble", [{"part": "test", "top1": 0.951}])
     said = cards.about(results.read("vgg16-hands"))
-    assert said.startswith("Test accuracy 89.00 ± 1.41 % (n = 2); all seeds together 95.10 %; ")
+    assert said.startswith("Test accuracy 89.00 ± 1.41 % (n = 2); ensemble of all seeds 95.10 %; ")
 
 
 def test_large_numbers_are_readable():

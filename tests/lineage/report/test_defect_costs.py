@@ -34,7 +34,8 @@ def test_the_defects_whose_interval_excludes_0_are_a_finding(workspace):
     assert defect_costs.finding() == []
     write()
     (line,) = defect_costs.finding()
-    assert line.startswith("**1 of 2 defects") and "n = 3: no eval() +20.67 pp (+17.80 … +23.54). [" in line
+    assert line.startswith("**1 of 2 defects")
+    assert "n = 3: no eval() +20.67 pp (+17.80 … +23.54). The others are not decided. [" in line
 
 
 def test_a_table_of_another_scale_is_not_shown(workspace):

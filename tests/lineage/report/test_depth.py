@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from test_compare import measured, write_table
 
@@ -20,6 +22,20 @@ def test_errors_by_depth(workspace):
     assert depth.errors_by_depth({}).empty
 
 
+def test_what_a_group_is_trained_with(workspace):
+    measured("plain-20-signs32", recipe={"lr": 0.03, "nesterov": False})
+    said = depth.conditions(results.read("plain-20-signs32"))
+    assert said.startswith("All of them: 32 pixels a side, SGD with momentum 0.9, highest learning rate 0.03 (steps), ")
+    Path("metrics/data").mkdir()
+    Path("metrics/data/hands.json").write_text('{"train_images": 1961}')
+    measured("plain-20-signs32")
+    said = depth.conditions(results.read("plain-20-signs32"))
+    assert said == (
+        "All of them: 1,961 training images of hands, 32 pixels a side, SGD with Nesterov momentum 0.9, highest "
+        "learning rate 1 (steps), batches of 4, weight decay 0."
+    )
+
+
 def test_why_deep_plain_networks_fail(workspace):
     """What is changed, whether it trained, and where it was measured how its training began."""
     measured("plain-110-signs32", (0.98, 0.99))
@@ -31,28 +47,29 @@ def test_why_deep_plain_networks_fail(workspace):
     write_table("tables/plain-110-signs32-dirac/beginnings", ratios)
     lines = "\n".join(depth.why(read("plain-110-signs32", "plain-110-signs32-dirac"), None))
     assert "largest ‖gradient‖ / ‖W‖ before the first step" in lines
-    dirac = "start from the identity (Dirac) and a tenth of He's weights"
+    dirac = "Dirac initialisation (identity kernels) plus a tenth of He's weights"
     assert f"| {dirac} | 0.13 … 1.1 | 2 of 2 | 1.50 ± 0.71 |" in lines
     assert "| nothing | not measured | 0 of 2 |" in lines
-    assert (
-        "start to train: as it is 0 of 2; start from the identity" in lines
-        and "a tenth of He's weights: 2 of 2." in lines
-    )
+    assert "start to train: as it is 0 of 2 (training error 49.25 ± 0.35 %); Dirac" in lines
+    assert "a tenth of He's weights: 2 of 2 (training error 1.50 ± 0.71 %)." in lines
     assert depth.why({}, None) == []
 
 
 def test_why_is_concluded_from_what_was_tried(workspace):
-    """Limits on the steps that do not help, and a start that does."""
+    """Limits on the steps that do not help, and an initialisation that does."""
     dirac, trust = {"initialisation": "dirac"}, {"trust": 0.02}
     names = [f"plain-110-signs32{kind}" for kind in ("", "-trust", "-dirac")]
-    concluded = "The limits on the steps that were tried did not help"
+    concluded = "With the limits on the steps that were tried no seed started"
     measured(names[0], (0.98, 0.99))
     measured(names[1], (0.97, 0.99), recipe=trust)
     assert concluded not in "\n".join(depth.why(read(*names[:2]), None))
     measured(names[2], (0.02, 0.04), network=dirac)
     text = "\n".join(depth.why(read(*names), None))
-    assert f"{concluded}; another start did." in text
-    assert "2 % of a layer's weights: 0 of 2" in text
+    assert concluded in text and "from another initialisation they did" in text and "may be slow" not in text
+    assert "2 % of the norm of its weights: 0 of 2 (training error 49.00 ± 0.71 %)" in text
+    without = {"normalisation": "none"}
+    measured("plain-110-signs32-no-norm", (0.98, 0.99), network=without)
+    assert "may be slow rather than unable" in "\n".join(depth.why(read(*names, "plain-110-signs32-no-norm"), None))
     measured(names[1], (0.02, 0.99), recipe=trust)  # a limit that helps one seed
     assert concluded not in "\n".join(depth.why(read(*names), None))
     measured(names[0], (0.02, 0.99))  # a network that starts as it is

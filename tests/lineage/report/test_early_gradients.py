@@ -19,6 +19,7 @@ def test_how_the_gradient_rises_from_the_last_convolution_to_the_first_layer(wor
     ]
     write_table("gradients", rows)
     assert early_gradients.rises("plain", 56).tolist() == pytest.approx([math.log(300)] * 4)
+    assert len(early_gradients.rises("plain", 56, ["he"])) == 2
     table = pd.read_csv(early_gradients.TABLE)
     table.assign(gradient=0.0).to_csv(early_gradients.TABLE, index=False)
     assert early_gradients.rises("plain", 56).empty  # too small to be measured

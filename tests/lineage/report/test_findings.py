@@ -37,7 +37,7 @@ def test_degradation_has_its_numbers_interval_and_links(degraded):
 
 
 def test_degradation_on_the_test_set_is_a_finding_of_its_own(degraded):
-    line = one(degraded, "Plain networks of 56 layers do worse than shallow ones on the test set")
+    line = one(degraded, "Plain networks of 56 layers probably do worse than shallow ones on the test set")
     assert "[plain-56-signs32](experiments.md#plain-56-signs32) 33.00 ± 2.24 % (n = 5)" in line
     assert re.search(r"difference \+30\.60 pp \(.*\), \*\[holds\]\(#claim-plain-test\)\*, exploratory", line)
 
@@ -131,7 +131,7 @@ def test_more_epochs_and_whether_it_was_the_warm_up(workspace):
         measured(name, errors)
     line = one(said(*names), "With more epochs")
     assert "its loss probably stays above" in line and "*[leans](#claim-plain-train)*" in line
-    assert "more steps and a gentler start cannot be told apart" in line
+    assert "more steps and a gentler beginning cannot be told apart" in line
     control = "plain-56-signs32-long-short-warm-up"
     measured(control, (0.002, 0.004))
     line = one(said(*names, control), "With more epochs")

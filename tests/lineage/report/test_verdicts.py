@@ -101,9 +101,10 @@ def test_permutations_are_all_tried():
 
 def test_holms_correction():
     """0.03 · 2 is above 5 %, and what comes after it fails with it: 0.04 · 1 alone would not."""
-    assert verdicts.holm([0.01, 0.04, 0.03, 0.005]) == [True, False, False, True]
-    assert verdicts.holm([0.03, 0.04]) == [False, False]
-    assert verdicts.holm([]) == []
+    assert verdicts.holm([0.01, 0.04, 0.03, 0.005], 4) == [True, False, False, True]
+    assert verdicts.holm([0.03, 0.04], 2) == [False, False]
+    assert verdicts.holm([0.02], 2) == [True] and verdicts.holm([0.02], 3) == [False]  # two are still to come
+    assert verdicts.holm([], 5) == []
 
 
 def test_no_mistake_on_120_images():
