@@ -30,6 +30,7 @@ from lineage.report.verdicts import (
     HOLDS,
     LEANS,
     LEANS_AGAINST,
+    NOT_COMPARED,
     NOT_DECIDED,
     NOT_RUN,
     REVERSED,
@@ -167,9 +168,9 @@ def shortcuts(m: Measured) -> list[str]:
 
 
 def residual(m: Measured) -> list[str]:
-    """Where depth does harm to residual networks."""
-    said = []
-    for one in deepest(m, "residual-test", REVERSED, DOES_NOT_HOLD, LEANS_AGAINST):
+    """What depth does to residual networks, for the deepest of each group, whatever came of it."""
+    said, ones = [], deepest(m, "residual-test", *(kind for kind in VERDICTS if kind != NOT_COMPARED))
+    for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         said.append(f"{GROUPS[group].title}: {_errors(m, one, 'resnet', 'test')}.")
         if one.method == "Welch":
@@ -181,11 +182,17 @@ def residual(m: Measured) -> list[str]:
                 f"Both training errors are below {FLOOR} %; the training loss is {train.loss.shown} the "
                 f"shallow one's (that depth does not raise it: {verdict(train.loss)})."
             )
-    opening = (
-        "**More layers did not help residual networks on the test set, as far as that is decided.** Differences are "
-        "the shallow network minus the deep one: positive if the deep one is better."
-    )
-    return sentence(opening, said)
+    helped = any(one.verdict in (HOLDS, LEANS) for one in ones)
+    harmed = any(one.verdict in (REVERSED, DOES_NOT_HOLD, LEANS_AGAINST) for one in ones)
+    who = "residual networks on the test set"
+    opening = {
+        (False, False): f"**Whether more layers help {who} is not decided.**",
+        (False, True): f"**More layers did not help {who}, as far as that is decided.**",
+        (True, False): f"**More layers helped {who}, as far as that is decided.**",
+        (True, True): f"**More layers helped some {who}, and others not.**",
+    }[helped, harmed]
+    order = "Differences are the shallow network minus the deep one: positive if the deep one is better."
+    return sentence(f"{opening} {order}", said)
 
 
 def before_training(m: Measured) -> list[str]:

@@ -91,6 +91,18 @@ def test_what_depth_does_to_residual_networks_on_the_test_set(degraded):
     assert "the test set has only 12 images" in line  # the test set of this miniature
 
 
+def test_residual_networks_are_a_finding_whatever_came_of_them(workspace):
+    for name, errors in zip(SIGNS[3:], (FEW, FEW, (0.01, 0.5, 0.01, 0.3, 0.0)), strict=True):
+        measured(name, errors)
+    line = one(said(*SIGNS[3:]), "Whether more layers help residual networks on the test set is not decided")
+    assert (
+        "[resnet-110-signs32](experiments.md#resnet-110-signs32) 2.00 ±" in line and "positive if the deep one" in line
+    )
+    for name, errors in zip(SIGNS[3:], (MANY, FEW, FEW), strict=True):
+        measured(name, errors)
+    one(said(*SIGNS[3:]), "More layers helped residual networks on the test set, as far as that is decided")
+
+
 def test_what_blocks_add_before_and_after_training(degraded):
     names = [name for name in SIGNS if name.startswith("resnet")]
     assert "before training it has not been measured, so this does not show" in one(degraded, "residual blocks add")
