@@ -1,6 +1,3 @@
-import re
-
-import pytest
 from test_compare import measured, write_table
 
 from lineage.report import claims, findings, results
@@ -15,8 +12,8 @@ SIGNS = [f"{family}-{depth}-signs32" for family in ("plain", "resnet") for depth
 FEW, MANY, ALL = (0.02, 0.03, 0.02, 0.03, 0.02), (0.30, 0.34, 0.36, 0.33, 0.32), (0.98, 0.96, 0.97, 0.98, 0.99)
 
 
-@pytest.fixture
-def degraded(workspace):
+def degrade():
+    """Measure six networks of which the plain ones get worse with depth, and return what is found."""
     for name, errors in zip(SIGNS, (FEW, MANY, ALL, FEW, FEW, (0.16, 0.17, 0.16, 0.17, 0.16)), strict=True):
         measured(name, errors)
     return said(*SIGNS)
@@ -27,81 +24,8 @@ def one(lines, beginning):
     return line
 
 
-def test_degradation_has_its_numbers_interval_and_links(degraded):
-    line = one(degraded, "Plain networks of 56 layers train worse than shallow ones")
-    assert "[plain-56-signs32](experiments.md#plain-56-signs32) 16.50 ± 1.12 % (n = 5)" in line
-    assert re.search(
-        r"difference \+15\.30 pp \(\+1\d\.\d\d … \+1\d\.\d\d\), \*\[holds\]\(#claim-plain-train\)\*, primary", line
-    )
-    assert "plain-110" not in line
-
-
-def test_degradation_on_the_test_set_is_a_finding_of_its_own(degraded):
-    line = one(degraded, "Plain networks of 56 layers probably do worse than shallow ones on the test set")
-    assert "[plain-56-signs32](experiments.md#plain-56-signs32) 33.00 ± 2.24 % (n = 5)" in line
-    assert re.search(r"difference \+30\.60 pp \(.*\), \*\[holds\]\(#claim-plain-test\)\*, exploratory", line)
-
-
-def test_what_leans_is_not_said_as_a_fact(workspace):
-    for name, errors in zip(SIGNS, (FEW[:3], MANY[:3], ALL[:3], FEW[:3], FEW[:3], FEW[:3]), strict=True):
-        measured(name, errors)
-    lines = said(*SIGNS)
-    assert "*[leans](#claim-plain-test)*" in one(
-        lines, "Plain networks of 56 layers probably do worse than shallow ones on the test set"
-    )
-    assert "*[leans](#claim-shortcut-test)*" in one(lines, "Shortcuts probably lower the test error")
-
-
-def test_a_primary_comparison_is_named_whatever_came_of_it(workspace):
-    """Seeds that are all worse, but so far apart that the interval of the mean includes 0."""
-    for name, errors in zip(SIGNS, (FEW, (0.04, 0.05, 0.05, 0.06, 0.7), ALL, FEW, FEW, FEW), strict=True):
-        measured(name, errors)
-    line = one(said(*SIGNS), "Whether plain networks of 56 layers train worse than shallow ones is not decided")
-    assert "difference +7.80 pp (-" in line and "*[not decided](#claim-plain-train)*, primary." in line
-    assert "Each of the 5 seeds is above each of the 5 others" in line and "(2.00 to 35.00 %)" in line
-    line = one(said(*SIGNS), "Whether shortcuts lower the test error of deep networks is not decided")
-    assert "(4.00 to 70.00 %)" in line
-    measured("plain-56-signs32", (0.01, 0.05, 0.05, 0.06, 0.7))
-    assert "is above each" not in one(said(*SIGNS), "Whether plain networks of 56 layers train")
-
-
-def test_what_did_not_start_is_no_difference_in_percentage_points(degraded):
-    line = one(degraded, "did not start to train")
-    assert "[plain-110-signs32](experiments.md#plain-110-signs32): 5 of 5 seeds" in line and "p = 0.0079" in line
-    assert " pp" not in line
-
-
-def test_a_start_near_the_identity(degraded):
-    assert not any("near the identity" in line for line in degraded)
-    measured("plain-110-signs32-dirac", (0.4, 0.3, 0.5))
-    line = one(said(*SIGNS, "plain-110-signs32-dirac"), "a deep plain network starts to train that did not otherwise")
-    assert (
-        "[plain-110-signs32](experiments.md#plain-110-signs32) 0 of 5 seeds started, training error 48.80 ± 0.57 %"
-        in line
-    )
-    assert "3 of 3 seeds started, training error 20.00 ± 5.00 %" in line
-    assert "*[holds](#claim-dirac-start)*, exploratory, p = 0.018" in line
-    measured("plain-110-signs32-dirac", (0.97, 0.98, 0.99))
-    assert one(said(*SIGNS, "plain-110-signs32-dirac"), "near the identity is not decided")
-
-
-def test_what_depth_does_to_residual_networks_on_the_test_set(degraded):
-    line = one(degraded, "More layers did not help residual networks")
-    assert "difference -14.00 pp (-" in line and "*[reversed](#claim-residual-test)*" in line
-    assert "the test set has only 12 images" in line  # the test set of this miniature
-
-
-def test_residual_networks_are_a_finding_whatever_came_of_them(workspace):
-    for name, errors in zip(SIGNS[3:], (FEW, FEW, (0.01, 0.5, 0.01, 0.3, 0.0)), strict=True):
-        measured(name, errors)
-    line = one(said(*SIGNS[3:]), "Whether more layers help residual networks on the test set is not decided")
-    assert "[resnet-110-signs32](experiments.md#resnet-110-signs32) 16.40 ±" in line
-    for name, errors in zip(SIGNS[3:], (MANY, FEW, FEW), strict=True):
-        measured(name, errors)
-    one(said(*SIGNS[3:]), "More layers helped residual networks on the test set, as far as that is decided")
-
-
-def test_what_blocks_add_before_and_after_training(degraded):
+def test_what_blocks_add_before_and_after_training(workspace):
+    degraded = degrade()
     names = [name for name in SIGNS if name.startswith("resnet")]
     assert "before training it has not been measured, so this does not show" in one(degraded, "residual blocks add")
     for name, addition in zip(names, (1.4, 1.6, 1.7), strict=True):
@@ -111,7 +35,8 @@ def test_what_blocks_add_before_and_after_training(degraded):
     assert "Training made it smaller in 2 of 3 networks (first seed, 32 images)." in line
 
 
-def test_findings_are_numbered_and_few(degraded):
+def test_findings_are_numbered_and_few(workspace):
+    degraded = degrade()
     numbers = [line.split(". ", 1)[0] for line in degraded if line]
     assert numbers == [str(i) for i in range(1, len(numbers) + 1)]
     assert 4 <= len(numbers) <= 10
@@ -133,17 +58,3 @@ def test_the_headline(workspace):
     measured("vgg16-cifar100", (0.24, 0.241, 0.239))
     line = one(said("vgg16-cifar100"), "VGG16 on CIFAR-100: 76.00 ± 0.10 % test accuracy")
     assert "That it reaches 75 %: +1.00 pp (+0.75 … +1.25), *[holds](#claim-vgg16-75)*, exploratory." in line
-
-
-def test_more_epochs_and_whether_it_was_the_warm_up(workspace):
-    names = ["plain-20-signs32-long", "plain-56-signs32-long"]
-    for name, errors in zip(names, ((0.0001, 0.0002, 0.0003), (0.004, 0.005, 0.0045)), strict=True):
-        measured(name, errors)
-    line = one(said(*names), "With more epochs")
-    assert "its loss probably stays above" in line and "*[leans](#claim-plain-train)*" in line
-    assert "more steps and a gentler beginning cannot be told apart" in line
-    control = "plain-56-signs32-long-short-warm-up"
-    measured(control, (0.002, 0.004))
-    line = one(said(*names, control), "With more epochs")
-    assert f"with the short one [{control}](experiments.md#{control}) has 0.15 ± 0.07 % (n = 2)." in line
-    assert "cannot be told apart" not in line

@@ -1,0 +1,185 @@
+"""The findings on depth, a sentence each: what it does to plain and to residual networks, and what helps."""
+
+from lineage.report.claims import FLOOR
+from lineage.report.comparisons import Judgement
+from lineage.report.markdown import link, percent
+from lineage.report.measured import (
+    Measured,
+    apart,
+    deepest,
+    difference,
+    main_ones,
+    quotients,
+    seeds,
+    sentence,
+    shallow,
+    sides,
+    verdict,
+)
+from lineage.report.study import GROUPS
+from lineage.report.verdicts import (
+    AT_FLOOR,
+    DOES_NOT_HOLD,
+    HOLDS,
+    LEANS,
+    LEANS_AGAINST,
+    NOT_COMPARED,
+    NOT_DECIDED,
+    NOT_RUN,
+    REVERSED,
+    VERDICTS,
+)
+
+
+def degradation(m: Measured) -> list[str]:
+    """Where depth raises the training error of plain networks."""
+    said = []
+    ones, strongest = main_ones(m, "plain-train")
+    for one in ones:
+        said.append(f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
+    opening = opened(strongest, f"plain networks of {depths(ones)} layers", "train worse than shallow ones")
+    return sentence(f"{opening} Error on the training images.", said)
+
+
+def degradation_on_test(m: Measured) -> list[str]:
+    """Where depth raises the test error of plain networks."""
+    ones, strongest = main_ones(m, "plain-test")
+    said = [f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'test')}." for one in ones]
+    opening = opened(
+        strongest, f"plain networks of {depths(ones)} layers", "do worse than shallow ones on the test set"
+    )
+    return sentence(opening, said)
+
+
+def opened(strongest: str, who: str, does: str) -> str:
+    """What a finding says first: a fact only where the claim holds."""
+    capital = who[0].upper() + who[1:]
+    return {
+        HOLDS: f"**{capital} {does}.**",
+        LEANS: f"**{capital} probably {does}.**",
+        NOT_DECIDED: f"**Whether {who} {does} is not decided.**",
+    }[strongest]
+
+
+def depths(ones: list[Judgement]) -> str:
+    """The depths that are judged."""
+    return " or ".join(str(depth) for depth in sorted({one.comparison.depth for one in ones}))
+
+
+def _errors(m: Measured, one: Judgement, family: str, part: str) -> str:
+    """The errors of a deep network and of the shallow one of its family and group, and their difference."""
+    group, depth = one.comparison.group, one.comparison.depth
+    errors = [m.error(family, layers, group, part) for layers in (shallow(family, group), depth)]
+    return f"{', '.join(errors)}, difference {difference(one)}"
+
+
+def no_start(m: Measured) -> list[str]:
+    """Plain networks that did not start to train."""
+    said = []
+    for one in deepest(m, "plain-start", *VERDICTS):
+        result = m.results[one.comparison.larger]
+        failed = int((~result.started()).sum())
+        if failed:
+            shallower = m.results[one.comparison.smaller]
+            turned = quotients(result)
+            p = "" if one.p is None else f", p = {one.p:.2g}"
+            said.append(
+                f"{link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
+                f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
+                f"{shallower.n}; {difference(one)}{p}). After training, ‖gradient‖ / ‖W‖ is {turned.iloc[0]:.2g} in "
+                "its first layer (first seed)."
+            )
+    opening = "**Some deep plain networks did not start to train.** Their errors are not compared; seeds are counted."
+    return sentence(opening, said)
+
+
+def longer(m: Measured) -> list[str]:
+    """What more epochs change, and what they do not."""
+    said, firm = [], False
+    for one in deepest(m, "plain-train", AT_FLOOR):
+        group = one.comparison.group
+        if group in {about.longer for about in GROUPS.values()} and one.loss.verdict in (HOLDS, LEANS):
+            error = m.error("plain", one.comparison.depth, group, "train")
+            firm |= one.loss.verdict == HOLDS
+            loss = f"training loss {one.loss.shown} that of {link(one.comparison.smaller)}"
+            said.append(
+                f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)})."
+            )
+            if control := m.results.get(GROUPS[group].same_warm_up):
+                said.append(
+                    f"That is not the longer warm-up alone: with the short one {link(control.name)} has "
+                    f"{percent(control.error('train'))} % (n = {control.n})."
+                )
+            else:
+                said.append("The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart.")
+    opening = (
+        "**With more epochs the training error of a deep plain network falls to almost 0; its loss "
+        f"{'stays' if firm else 'probably stays'} above the shallow one's.**"
+    )
+    return sentence(opening, said)
+
+
+def near_identity(m: Measured) -> list[str]:
+    """What another initialisation changes in deep plain networks."""
+    said, shown = [], []
+    for (claim, *_), one in m.judgements.items():
+        if claim in ("dirac-start", "dirac-train") and one.verdict != NOT_RUN:
+            shown += [claim] * (one.verdict == HOLDS)
+            before, after = (
+                f"{link(result.name)} {int(result.started().sum())} of {result.n} seeds started, training error "
+                f"{percent(result.error('train'))} %"
+                for result in (m.results[name] for name in sides(one))
+            )
+            p = f", p = {one.p:.2g}" if one.p is not None and not one.found else ""
+            said.append(f"{before}; {after} ({difference(one)}{p}).")
+    opening = "**Whether deep plain networks train better from an initialisation near the identity is not decided.**"
+    if "dirac-start" in shown:
+        opening = (
+            "**From an initialisation near the identity, a deep plain network starts to train that did not otherwise.**"
+        )
+    elif shown:
+        opening = "**From an initialisation near the identity, deep plain networks train better.**"
+    return sentence(
+        f"{opening} All else is equal. The initialisation differs in two ways, the identity (Dirac kernels) and a "
+        "tenth of He's weights, which have not been tried apart.",
+        said,
+    )
+
+
+def shortcuts(m: Measured) -> list[str]:
+    """Where shortcuts lower the test error."""
+    said = []
+    ones, strongest = main_ones(m, "shortcut-test")
+    for one in ones:
+        group, depth = one.comparison.group, one.comparison.depth
+        errors = [m.error(family, depth, group, "test") for family in ("plain", "resnet")]
+        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
+    return sentence(opened(strongest, "shortcuts", "lower the test error of deep networks"), said)
+
+
+def residual(m: Measured) -> list[str]:
+    """What depth does to residual networks, for the deepest of each group, whatever came of it."""
+    said, ones = [], deepest(m, "residual-test", *(kind for kind in VERDICTS if kind != NOT_COMPARED))
+    for one in ones:
+        group, depth = one.comparison.group, one.comparison.depth
+        said.append(f"{GROUPS[group].title}: {_errors(m, one, 'resnet', 'test')}.")
+        if one.method == "Welch":
+            images = len(m.results[GROUPS[group].members["resnet", depth]].predictions)
+            said.append(f"That interval leaves out that the test set has only {images} images.")
+        train = m.judged("residual-train", group, depth)
+        if train and train.loss:
+            said.append(
+                f"Both training errors are below {FLOOR} %; the training loss is {train.loss.shown} the "
+                f"shallow one's (that depth does not raise it: {verdict(train.loss)})."
+            )
+    helped = any(one.verdict in (HOLDS, LEANS) for one in ones)
+    harmed = any(one.verdict in (REVERSED, DOES_NOT_HOLD, LEANS_AGAINST) for one in ones)
+    who = "residual networks on the test set"
+    opening = {
+        (False, False): f"**Whether more layers help {who} is not decided.**",
+        (False, True): f"**More layers did not help {who}, as far as that is decided.**",
+        (True, False): f"**More layers helped {who}, as far as that is decided.**",
+        (True, True): f"**More layers helped some {who}, and others not.**",
+    }[helped, harmed]
+    order = "Differences are the shallow network minus the deep one: positive if the deep one is better."
+    return sentence(f"{opening} {order}", said)
