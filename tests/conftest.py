@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -48,9 +49,10 @@ def workspace(tmp_path, monkeypatch):
 
 @pytest.fixture
 def unchanged():
-    """What `device.prepare` sets in this process is not for the other tests."""
-    threads = torch.get_num_threads()
+    """What a stage sets in this process is not for the other tests."""
+    threads, hook = torch.get_num_threads(), threading.excepthook
     yield
+    threading.excepthook = hook
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)
 
@@ -68,7 +70,8 @@ def run_script():
 
     def run(script, *arguments, **environment):
         command = [sys.executable, REPOSITORY / "src" / f"{script}.py", *arguments]
-        inherited = {key: value for key, value in os.environ.items() if key != "DATA_MIRROR"}
+        ours = "DATA_MIRROR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY"
+        inherited = {key: value for key, value in os.environ.items() if key not in ours}
         return subprocess.run(command, capture_output=True, text=True, env=inherited | environment, timeout=300)
 
     return run
@@ -91,7 +94,9 @@ def run_here(monkeypatch, unchanged):
                 errors.run(importlib.import_module(script).main)
                 exit_code = 0
             except SystemExit as end:
-                exit_code = end.code
+                if end.code == 130:
+                    raise KeyboardInterrupt from None
+                exit_code = end.code or 0
             said = [stream.flush() or stream.buffer.getvalue().decode() for stream in (out, err)]
         return subprocess.CompletedProcess(command, exit_code, *said)
 

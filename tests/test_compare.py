@@ -242,6 +242,8 @@ def test_gradients_are_judged(workspace):
     for about in ("early-vanish", "healthy-norms"):
         (row,) = [line for line in text.splitlines() if line.startswith(f'| <a id="claim-{about}">')]
         assert "plain-110, untrained, with batch norm: **reversed**, × 1.01e+06, first layer over last" in row, row
+    (row,) = [line for line in text.splitlines() if line.startswith("| early-vanish | plain-110, untrained, with")]
+    assert "| 2 | Student |" in row  # both draws of He's initialisation alone
     assert "they do not vanish" in text
     # the trained one: a step turns the weights by the quotient of gradient and weights, not by the product
     assert "| 1e+02 → 1e-09, *vanishes* (largest in layer 3) | 1 → 1e+03 | 1e+02 → 1e-12, *vanishes*" in text

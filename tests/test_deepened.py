@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from conftest import one_line, sha256
 from test_train import experiment
 
@@ -12,7 +11,7 @@ from lineage import identity
 
 
 @pytest.fixture
-def prepared(workspace, monkeypatch):
+def prepared(workspace, monkeypatch, unchanged):
     """The recipes of 8 and 14 layers on a data set of three greys, under the name of SIGNS, without a test part."""
     recipes = {}
     for which, depth in (("shallow", 8), ("deep", 14)):
@@ -23,10 +22,7 @@ def prepared(workspace, monkeypatch):
     Path("recipes/deepened.json").write_text(json.dumps(recipes))
     monkeypatch.setattr("sys.argv", ["deepened.py"])
     monkeypatch.setenv("SEEDS_AT_ONCE", "1")
-    threads = torch.get_num_threads()
-    yield recipes
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
+    return recipes
 
 
 def test_before_and_after_the_insertion_and_after_training_on(prepared, capsys):

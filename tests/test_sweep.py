@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from conftest import REPOSITORY, one_line, sha256
 from test_train import experiment
 
@@ -35,15 +34,11 @@ def prepared(starts=("he", "trust"), depths=(8, 14), lrs=(TRAINS, FAILS), seeds=
 
 
 @pytest.fixture
-def in_process(monkeypatch):
-    """`main` in this process, one run at a time; how torch works is set back."""
+def in_process(monkeypatch, unchanged):
+    """`main` in this process, one run at a time."""
     monkeypatch.setattr("sys.argv", ["sweep.py"])
     monkeypatch.setenv("SEEDS_AT_ONCE", "1")
     monkeypatch.setenv("CHECKPOINT_SECONDS", "0")
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
 
 
 def test_the_boundary_is_where_a_neighbour_has_another_answer():

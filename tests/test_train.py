@@ -154,9 +154,9 @@ def test_the_history_shows_the_learning_rate_in_use(workspace, run_here):
     assert pd.read_csv("plots/history/mine.csv").lr.max() == 0.001
 
 
-def test_one_line_per_epoch_where_there_is_no_terminal(workspace, run_here):
+def test_one_line_per_epoch_where_there_is_no_terminal(workspace, run_script):
     experiment(seeds=1)
-    result = run_here("train", "mine")
+    result = run_script("train", "mine")
     lines = [line for line in result.stdout.splitlines() if line.startswith("seed 0  epoch")]
     assert len(lines) == 3
     assert len({len(line) for line in lines}) == 1

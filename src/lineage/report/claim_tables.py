@@ -36,14 +36,16 @@ A claim says that one experiment exceeds another by some measure.
 - *not decided*: everything else.
 
 The smallest relevant difference is 0.5 percentage points (pp) where a claim names no other, and never less than one
-test image. These comparisons were named as **primary**. They are held to Holm's correction for all of them, run or not:
+test image. These comparisons were named as **primary**, when a first record of SIGNS was known and before the present
+one and any of CIFAR-10. They are held to Holm's correction for all of them, run or not:
 
 {primary()}
 
 All others are exploratory and not corrected: where there is no difference, about one in twenty still shows one.
 Intervals are Welch's, over the seeds. Where each seed's answers have been kept, the wider of that and of a bootstrap
 over seeds and test images is taken (*seeds and images*). All intervals are conditional on one split of the data. Two
-claims rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation.
+claims rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation
+on one batch of images. That three values may decide is an exception made for these and for numbers of an article.
 Where a claim compares epochs to a target, a run that never reaches it counts as reaching it one epoch after its end. A
 recipe that reaches 75 % confirms that claim; one that does not reach it refutes nothing. We show published numbers that
 were chosen on the test set, but do not compare with them."""
@@ -62,15 +64,15 @@ def summary(found: Judgements) -> str:
     claims = len({one.comparison.claim.id for one in run})
     named = sum(one.comparison.primary for one in run)
     passed = sum(one.comparison.primary and one.verdict in (HOLDS, REVERSED) for one in run)
-    floor = "; those at the floor are judged by the training loss" if counts[AT_FLOOR] else ""
-    void = sum(one.note == ALL_STARTED for one in run)
-    if void:
-        floor += f"; in {void} of those not decided no seed failed to start, so there was nothing to compare"
+    remarks = ["those at the floor are judged by the training loss"] if counts[AT_FLOOR] else []
+    if void := sum(one.note == ALL_STARTED for one in run):
+        remarks.append(f"in {void} of those not decided no seed failed to start, so there was nothing to compare")
+    said = "; ".join([said, *remarks])
     return (
-        f"{claims} of {len(CLAIMS)} claims have been tried, in {len(run)} comparisons ({said}{floor}); {named} of them "
-        f"primary, of which {passed} hold or are reversed; the others are exploratory. Each compares a network of so "
-        "many layers with the shallowest one of its group, or with the one of the same depth without shortcuts, as the "
-        "claim says."
+        f"{claims} of {len(CLAIMS)} claims have been tried, in {len(run)} comparisons ({said}); {named} of them "
+        f"primary, of which {passed} hold or are reversed; the others are exploratory. In the table of groups each "
+        "compares a network of so many layers with the shallowest one of its group, or with the one of the same depth "
+        "without shortcuts, as the claim says."
     )
 
 
@@ -136,7 +138,7 @@ def intervals(run: Judgements) -> list[str]:
             claim = row.comparison.claim
             what = f"{claim.id}, training loss" if row is not one else claim.id
             p = f"{row.p:.2g}" if row.p is not None else ""
-            kind = "primary" if one.comparison.primary else "exploratory"
+            kind = "primary" if row is one and one.comparison.primary else "exploratory"
             n, relevant = " / ".join(map(str, row.n)), ""
             if row.found:
                 relevant = f"× {math.exp(row.relevant):.3g}" if row.unit == "×" else f"{row.relevant:.2g} {row.unit}"

@@ -1,5 +1,6 @@
 """What depth does to plain and to residual networks, and why deep plain networks fail."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -24,9 +25,10 @@ solution that exists."""
 WHY_TEXT = """\
 That is open. With batch norm, gradients of a plain network grow towards its first layers before any training (see
 [gradients](#gradients)), and so does the first step. Is it the size of the first steps, or the initialisation? Each
-experiment changes what its row says, and nothing else. In a residual network the Dirac initialisation is not the
-identity: each block adds a normalised copy of its input. Only behind batch norm does ‖gradient‖ / ‖W‖ say how far a
-step turns the weights."""
+experiment changes what its row says, and nothing else. The Dirac initialisation makes each kernel the identity plus a
+tenth of He's weights. Behind batch norm and ReLU a plain network is then not the identity, and a residual one less so:
+each block adds a normalised copy of its input. Only behind batch norm does ‖gradient‖ / ‖W‖ say how far a step turns
+the weights."""
 
 
 def started(result: Result) -> str:
@@ -51,22 +53,38 @@ def degradation(results: Results, draw: Draw) -> list[str]:
             for r in members.values()
         ]
         header = "network | training error (%) | training loss | test error (%) | started | budget"
-        lines += [*table(header, "l r r r r l", rows), conditions(next(iter(members.values()))), ""]
+        lines += [*table(header, "l r r r r l", rows), conditions(members.values()), ""]
         if GROUPS[group].note:
             lines += [GROUPS[group].note, ""]
     return [*PANELS.splitlines(), "", *lines] if lines else []
 
 
-def conditions(result: Result) -> str:
+SCHEDULES = {"onecycle": "linearly up and down", "steps": "divided by 10 after 1/2 and 3/4", "constant": "constant"}
+
+
+def conditions(results: Iterable[Result]) -> str:
     """What all networks of a group are trained with, in a line."""
-    recipe, data = result.experiment.recipe, result.experiment.dataset
-    optimiser = f"{recipe.optimiser.upper()} with {'Nesterov ' if recipe.nesterov else ''}momentum 0.9"
-    file = Path(f"metrics/data/{data}.json")
-    images = f"{read_json(file)['train_images']:,} training images of {data}, " if file.is_file() else ""
-    return (
-        f"All of them: {images}{recipe.input_size} pixels a side, {optimiser}, highest learning rate {recipe.lr:g} "
-        f"({recipe.schedule}), batches of {recipe.batch_size}, weight decay {recipe.weight_decay:g}."
-    )
+    first, *others = (_conditions(result) for result in results)
+    return f"Common to all of them: {', '.join(one for one in first if all(one in other for other in others))}."
+
+
+def _conditions(result: Result) -> list[str]:
+    recipe, counted = result.experiment.recipe, Path("metrics/data", f"{result.experiment.dataset}.json")
+    found = []
+    if counted.is_file():
+        images = min(read_json(counted)["train_images"], result.experiment.max_images or 10**12)
+        found.append(f"{images:,} training images")
+    found += [f"inputs of {recipe.input_size} pixels", f"batches of {recipe.batch_size}"]
+    momentum = f"{'Nesterov ' if recipe.nesterov else ''}momentum 0.9"
+    found.append(f"SGD with {momentum}" if recipe.optimiser == "sgd" else "Adam")
+    found.append(f"a learning rate of up to {recipe.lr:g} ({SCHEDULES[recipe.schedule]})")
+    if recipe.warm_up or recipe.warm_up_steps:
+        share = f"{recipe.warm_up_steps} steps" if recipe.warm_up_steps else f"{100 * recipe.warm_up:g} % of the steps"
+        found.append(f"a warm-up of {share}")
+    found.append(f"weight decay {recipe.weight_decay:g}")
+    if recipe.shift:
+        found.append(f"shifts of up to {recipe.shift} pixels")
+    return [*found, "flips"] if recipe.flip else found
 
 
 def why(results: Results, draw: Draw) -> list[str]:
@@ -101,16 +119,16 @@ def concluded(results: Results) -> list[str]:
         moved = [r for r in tried if r.experiment.network.initialisation != base.experiment.network.initialisation]
         if limited and not any(r.started().any() for r in limited) and any(r.started().any() for r in moved):
             text += (
-                " With the limits on the steps that were tried no seed started, which three seeds and one limit each "
-                "cannot exclude; from another initialisation they did. It changes the starting point and the first "
-                "gradients together, so which of them matters cannot be told."
+                " No seed started with the limits on the steps that were tried, which does not exclude that others "
+                "help. With another initialisation seeds started. It changes the weights and the first gradients "
+                "together, so which of them matters cannot be told."
             )
-        slow = [r for r in tried if r.experiment.network.normalisation == "none" and not r.started().any()]
-        if slow:
-            text += (
-                " Without batch norm two things change, and the first steps are short (learning rate × ‖gradient‖ / "
-                "‖W‖), so that network may be slow rather than unable to train."
-            )
+        for result in tried:
+            if result.experiment.network.normalisation == "none" and beginning(result) and not result.started().any():
+                text += (
+                    f" Without batch norm two things change, and the steps may be too short: ‖gradient‖ / ‖W‖ is at "
+                    f"most {beginning(result)} there, times a learning rate of {result.experiment.recipe.lr:g}."
+                )
         said.append(text)
     return [*said, ""] if said else []
 

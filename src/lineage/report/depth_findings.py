@@ -9,6 +9,7 @@ from lineage.report.measured import (
     deepest,
     difference,
     main_ones,
+    opened,
     quotients,
     seeds,
     sentence,
@@ -19,46 +20,29 @@ from lineage.report.measured import (
 from lineage.report.study import GROUPS
 from lineage.report.verdicts import (
     AT_FLOOR,
-    DOES_NOT_HOLD,
     HOLDS,
     LEANS,
-    LEANS_AGAINST,
-    NOT_COMPARED,
-    NOT_DECIDED,
     NOT_RUN,
-    REVERSED,
     VERDICTS,
 )
 
 
 def degradation(m: Measured) -> list[str]:
     """Where depth raises the training error of plain networks."""
-    said = []
-    ones, strongest = main_ones(m, "plain-train")
+    said, ones = [], main_ones(m, "plain-train")
     for one in ones:
         said.append(f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
-    opening = opened(strongest, f"plain networks of {depths(ones)} layers", "train worse than shallow ones")
+    who = f"plain networks of {depths(ones)} layers"
+    opening = opened(ones, who, "train worse than shallow ones", "train no worse than shallow ones")
     return sentence(f"{opening} Error on the training images.", said)
 
 
 def degradation_on_test(m: Measured) -> list[str]:
     """Where depth raises the test error of plain networks."""
-    ones, strongest = main_ones(m, "plain-test")
+    ones = main_ones(m, "plain-test")
     said = [f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'test')}." for one in ones]
-    opening = opened(
-        strongest, f"plain networks of {depths(ones)} layers", "do worse than shallow ones on the test set"
-    )
-    return sentence(opening, said)
-
-
-def opened(strongest: str, who: str, does: str) -> str:
-    """What a finding says first: a fact only where the claim holds."""
-    capital = who[0].upper() + who[1:]
-    return {
-        HOLDS: f"**{capital} {does}.**",
-        LEANS: f"**{capital} probably {does}.**",
-        NOT_DECIDED: f"**Whether {who} {does} is not decided.**",
-    }[strongest]
+    who, where = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
+    return sentence(opened(ones, who, f"do worse {where}", f"do no worse {where}"), said)
 
 
 def depths(ones: list[Judgement]) -> str:
@@ -100,7 +84,7 @@ def longer(m: Measured) -> list[str]:
         group = one.comparison.group
         if group in {about.longer for about in GROUPS.values()} and one.loss.verdict in (HOLDS, LEANS):
             error = m.error("plain", one.comparison.depth, group, "train")
-            firm |= one.loss.verdict == HOLDS
+            firm |= one.loss.verdict == HOLDS and one.comparison.primary
             loss = f"training loss {one.loss.shown} that of {link(one.comparison.smaller)}"
             said.append(
                 f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)})."
@@ -119,47 +103,46 @@ def longer(m: Measured) -> list[str]:
     return sentence(opening, said)
 
 
-def near_identity(m: Measured) -> list[str]:
-    """What another initialisation changes in deep plain networks."""
-    said, shown = [], []
-    for (claim, *_), one in m.judgements.items():
-        if claim in ("dirac-start", "dirac-train") and one.verdict != NOT_RUN:
-            shown += [claim] * (one.verdict == HOLDS)
-            before, after = (
-                f"{link(result.name)} {int(result.started().sum())} of {result.n} seeds started, training error "
-                f"{percent(result.error('train'))} %"
-                for result in (m.results[name] for name in sides(one))
-            )
-            p = f", p = {one.p:.2g}" if one.p is not None and not one.found else ""
-            said.append(f"{before}; {after} ({difference(one)}{p}).")
-    opening = "**Whether deep plain networks train better from an initialisation near the identity is not decided.**"
-    if "dirac-start" in shown:
-        opening = (
-            "**From an initialisation near the identity, a deep plain network starts to train that did not otherwise.**"
+def dirac(m: Measured) -> list[str]:
+    """What the Dirac initialisation changes in deep plain networks."""
+    said = []
+    tried = [one for place, one in m.judgements.items() if place[0] in ("dirac-start", "dirac-train")]
+    tried = [one for one in tried if one.verdict != NOT_RUN]
+    for one in tried:
+        before, after = (
+            f"{link(result.name)} {int(result.started().sum())} of {result.n} seeds started, training error "
+            f"{percent(result.error('train'))} %"
+            for result in (m.results[name] for name in sides(one))
         )
-    elif shown:
-        opening = "**From an initialisation near the identity, deep plain networks train better.**"
+        p = f", p = {one.p:.2g}" if one.p is not None and not one.found else ""
+        said.append(f"{before}; {after} ({difference(one)}{p}).")
+    begun = [one for one in tried if one.comparison.claim.id == "dirac-start" and one.verdict == HOLDS]
+    trained = [one for one in tried if one.comparison.claim.id == "dirac-train"]
+    better = "better with the Dirac initialisation"
+    opening = opened(trained, "deep plain networks", f"train {better}", f"train no {better}")
+    if begun:
+        opening = "**With the Dirac initialisation, a deep plain network started to train that did not otherwise.**"
     return sentence(
-        f"{opening} All else is equal. The initialisation differs in two ways, the identity (Dirac kernels) and a "
-        "tenth of He's weights, which have not been tried apart.",
+        f"{opening} All else is equal. Its kernels are the identity plus a tenth of He's weights. The two have not "
+        "been tried apart, and behind batch norm and ReLU the network is not the identity.",
         said,
     )
 
 
 def shortcuts(m: Measured) -> list[str]:
     """Where shortcuts lower the test error."""
-    said = []
-    ones, strongest = main_ones(m, "shortcut-test")
+    said, ones = [], main_ones(m, "shortcut-test")
     for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         errors = [m.error(family, depth, group, "test") for family in ("plain", "resnet")]
         said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
-    return sentence(opened(strongest, "shortcuts", "lower the test error of deep networks"), said)
+    what = "lower the test error of deep networks"
+    return sentence(opened(ones, "shortcuts", what, f"do not {what}"), said)
 
 
 def residual(m: Measured) -> list[str]:
     """What depth does to residual networks, for the deepest of each group, whatever came of it."""
-    said, ones = [], deepest(m, "residual-test", *(kind for kind in VERDICTS if kind != NOT_COMPARED))
+    said, ones = [], deepest(m, "residual-test", *VERDICTS)
     for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         said.append(f"{GROUPS[group].title}: {_errors(m, one, 'resnet', 'test')}.")
@@ -172,14 +155,7 @@ def residual(m: Measured) -> list[str]:
                 f"Both training errors are below {FLOOR} %; the training loss is {train.loss.shown} the "
                 f"shallow one's (that depth does not raise it: {verdict(train.loss)})."
             )
-    helped = any(one.verdict in (HOLDS, LEANS) for one in ones)
-    harmed = any(one.verdict in (REVERSED, DOES_NOT_HOLD, LEANS_AGAINST) for one in ones)
-    who = "residual networks on the test set"
-    opening = {
-        (False, False): f"**Whether more layers help {who} is not decided.**",
-        (False, True): f"**More layers did not help {who}, as far as that is decided.**",
-        (True, False): f"**More layers helped {who}, as far as that is decided.**",
-        (True, True): f"**More layers helped some {who}, and others not.**",
-    }[helped, harmed]
+    what = "help residual networks on the test set"
+    opening = opened(ones, "more layers", what, f"do not {what}")
     order = "Differences are the shallow network minus the deep one: positive if the deep one is better."
     return sentence(f"{opening} {order}", said)

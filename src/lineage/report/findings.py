@@ -103,7 +103,7 @@ FINDINGS: list[Callable[[Measured], list[str]]] = [
     depth_findings.degradation,
     depth_findings.degradation_on_test,
     depth_findings.no_start,
-    depth_findings.near_identity,
+    depth_findings.dirac,
     depth_findings.longer,
     depth_findings.shortcuts,
     depth_findings.residual,

@@ -150,7 +150,9 @@ def tends_to_zero(additions: dict[int, float], begun: dict[int, float], response
         return ", ".join(f"{depth} layers {value:.2f}" for depth, value in values.items())
 
     said = (
-        "The deeper the network, the less its median block adds" if fall(additions) else "Deeper networks add no less"
+        "The deeper the network, the less its median block adds"
+        if fall(additions)
+        else "What the median block adds does not fall at every step of depth"
     )
     deepest = [*additions.values()][-1]
     near = f"is below {NEAR:g}" if deepest < NEAR else f"is still above {NEAR:g}"
@@ -159,7 +161,7 @@ def tends_to_zero(additions: dict[int, float], begun: dict[int, float], response
     before = f" Before training it was {listed(begun)}." if begun else ""
     return [
         f"{said}: {listed(additions)}, relative to what it keeps. In the deepest network that {near}; below that we "
-        f"call it close to zero.{before} The responses, which He et al. measured, {falls} ({numbers_of}); batch norm, "
-        "whose scale begins at 1, holds them near 1.",
+        f"call it close to zero.{before} The responses, which He et al. measured, {falls} ({numbers_of}). Batch norm's "
+        "scale, by which they are multiplied, begins at 1.",
         "",
     ]

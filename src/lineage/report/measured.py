@@ -10,7 +10,19 @@ from lineage.report.comparisons import Judgement, Judgements
 from lineage.report.markdown import link, percent
 from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS
-from lineage.report.verdicts import HOLDS, LEANS, NOT_DECIDED, NOT_RUN, permutations
+from lineage.report.verdicts import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    LEANS,
+    LEANS_AGAINST,
+    NOT_COMPARED,
+    NOT_DECIDED,
+    NOT_RUN,
+    REVERSED,
+    permutations,
+)
+
+FOR, AGAINST = (HOLDS, LEANS), (REVERSED, DOES_NOT_HOLD, LEANS_AGAINST)
 
 
 @dataclass(frozen=True)
@@ -37,8 +49,13 @@ def verdict(one: Judgement) -> str:
 
 def difference(one: Judgement) -> str:
     """The difference with its interval, the verdict, and whether it is corrected for the other comparisons."""
-    kind = "primary" if one.comparison.primary else "exploratory"
-    return ", ".join(([one.shown] if one.found else []) + [verdict(one), kind])
+    parts = [one.shown] if one.found else []
+    parts.append(verdict(one))
+    if one.loss:
+        parts += [f"training loss {one.loss.shown}", verdict(one.loss)]
+    if one.verdict == NOT_COMPARED:
+        parts.append(one.note)
+    return ", ".join([*parts, "primary" if one.comparison.primary else "exploratory"])
 
 
 def seeds(one: Judgement) -> str:
@@ -68,17 +85,31 @@ def deepest(m: Measured, claim: str, *kinds: str) -> list[Judgement]:
     return list(found.values())
 
 
-def main_ones(m: Measured, claim: str) -> tuple[list[Judgement], str]:
+def main_ones(m: Measured, claim: str) -> list[Judgement]:
     """Of each group the deepest network on which the claim holds or leans, else its primary comparison, whatever came
-    of it; and what they say together: that it holds, where a primary one does, that it leans, or that it is not
-    decided. An exploratory one among many is no fact.
+    of it, else the deepest on which something speaks against it.
     """
-    found = deepest(m, claim, HOLDS, LEANS)
-    firm = any(one.verdict == HOLDS and one.comparison.primary for one in found)
-    strongest = HOLDS if firm else LEANS if found else NOT_DECIDED
-    groups = {one.comparison.group for one in found}
-    others = [one for place, one in m.judgements.items() if place[0] == claim and one.comparison.primary and one.found]
-    return found + [one for one in others if one.comparison.group not in groups], strongest
+    found = {one.comparison.group: one for one in deepest(m, claim, *AGAINST)}
+    for (of, group, _), one in m.judgements.items():
+        if of == claim and one.comparison.primary and one.verdict != NOT_RUN:
+            found[group] = one
+    found |= {one.comparison.group: one for one in deepest(m, claim, *FOR)}
+    return [found[group] for group in GROUPS if group in found]
+
+
+def opened(ones: list[Judgement], who: str, does: str, does_not: str) -> str:
+    """What a finding says first: a fact only where a primary comparison says so, for an exploratory one among many is
+    none.
+    """
+    kinds, firm = {one.verdict for one in ones}, {one.verdict for one in ones if one.comparison.primary}
+    capital = who[0].upper() + who[1:]
+    if kinds & {*FOR} and kinds & {*AGAINST}:
+        return f"**Whether {who} {does} depends on data and budget.**"
+    if kinds & {*FOR}:
+        return f"**{capital} {'' if HOLDS in firm else 'probably '}{does}.**"
+    if kinds & {*AGAINST}:
+        return f"**{capital} {'' if firm & {REVERSED, DOES_NOT_HOLD} else 'probably '}{does_not}.**"
+    return f"**Whether {who} {does} is not decided.**"
 
 
 def apart(m: Measured, one: Judgement) -> str:

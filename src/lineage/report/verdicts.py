@@ -40,10 +40,12 @@ def difference(larger: pd.Series, smaller: pd.Series | float) -> Interval:
     return (mean, interval.low - smaller, interval.high - smaller) if number else (mean, interval.low, interval.high)
 
 
-def p_value(larger: pd.Series, smaller: pd.Series) -> float:
-    """Of Welch's test, two-sided; 1 where it cannot be made."""
+def p_value(larger: pd.Series, smaller: pd.Series | float) -> float:
+    """Of Welch's test, or of Student's against a number, two-sided; 1 where it cannot be made."""
     if not _has_spread(larger, smaller):
         return 1.0
+    if isinstance(smaller, float):
+        return float(stats.ttest_1samp(larger, smaller).pvalue)
     return float(stats.ttest_ind(larger, smaller, equal_var=False).pvalue)
 
 

@@ -11,8 +11,11 @@ from lineage.errors import Mistake
 
 @pytest.fixture(autouse=True)
 def deterministic():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     device.prepare(torch.device("cpu"), 1)
     yield
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)
 
 

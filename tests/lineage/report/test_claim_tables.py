@@ -41,6 +41,8 @@ def test_claims_are_counted_and_what_is_open_is_named(found):
     assert "2 of them primary, of which 2 hold or are reversed; the others are exploratory" in claim_tables.summary(
         found
     )
+    void = [one for one in found.values() if one.note == "no seed failed to start"]
+    assert f"; in {len(void)} of those not decided no seed failed to start" in claim_tables.summary(found) and void
     text = "\n".join(claim_tables.section(found))
     assert f"- {CLAIMS['vgg16-75'].text} (S2)" in text and f"- {CLAIMS['plain-train'].text}" not in text
     assert all(entry["text"] in text for entry in UNTESTED)

@@ -30,12 +30,12 @@ def test_a_row_for_each_defect_with_the_difference_seed_by_seed(workspace):
     assert "*residual*: ResNet of 20 layers, 30 epochs; *dropout*: VGG of 11 layers, 30 epochs." in text
 
 
-def test_the_defects_whose_interval_excludes_0_are_a_finding(workspace):
+def test_the_defects_that_change_the_error_are_a_finding(workspace):
     assert defect_costs.finding() == []
     write()
     (line,) = defect_costs.finding()
-    assert line.startswith("**1 of 2 defects")
-    assert "n = 3: no eval() +20.67 pp (+17.80 … +23.54). The others are not decided. [" in line
+    assert line.startswith("**Of 2 defects of the articles, each tried alone, 1 changes the reported error**")
+    assert "n = 3: no eval() +20.67 pp (+17.80 … +23.54). [" in line
 
 
 def test_a_table_of_another_scale_is_not_shown(workspace):
