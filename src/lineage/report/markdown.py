@@ -61,7 +61,7 @@ def difference_text(found: Interval, unit: str) -> str:
         mean, low, high = (ratio_digits(math.exp(value)) if abs(value) < 99 else "" for value in found)
         mean, low, high = f"× {mean}", low, high
     else:
-        mean, low, high = (f"{value:+.2f}" for value in found)
+        mean, low, high = (f"{round(value, 2) + 0.0:+.2f}" for value in found)  # no minus before 0.00
         mean = f"{mean} {unit}"
     if math.isfinite(found[1]) and not math.isfinite(found[2]):
         return f"at least {mean}"

@@ -50,6 +50,7 @@ def test_what_the_reader_opens_and_where_a_name_leads():
         ((3.0, 3.0, math.inf), "epochs", "at least +3.00 epochs"),
         ((math.log(1310), math.log(2), math.log(8e6)), "×", "× 1,310 (2 … 8e+06)"),
         ((0.0, -math.inf, math.inf), "×", "× 1"),
+        ((-1e-16, -2.2, 2.2), "pp", "+0.00 pp (-2.20 … +2.20)"),
     ],
 )
 def test_differences_in_words(found, unit, text):
