@@ -26,7 +26,7 @@ WHY_TEXT = """\
 That is open. With batch norm, gradients of a plain network grow towards its first layers before any training (see
 [gradients](#gradients)), and so does the first step. Is it the size of the first steps, or the initialisation? Each
 experiment changes what its row says, and nothing else. The Dirac initialisation makes each kernel the identity plus a
-tenth of He's weights. Behind batch norm and ReLU a plain network is then not the identity, and a residual one less so:
+tenth of He's weights. Behind batch norm and ReLU a plain network is then not the identity, and a residual one even less:
 each block adds a normalised copy of its input. Only behind batch norm does ‖gradient‖ / ‖W‖ say how far a step turns
 the weights."""
 
@@ -126,8 +126,8 @@ def concluded(results: Results) -> list[str]:
         for result in tried:
             if result.experiment.network.normalisation == "none" and beginning(result) and not result.started().any():
                 text += (
-                    f" Without batch norm two things change, and the steps may be too short: ‖gradient‖ / ‖W‖ is at "
-                    f"most {beginning(result)} there, times a learning rate of {result.experiment.recipe.lr:g}."
+                    " Without batch norm two things change, and the steps may be too short: the largest ‖gradient‖ / "
+                    f"‖W‖ is {beginning(result)} there, times a learning rate of {result.experiment.recipe.lr:g}."
                 )
         said.append(text)
     return [*said, ""] if said else []

@@ -76,7 +76,7 @@ def test_why_is_concluded_from_what_was_tried(workspace):
     names.append("plain-110-signs32-no-norm")
     assert "may be too short" not in "\n".join(depth.why(read(*names), None))  # it was not measured
     write_table(f"tables/{names[-1]}/beginnings", [{"seed": 0, "layer": "stem.0", "initial_gradient_ratio": 0.0025}])
-    said = "may be too short: ‖gradient‖ / ‖W‖ is at most 0.0025 there, times a learning rate of 1."
+    said = "may be too short: the largest ‖gradient‖ / ‖W‖ is 0.0025 there, times a learning rate of 1."
     assert said in "\n".join(depth.why(read(*names), None))
     measured(names[1], (0.02, 0.99), recipe=trust)  # a limit that helps one seed
     assert concluded not in "\n".join(depth.why(read(*names), None))
