@@ -20,13 +20,14 @@ from lineage.options import NETWORKS, Checked, options_of
 
 # the blocks of each file
 FILES = {
-    "params.yaml": ("scale", "train", "recipes", "sweep", "deepened", "defects"),
+    "params.yaml": ("scale", "train", "recipes", "sweep", "initialisations", "deepened", "defects"),
     "experiments.yaml": ("experiments",),
     "data/datasets.yaml": ("datasets",),
 }
 # the caps of `scale: sample`: seconds per experiment on two cores, whatever the recipe says
 SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 16, "input_size": 32}  # or the least that the network takes
 SAMPLE_BATCHES = 2  # of images of each part
+SAMPLE_DEPTH = 20  # of the network with several initialisations, of which the last is tried
 SAMPLE_SWEEP = {"depths": 2, "lrs": 1}  # so many of each, the first ones
 
 # keys of a recipe of which one replaces the other
@@ -105,6 +106,7 @@ Part = create_model(
     },
 )
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")]
+Initialisation = Annotated[str, Field(pattern=r"^(random-\d+(\.\d+)?|looks-linear)$")]  # lineage/initialisations.py
 Blocks = dict[Name, dict[str, object]]
 
 
@@ -116,6 +118,15 @@ class Sweep(Checked):
     lrs: Annotated[tuple[Number, ...], Field(min_length=1)]
     starts: Annotated[dict[Name, dict[str, object]], Field(min_length=1)]  # what each changes in an experiment's line
     seeds: Count  # of the runs at the boundary; the others have one
+
+
+class Initialisations(Checked):
+    """A plain network with several initialisations, by one recipe: see src/initialisations.py."""
+
+    recipe: str
+    depth: Count
+    names: Annotated[tuple[Initialisation, ...], Field(min_length=1)]
+    seeds: Count
 
 
 class Deepened(Checked):
@@ -150,6 +161,7 @@ class Params(Checked):
     experiments: Annotated[Blocks, Field(min_length=1)]
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     sweep: Sweep
+    initialisations: Initialisations
     deepened: Deepened
     defects: Defects
 
@@ -206,6 +218,17 @@ def sweep(params: Params) -> dict[str, list[Experiment]]:
     return found
 
 
+def initialisations(params: Params) -> dict[str, Experiment]:
+    """The network with each initialisation of the block `initialisations`: what the stage of that name reads. Raises
+    `Mistake`.
+    """
+    block, place = params.initialisations, "params.yaml: initialisations"
+    names, depth = block.names, block.depth
+    if params.scale == "sample":
+        names, depth = names[-1:], min(SAMPLE_DEPTH, depth)
+    return {name: _complete(params, f"plain-{depth}-{name}", _plain(block, depth), place) for name in names}
+
+
 def deepened(params: Params) -> dict[str, Experiment]:
     """The shallow and the deep network of the block `deepened`: what the stage of that name reads. Raises `Mistake`."""
     block, place = params.deepened, "params.yaml: deepened"
@@ -226,7 +249,7 @@ def defects(params: Params) -> dict[str, Experiment]:
     }
 
 
-def _plain(block: Sweep | Deepened, depth: int) -> dict[str, object]:
+def _plain(block: Sweep | Initialisations | Deepened, depth: int) -> dict[str, object]:
     """The line of a plain network on SIGNS, as experiments.yaml would have it."""
     network = {"model": "resnet", "depth": depth, "shortcut": "none"}
     return {"dataset": "signs", "recipe": block.recipe, "seeds": block.seeds} | network
