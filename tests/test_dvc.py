@@ -114,7 +114,8 @@ def test_torch_is_left_to_those_who_need_it(script):
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
 
 
-UNNAMED = {"gradients", "sweep", "deepened", "defects"}  # which train or measure ResNets of their own
+# which train or measure ResNets of their own
+UNNAMED = {"gradients", "sweep", "initialisations", "agreement", "deepened", "defects"}
 EXPERIMENTS = ("vgg16-cifar100", "plain-20-signs32", "resnet-20-signs32")
 
 

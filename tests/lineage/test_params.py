@@ -249,6 +249,14 @@ def test_a_sample_of_the_sweep_and_a_rate_that_wins_over_its_own(tmp_path):
     assert [one.recipe.lr for one in found["he"]] == [0.5] * 6
 
 
+def test_the_network_with_several_initialisations(tmp_path):
+    found = params.initialisations(read(REAL, tmp_path))
+    assert list(found) == ["random-0.2", "random-0.4", "random-0.8", "looks-linear"]
+    assert {one.network.depth for one in found.values()} == {110}
+    found = params.initialisations(read(changed("scale", "sample"), tmp_path))
+    assert [(one.name, one.network.depth) for one in found.values()] == [("plain-20-looks-linear", 20)]
+
+
 def test_the_network_that_is_made_deeper(tmp_path):
     found = params.deepened(read(REAL, tmp_path))
     assert {which: one.network.depth for which, one in found.items()} == {"shallow": 20, "deep": 56}
@@ -268,6 +276,7 @@ def test_the_networks_that_defects_are_tried_on(tmp_path):
         ("sweep/starts", {"he": {"truts": 1}}, r"sweep.starts.he.truts: unknown key"),
         ("sweep/recipe", "wy", r"sweep.starts.he.recipe: 'wy' is unknown"),
         ("sweep/seeds", 0, r"sweep.seeds: Input should be greater"),
+        ("initialisations/names", ["orthogonal"], r"params.yaml: initialisations.names.0: String should match pattern"),
         ("deepened/deep", 20, r"20 layers are no more than the shallow network has, 20"),
         ("defects/networks/dropout/depth", 12, r"defects.networks.dropout.depth: Input should be 11, 13, 16 or 19"),
         ("defects/networks", {"residual": {}}, r"params.yaml: defects.networks: Dictionary should have at least 2"),
@@ -276,4 +285,5 @@ def test_the_networks_that_defects_are_tried_on(tmp_path):
 def test_mistakes_in_the_sweep_say_where(tmp_path, key, value, said):
     with pytest.raises(Mistake, match=said):
         everything = read(changed(key, value), tmp_path)
-        params.sweep(everything), params.deepened(everything), params.defects(everything)
+        for stage in (params.sweep, params.initialisations, params.deepened, params.defects):
+            stage(everything)

@@ -1,0 +1,92 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import one_line, sha256
+from test_train import experiment
+
+import agreement
+from lineage.engine import tensors
+
+
+@pytest.fixture
+def batches(signs):
+    """Four batches of 20 photographs of hands, 32 pixels wide, all classes in each."""
+    images = torch.from_numpy(signs["images"]).permute(0, 3, 1, 2).float()
+    images = torch.nn.functional.avg_pool2d(images, 2) / 255
+    images, labels = (images - images.mean()) / images.std(), torch.from_numpy(signs["labels"])
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:80]
+    return [(images[few], labels[few].long()) for few in order.chunk(4)]
+
+
+def network(depth, initialisation="he", family="plain", normalisation="batch", seed=0):
+    about = {"family": family, "depth": depth, "normalisation": normalisation, "initialisation": initialisation}
+    return agreement.build(about, 6, 32, seed)
+
+
+def test_images_agree_in_residual_networks_and_after_dirac_but_not_in_deep_plain_ones(batches):
+    """The finding in small: 44 layers instead of 110, four batches of 20."""
+    found = {
+        name: agreement.measure(one, batches)
+        for name, one in {
+            "he": network(44),
+            "dirac": network(44, "dirac"),
+            "looks-linear": network(44, "looks-linear"),
+            "residual": network(44, family="resnet"),
+        }.items()
+    }
+    assert abs(found["he"]["agreement"]) < 0.05
+    assert all(found[name]["agreement"] > 0.1 for name in ("dirac", "looks-linear", "residual"))
+    assert found["he"]["neighbour_error"] > 0.7 > found["looks-linear"]["neighbour_error"]
+    assert found["he"]["gradient_ratio"] > 10 * found["dirac"]["gradient_ratio"]
+
+
+def test_the_mean_cosine_over_all_pairs():
+    directions = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
+    assert agreement.mean_cosine(directions) == pytest.approx(-1 / 3)
+    assert agreement.mean_cosine(directions[:1].repeat(5, 1)) == pytest.approx(1)
+
+
+def test_the_nearest_other_row():
+    features, labels = torch.tensor([[0.0], [1.0], [10.0], [11.0], [11.5]]), torch.tensor([0, 0, 1, 1, 0])
+    assert agreement.neighbour_error(features, labels) == pytest.approx(2 / 5)
+
+
+def test_what_is_measured():
+    found = list(agreement.networks(56, ["random-0.2"]))
+    assert {"family": "plain", "depth": 44, "normalisation": "batch", "initialisation": "dirac"} in found
+    assert {"family": "plain", "depth": 56, "normalisation": "none", "initialisation": "he"} in found
+    assert found[-1] == {"family": "resnet", "depth": 56, "normalisation": "batch", "initialisation": "he"}
+    assert [one["depth"] for one in found if one["initialisation"] == "random-0.2"] == [56]
+    assert max(one["depth"] for one in found) == 56 and len(found) == 4 + 4 + 1 + 1 + 2
+
+
+def test_a_line_per_network_and_seed(workspace, signs, monkeypatch, unchanged):
+    chosen = np.linspace(0, len(signs["labels"]) - 1, 48).astype(int)
+    arrays = {"images": np.ascontiguousarray(signs["images"][chosen].transpose(0, 3, 1, 2))}
+    arrays |= {"labels": signs["labels"][chosen], "mean": np.full(3, 0.5), "std": np.full(3, 0.3)}
+    tensors.save(Path("data/tensors/signs/train.safetensors"), arrays, list("012345"))
+    about = experiment("plain-8-looks-linear") | {"dataset": "signs", "classes": 6}
+    about |= {"network": {"depth": 8, "shortcut": "none"}}
+    Path("recipes/initialisations.json").write_text(json.dumps({"looks-linear": about}))
+    monkeypatch.setattr(agreement, "PLAIN", (8,))
+    monkeypatch.setattr(agreement, "RESIDUAL", (8,))
+    monkeypatch.setattr("sys.argv", ["agreement.py"])
+    agreement.main()
+    table = pd.read_csv(agreement.TABLE)
+    assert table.initialisation.tolist() == [name for name in ("he", "dirac", "he", "looks-linear", "he") for _ in "01"]
+    assert table.seed.tolist() == [0, 1] * 5 and set(table.scale) == {"full"}
+    assert table.agreement.between(-1, 1).all() and table.agreement.nunique() == 10
+    assert (table.gradient_ratio > 0).all() and table.neighbour_error.between(0, 1).all()
+    first = sha256(agreement.TABLE)
+    agreement.main()
+    assert sha256(agreement.TABLE) == first
+
+
+def test_mistakes_are_one_line(workspace, run_here):
+    assert "recipes/initialisations.json is missing: run `dvc repro recipes` first" in one_line(
+        run_here("agreement"), 2
+    )
