@@ -1,11 +1,13 @@
-"""The figures of the stages `sweep` and `deepened`."""
+"""The figures of the stages `sweep`, `agreement` and `initialisations`, and `deepened`."""
 
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lineage.report.style import DEPTHS, OTHER_DEPTH, STARTS, STYLE, TINY, from_zero
+from lineage.report.style import DASHES, DEPTHS, LINES, OTHER_DEPTH, STARTS, STYLE, TINY, from_zero
+
+NO_AGREEMENT = 0.001  # below this the axis is linear, through 0
 
 
 def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
@@ -38,6 +40,41 @@ def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
         ]
         handles += [Line2D([], [], marker=m, color="#555555", label=start, **dot) for start, m in markers.items()]
         figure.legend(handles=handles, loc="outside right center")
+        figure.suptitle(title, fontsize=10)
+        return figure
+
+
+def agreement(networks: pd.DataFrame, title: str) -> Figure:
+    """Left, the agreement of the batches' gradients before training by depth; right, the training error after it by the
+    agreement: a point for each network, a cross where no seed started to train. `networks` as `agreeing.gathered` has
+    them.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained")
+        kinds = networks.groupby(["family", "normalisation", "initialisation"], sort=False)
+        for (kind, some), colour in zip(kinds, [*LINES, "#777777", "#000000"], strict=False):
+            family, normalisation, initialisation = kind
+            label = f"{'residual' if family == 'resnet' else 'plain'}, {initialisation}"
+            label += "" if normalisation == "batch" else ", no batch norm"
+            line = {"color": colour, "linestyle": DASHES[family], "marker": "o", "markersize": 5}
+            axes[0].plot(some.depth, some.agreement, label=label, **line)
+            for network in some[some.n > 0].itertuples():
+                point = {"color": colour, "marker": "o" if network.started else "X", "s": 44, "linewidths": 0.6}
+                axes[1].scatter(network.agreement, network.error, edgecolors="white", **point)
+                if len(some) > 1:
+                    place = {"xytext": (5, 3), "textcoords": "offset points", "fontsize": 7, "color": colour}
+                    axes[1].annotate(str(network.depth), (network.agreement, network.error), **place)
+        least = networks.agreement.min()
+        axes[0].set_yscale("symlog", linthresh=NO_AGREEMENT, linscale=0.4)
+        axes[1].set_xscale("symlog", linthresh=NO_AGREEMENT, linscale=0.4)
+        axes[0].set_ylim(min(-NO_AGREEMENT, 1.5 * least), 1.2)
+        axes[1].set_xlim(min(-NO_AGREEMENT, 1.5 * least), 1.2)
+        axes[0].set_xlabel("layers")
+        axes[0].set_ylabel("agreement before training")
+        axes[1].set_xlabel("agreement before training")
+        axes[1].set_ylabel("training error in %")
+        axes[1].set_ylim(-3, 100)
+        figure.legend(loc="outside right center", handlelength=3)
         figure.suptitle(title, fontsize=10)
         return figure
 
