@@ -23,17 +23,17 @@ A step for one image helps the others if they ask for the same change of the wei
 angle between the gradients of two batches of 64 training images in the weights of a convolution, before the first step;
 the mean over all pairs of eight batches, and of that the median over the convolutions. Where it is 0, a step for one
 batch does nothing for the others. *Other class*: how often the nearest other image, by what the untrained network hands
-to its last layer, is of another class. Where that is as with guessing, nothing is left there that tells the classes apart.
+to its last layer, is of another class. Where guessing does as well, nothing is left there that tells classes apart.
 
 Known from the literature: agreement falls exponentially with depth in plain networks with batch norm, and much more
-slowly in residual ones (Balduzzi et al. 2017, *The shattered gradients problem*); untrained networks train where
-information gets through them (Schoenholz et al. 2017, *Deep information propagation*). *Looks linear* is Balduzzi's
+slowly in residual ones (Balduzzi et al. 2017, *The shattered gradients problem*); networks train where information gets
+through them before training (Schoenholz et al. 2017, *Deep information propagation*). *Looks linear* is Balduzzi's
 initialisation with the kernels of Xiao et al. (2018): the network begins as a linear map that loses nothing of the
 image but is not the identity. Between the identity and He's weights, each kernel is the identity plus a share of He's.
 
 *Predicted*, from the agreement of one seed each, when the experiments had run but of the stage `initialisations` only
 one run of twelve (identity + 0.2 He, which started): with 110 layers identity + 0.2 He and looks linear start to train,
-identity + 0.8 He does not; identity + 0.4 He was left open. The size of the first steps says otherwise of looks linear."""
+identity + 0.8 He does not; identity + 0.4 He was left open."""
 
 
 class Outcome(NamedTuple):
@@ -86,8 +86,8 @@ def gathered(results: Results) -> pd.DataFrame:
     highest agreement and gradient_ratio; how many seeds were trained, how many of them started, and the mean training
     error in per cent (NaN where none was trained).
     """
-    rows = []
-    for key, some in untrained().groupby(NETWORK, sort=False):
+    rows, measured = [], untrained()
+    for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
         row = dict(zip(NETWORK, key, strict=True)) | {"neighbours": 100 * some.neighbour_error.mean()}
         row |= {"agreement": some.agreement.mean(), "least": some.agreement.min(), "most": some.agreement.max()}
         row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
@@ -132,25 +132,25 @@ def beginning(row: NamedTuple) -> str:
     return WORDS.get(row.initialisation, f"identity + {row.initialisation.removeprefix('random-')} He")
 
 
+def named(row: NamedTuple) -> str:
+    return f"{network_words(row)} ({beginning(row)})"
+
+
 def concluded(found: pd.DataFrame) -> list[str]:
     """Whether one level of agreement tells the networks that started to train from the others."""
     tried = found[found.n > 0]
     started, failed = tried[tried.started > 0], tried[tried.started == 0]
     if started.empty or failed.empty:
         return []
-    least, most = started.agreement.min(), failed.agreement.max()
-    apart = (
-        "one level tells them apart"
-        if least > most
-        else f"no level tells them apart: the lowest of the first is {network_words(started.loc[started.agreement.idxmin()])} "
-        f"({beginning(started.loc[started.agreement.idxmin()])}), the highest of the others "
-        f"{network_words(failed.loc[failed.agreement.idxmax()])} ({beginning(failed.loc[failed.agreement.idxmax()])})"
-    )
+    lowest = next(started.sort_values("agreement").itertuples())
+    highest = next(failed.sort_values("agreement", ascending=False).itertuples())
+    apart = "One level tells them apart" if lowest.agreement > highest.agreement else "No level tells them apart"
     ranks = tried[["agreement", "error"]].rank().corr().iloc[0, 1]
     return [
-        f"Of {len(tried)} kinds of networks, those of which a seed started to train have an agreement of {least:.4f} or "
-        f"more ({len(started)}), those of which none did one of {most:.4f} or less ({len(failed)}); {apart}. The rank "
-        f"correlation of agreement and training error is {ranks:.2f}. Agreement was chosen as a measure after it was known "
-        "which of the experiments train (exploratory).",
+        f"{len(tried)} of these networks were trained. Of the {len(started)} of which a seed started, "
+        f"{named(lowest)} has the lowest agreement, {lowest.agreement:.4f}; of the {len(failed)} of which none did, "
+        f"{named(highest)} has the highest, {highest.agreement:.4f}. {apart}. The rank correlation of agreement and "
+        f"training error is {ranks:.2f}. Agreement was chosen as a measure when it was known which of the experiments "
+        "start to train; so this is exploratory.",
         "",
     ]

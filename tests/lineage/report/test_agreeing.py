@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from test_compare import measured
+
+from lineage.engine.experiment import Experiment
+from lineage.report import agreeing, results
+
+RECIPE = {"epochs": 3, "seeds": 2, "input_size": 32, "batch_size": 4, "lr": 1, "schedule": "steps"}
+
+
+def drawn(figure, name, shows):
+    plt.close(figure)
+    return [f"![{shows}]({name})", ""]
+
+
+def line(depth, initialisation, agreement, family="plain", normalisation="batch"):
+    about = {"family": family, "depth": depth, "normalisation": normalisation, "initialisation": initialisation}
+    about |= {"neighbour_error": 0.4, "layer": "stem.0", "gradient_ratio": 3.0, "scale": "full"}
+    return [about | {"seed": seed, "agreement": agreement * (1 + seed)} for seed in range(2)]
+
+
+@pytest.fixture
+def study(workspace):
+    """Two initialisations that were trained by the stage, and the agreement of these and of experiments' networks."""
+    about = {"scale": "full", "dataset": "hands", "classes": 2, "model": "resnet", "recipe": RECIPE}
+    recipes = {
+        name: Experiment(**about, name=f"plain-44-{name}", network={"depth": 44, "shortcut": "none"}).changes()
+        for name in ("random-0.8", "looks-linear")
+    }
+    for path in (Path("recipes"), agreeing.AGREEMENT.parent):
+        path.mkdir(parents=True, exist_ok=True)
+    agreeing.RECIPES.write_text(json.dumps(recipes))
+    rows = line(20, "he", 0.01) + line(44, "he", 0.001) + line(44, "he", 0.02, normalisation="none")
+    rows += line(44, "random-0.8", 0.0001) + line(44, "looks-linear", 0.5) + line(44, "he", 0.3, family="resnet")
+    pd.DataFrame(rows).to_csv(agreeing.AGREEMENT, index=False)
+    trained = [("random-0.8", 0, 0.5, "no"), ("looks-linear", 0, 0.02, "yes"), ("looks-linear", 1, 0.04, "yes")]
+    table = pd.DataFrame(trained, columns=["initialisation", "seed", "train_error", "trained"])
+    table.assign(depth=44, scale="full").to_csv(agreeing.TRAINED, index=False)
+
+
+def read(*names):
+    return {name: results.read(name) for name in names}
+
+
+def test_before_it_is_measured_at_this_scale(study):
+    table = pd.read_csv(agreeing.AGREEMENT)
+    table.assign(scale="sample").to_csv(agreeing.AGREEMENT, index=False)
+    assert agreeing.section({}, drawn) == []
+    agreeing.AGREEMENT.unlink()
+    assert agreeing.section({}, drawn) == []
+
+
+def test_what_was_trained_is_beside_what_was_measured(study):
+    measured("plain-20", (0.0, 0.1), network={"depth": 20})
+    measured("resnet-44", (0.0, 0.0), network={"depth": 44, "shortcut": "identity"})
+    measured("plain-44-no-norm", (0.9, 0.9), network={"depth": 44, "normalisation": "none"}, recipe={"lr": 0.01})
+    text = "\n".join(agreeing.section(read("plain-20", "resnet-44", "plain-44-no-norm"), drawn))
+    assert "| plain, 20 layers | He | 0.0150 (0.0100 … 0.0200) | 40 | 3 … 3 | 2 of 2 | 2.50 ± 3.54 |" in text
+    assert "| plain, 44 layers | He | 0.0015 (0.0010 … 0.0020) | 40 | 3 … 3 |  | not trained |" in text
+    no_norm = "| plain, 44 layers, no batch norm | He | 0.0300 (0.0200 … 0.0400) | 40 | 3 … 3 | 0 of 2 | 45.00 ± 0.00 |"
+    assert no_norm in text
+    assert "| plain, 44 layers | identity + 0.8 He | 0.0002 (0.0001 … 0.0002) | 40 | 3 … 3 | 0 of 1 | 50.00 |" in text
+    assert "| plain, 44 layers | looks linear | 0.7500 (0.5000 … 1.0000) | 40 | 3 … 3 | 2 of 2 | 3.00 ± 1.41 |" in text
+    assert "| residual, 44 layers | He | 0.4500 (0.3000 … 0.6000) | 40 | 3 … 3 | 2 of 2 | 0.00 ± 0.00 |" in text
+    assert "Guessing names another class in 50 %." in text and "(agreement.svg)" in text
+    # the network without batch norm agrees more than one that trains
+    assert "Of the 3 of which a seed started, plain, 20 layers (He) has the lowest agreement, 0.0150" in text
+    assert "of the 2 of which none did, plain, 44 layers, no batch norm (He) has the highest, 0.0300. No level" in text
+
+
+def test_one_level_of_agreement_may_tell_them_apart(study):
+    measured("plain-20", (0.0, 0.1), network={"depth": 20})
+    text = "\n".join(agreeing.section(read("plain-20"), drawn))
+    assert "of the 1 of which none did, plain, 44 layers (identity + 0.8 He) has the highest, 0.0002. One level" in text
+    assert "rank correlation of agreement and training error is -0.50" in text
+
+
+@pytest.mark.parametrize("change", [{"trust": 0.02}, {"clip": 1}, {"epochs": 4}, {"lr": 0.5}, {"precision": "fp32"}])
+def test_another_recipe_is_not_this_network(study, change):
+    measured("plain-20", (0.0, 0.1), network={"depth": 20}, recipe=change)
+    assert agreeing.outcome(read("plain-20"), "plain", 20, "batch", "he") is None
+
+
+def test_trained_at_another_scale_is_not_trained(study):
+    table = pd.read_csv(agreeing.TRAINED)
+    table.assign(scale="sample").to_csv(agreeing.TRAINED, index=False)
+    assert agreeing.outcome({}, "plain", 44, "batch", "looks-linear") is None
