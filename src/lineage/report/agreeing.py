@@ -17,7 +17,7 @@ AGREEMENT, TRAINED = Path("plots/tables/agreement.csv"), Path("plots/tables/init
 RECIPES = Path("recipes/initialisations.json")
 NETWORK = ["family", "depth", "normalisation", "initialisation"]
 SHORTCUTS = {"plain": "none", "resnet": "identity"}
-WORDS = {"he": "He", "dirac": "identity + 0.1 He (`dirac`)", "looks-linear": "looks linear"}
+WORDS = {"he": "He", "dirac": "identity + 0.1 He (Dirac)", "looks-linear": "looks linear"}
 TEXT = """\
 A step for one image helps the others if they ask for the same change of the weights. *Agreement*: the cosine of the
 angle between the gradients of two batches of 64 training images in the weights of a convolution, before the first step;
@@ -82,13 +82,14 @@ def describes(result: Result) -> tuple[int, str, str, str] | None:
 
 
 def gathered(results: Results) -> pd.DataFrame:
-    """A line per network: what identifies it; the means over its seeds of agreement and neighbour_error; the lowest and
-    highest agreement and gradient_ratio; how many seeds were trained, how many of them started, and the mean training
+    """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement
+    and neighbour_error; the lowest and highest agreement and gradient_ratio; how many seeds were trained, how many of them started, and the mean training
     error in per cent (NaN where none was trained).
     """
     rows, measured = [], untrained()
     for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
-        row = dict(zip(NETWORK, key, strict=True)) | {"neighbours": 100 * some.neighbour_error.mean()}
+        row = dict(zip(NETWORK, key, strict=True)) | {"words": words(key[-1])}
+        row |= {"neighbours": 100 * some.neighbour_error.mean()}
         row |= {"agreement": some.agreement.mean(), "least": some.agreement.min(), "most": some.agreement.max()}
         row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
         came = outcome(results, *key)
@@ -112,7 +113,7 @@ def section(results: Results, draw: Draw) -> list[str]:
         started = f"{row.started} of {row.n}" if row.n else ""
         ratio = f"{row.least_ratio:.2g} … {row.most_ratio:.2g}"
         span = f"{row.agreement:.4f} ({row.least:.4f} … {row.most:.4f})"
-        rows.append((network_words(row), beginning(row), span, f"{row.neighbours:.0f}", ratio, started, row.shown))
+        rows.append((network_words(row), row.words, span, f"{row.neighbours:.0f}", ratio, started, row.shown))
     title = "Plain and residual networks on SIGNS: agreement before training, and the training error after it"
     lines = draw(sweep_figures.agreement(found, title), "agreement.svg", "agreement by depth, and training error by it")
     header = "network | initialisation | agreement (range of the seeds) | other class (%) | "
@@ -128,12 +129,12 @@ def network_words(row: NamedTuple) -> str:
     return f"{kind}, {row.depth} layers" + ("" if row.normalisation == "batch" else ", no batch norm")
 
 
-def beginning(row: NamedTuple) -> str:
-    return WORDS.get(row.initialisation, f"identity + {row.initialisation.removeprefix('random-')} He")
+def words(initialisation: str) -> str:
+    return WORDS.get(initialisation, f"identity + {initialisation.removeprefix('random-')} He")
 
 
 def named(row: NamedTuple) -> str:
-    return f"{network_words(row)} ({beginning(row)})"
+    return f"{network_words(row)} ({row.words})"
 
 
 def concluded(found: pd.DataFrame) -> list[str]:

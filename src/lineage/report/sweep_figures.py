@@ -51,24 +51,27 @@ def agreement(networks: pd.DataFrame, title: str) -> Figure:
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained")
-        kinds = networks.groupby(["family", "normalisation", "initialisation"], sort=False)
+        kinds = networks.groupby(["family", "normalisation", "words"], sort=False)
         for (kind, some), colour in zip(kinds, [*LINES, "#777777", "#000000"], strict=False):
-            family, normalisation, initialisation = kind
-            label = f"{'residual' if family == 'resnet' else 'plain'}, {initialisation}"
+            family, normalisation, words = kind
+            label = f"{'residual' if family == 'resnet' else 'plain'}, {words}"
             label += "" if normalisation == "batch" else ", no batch norm"
             line = {"color": colour, "linestyle": DASHES[family], "marker": "o", "markersize": 5}
             axes[0].plot(some.depth, some.agreement, label=label, **line)
             for network in some[some.n > 0].itertuples():
                 point = {"color": colour, "marker": "o" if network.started else "X", "s": 44, "linewidths": 0.6}
                 axes[1].scatter(network.agreement, network.error, edgecolors="white", **point)
-                if len(some) > 1:
+                if len(some) > 1 and network.error > 1:  # below, they would hide one another
                     place = {"xytext": (5, 3), "textcoords": "offset points", "fontsize": 7, "color": colour}
-                    axes[1].annotate(str(network.depth), (network.agreement, network.error), **place)
-        least = networks.agreement.min()
+                    axes[1].annotate(f"{network.depth} layers", (network.agreement, network.error), **place)
+        least = min(-NO_AGREEMENT, 1.5 * networks.agreement.min())
         axes[0].set_yscale("symlog", linthresh=NO_AGREEMENT, linscale=0.4)
         axes[1].set_xscale("symlog", linthresh=NO_AGREEMENT, linscale=0.4)
-        axes[0].set_ylim(min(-NO_AGREEMENT, 1.5 * least), 1.2)
-        axes[1].set_xlim(min(-NO_AGREEMENT, 1.5 * least), 1.2)
+        for axis in (axes[0].yaxis, axes[1].xaxis):
+            shown = [tick for tick in (-0.1, -0.01, 0, 0.01, 0.1, 1) if tick >= least]
+            axis.set_ticks(shown, [f"{tick:g}" for tick in shown])
+        axes[0].set_ylim(least, 1.2)
+        axes[1].set_xlim(least, 1.2)
         axes[0].set_xlabel("layers")
         axes[0].set_ylabel("agreement before training")
         axes[1].set_xlabel("agreement before training")

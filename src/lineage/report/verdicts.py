@@ -1,6 +1,8 @@
 """The statistics of a claim: intervals, p values, and what is said of them."""
 
 import math
+import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,8 +37,7 @@ def difference(larger: pd.Series, smaller: pd.Series | float) -> Interval:
     mean = larger.mean() - (smaller if number else smaller.mean())
     if not _has_spread(larger, smaller):
         return mean, -math.inf, math.inf
-    test = stats.ttest_1samp(larger, smaller) if number else stats.ttest_ind(larger, smaller, equal_var=False)
-    interval = test.confidence_interval(1 - ALPHA)
+    interval = _test(larger, smaller).confidence_interval(1 - ALPHA)
     return (mean, interval.low - smaller, interval.high - smaller) if number else (mean, interval.low, interval.high)
 
 
@@ -44,9 +45,17 @@ def p_value(larger: pd.Series, smaller: pd.Series | float) -> float:
     """Of Welch's test, or of Student's against a number, two-sided; 1 where it cannot be made."""
     if not _has_spread(larger, smaller):
         return 1.0
-    if isinstance(smaller, float):
-        return float(stats.ttest_1samp(larger, smaller).pvalue)
-    return float(stats.ttest_ind(larger, smaller, equal_var=False).pvalue)
+    return float(_test(larger, smaller).pvalue)
+
+
+def _test(larger: pd.Series, smaller: pd.Series | float) -> Any:
+    """Scipy's result of Welch's test, or of Student's against a number."""
+    with warnings.catch_warnings():
+        # where all seeds of one side are alike, the deviation of that side is rightly 0
+        warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
+        if isinstance(smaller, float):
+            return stats.ttest_1samp(larger, smaller)
+        return stats.ttest_ind(larger, smaller, equal_var=False)
 
 
 def _has_spread(larger: pd.Series, smaller: pd.Series | float) -> bool:

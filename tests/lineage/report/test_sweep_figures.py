@@ -49,7 +49,7 @@ def test_what_was_made_deeper_begins_where_the_shallow_network_ended():
 def test_a_cross_where_no_seed_started_to_train():
     rows = [("plain", 20, "he", 0.02, 2, 2, 0.0), ("plain", 110, "he", -0.0004, 3, 0, 82.0)]
     rows += [("plain", 110, "looks-linear", 0.6, 3, 3, 4.0), ("resnet", 56, "he", 0.5, 0, 0, float("nan"))]
-    columns = ["family", "depth", "initialisation", "agreement", "n", "started", "error"]
+    columns = ["family", "depth", "words", "agreement", "n", "started", "error"]
     figure = sweep_figures.agreement(pd.DataFrame(rows, columns=columns).assign(normalisation="batch"), "title")
     left, right = figure.axes
     assert left.get_lines()[0].get_xydata().tolist() == [[20, 0.02], [110, -0.0004]]
@@ -57,7 +57,7 @@ def test_a_cross_where_no_seed_started_to_train():
     points = right.collections
     assert [point.get_offsets().tolist()[0] for point in points] == [[0.02, 0.0], [-0.0004, 82.0], [0.6, 4.0]]
     assert len(points[0].get_paths()[0].vertices) != len(points[1].get_paths()[0].vertices)
-    assert [text.get_text() for text in right.texts] == ["20", "110"]
+    assert [text.get_text() for text in right.texts] == ["110 layers"]  # errors near 0 hide one another
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["plain, he", "plain, looks-linear", "residual, he"]
     low, high = right.get_xlim()

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,15 @@ def test_single_runs_and_seeds_without_any_spread_have_no_interval():
     assert one == (7.5, -math.inf, math.inf) and same == (3, -math.inf, math.inf)
     assert verdicts.p_value(pd.Series([4.0, 4.0]), pd.Series([1.0, 1.0])) == 1
     assert math.isfinite(verdicts.difference(pd.Series([4.0, 4.1]), pd.Series([1.0, 1.0]))[1])
+
+
+def test_seeds_that_are_all_alike_raise_no_warning():
+    alike, others = pd.Series([0.1, 0.1, 0.1]), pd.Series([0.2, 0.25, 0.3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mean, low, high = verdicts.difference(others, alike)
+        assert 0 < verdicts.p_value(others, alike) < 0.05
+    assert low < mean == pytest.approx(0.15) and mean < high < 0.3
 
 
 def test_against_a_number():
