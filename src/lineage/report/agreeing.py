@@ -83,8 +83,8 @@ def describes(result: Result) -> tuple[int, str, str, str] | None:
 
 def gathered(results: Results) -> pd.DataFrame:
     """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement
-    and neighbour_error; the lowest and highest agreement and gradient_ratio; how many seeds were trained, how many of them started, and the mean training
-    error in per cent (NaN where none was trained).
+    and neighbour_error; the lowest and highest agreement and gradient_ratio; how many seeds were trained, how many of
+    them started, and the mean training error in per cent (NaN where none was trained).
     """
     rows, measured = [], untrained()
     for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
