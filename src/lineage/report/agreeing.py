@@ -1,23 +1,19 @@
-"""What src/agreement.py and src/initialisations.py have measured: whether different images pull the weights of an
-untrained network the same way, and which of these networks then train.
+"""Whether different images ask for the same step before training, and which networks then train: the section of the
+report and its findings.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from lineage.engine.experiment import Experiment
 from lineage.files import read_json
 from lineage.report import sweep_figures
-from lineage.report.markdown import Draw, percent, table
-from lineage.report.results import Result, Results
+from lineage.report.markdown import Draw, table
+from lineage.report.outcomes import AGREEMENT, RECIPES, TRAINED, gathered, untrained
+from lineage.report.results import Results
 
-AGREEMENT, TRAINED = Path("plots/tables/agreement.csv"), Path("plots/tables/initialisations.csv")
-RECIPES = Path("recipes/initialisations.json")
-NETWORK = ["family", "depth", "normalisation", "initialisation"]
-SHORTCUTS = {"plain": "none", "resnet": "identity"}
-WORDS = {"he": "He", "dirac": "identity + 0.1 He (Dirac)", "looks-linear": "looks linear"}
+SHOWN = (20, 56, 110)  # depths in the finding
+PLACE = "do-different-images-ask-for-the-same-step"
 TEXT = """\
 A step for one image helps the others if they ask for the same change of the weights. *Agreement*: the cosine of the
 angle between the gradients of two batches of 64 training images in the weights of a convolution, before the first step;
@@ -34,72 +30,6 @@ image but is not the identity. Between the identity and He's weights, each kerne
 *Predicted*, from the agreement of one seed each, when the experiments had run but of the stage `initialisations` only
 one run of twelve (identity + 0.2 He, which started): with 110 layers identity + 0.2 He and looks linear start to train,
 identity + 0.8 He does not; identity + 0.4 He was left open."""
-
-
-class Outcome(NamedTuple):
-    """What came of training a network."""
-
-    started: list[bool]  # seed by seed
-    errors: list[float]  # on the training images, fractions
-
-
-def untrained() -> pd.DataFrame:
-    """The table of src/agreement.py; empty where it has not been made at the present scale."""
-    if not (AGREEMENT.is_file() and RECIPES.is_file()):
-        return pd.DataFrame()
-    found = pd.read_csv(AGREEMENT)
-    return found if set(found.scale) == {one["scale"] for one in read_json(RECIPES).values()} else pd.DataFrame()
-
-
-def outcome(results: Results, family: str, depth: int, normalisation: str, initialisation: str) -> Outcome | None:
-    """What came of training this network by the recipe of src/initialisations.py, there or as an experiment; without
-    batch norm the learning rate may be another. None where it has not been trained.
-    """
-    experiments = {name: Experiment.model_validate(one) for name, one in read_json(RECIPES).items()}
-    if initialisation in experiments:
-        if TRAINED.is_file():
-            found = pd.read_csv(TRAINED)
-            own = found[(found.initialisation == initialisation) & (found.depth == depth)]
-            if len(own) and set(own.scale) == {experiments[initialisation].scale}:
-                return Outcome((own.trained == "yes").tolist(), own.train_error.tolist())
-        return None
-    like = next(iter(experiments.values()))
-    network = (depth, SHORTCUTS[family], normalisation, initialisation)
-    for result in results.values():
-        if result.experiment.dataset == like.dataset and describes(result) == network:
-            free = {"seeds": like.recipe.seeds} | ({"lr": like.recipe.lr} if normalisation == "none" else {})
-            if result.experiment.recipe.model_copy(update=free) == like.recipe:
-                return Outcome(result.started().tolist(), result.error("train").tolist())
-    return None
-
-
-def describes(result: Result) -> tuple[int, str, str, str] | None:
-    """Depth, shortcut, normalisation and initialisation of a plain or residual network."""
-    network = result.experiment.network
-    if result.experiment.model != "resnet":
-        return None
-    return network.depth, network.shortcut, network.normalisation, network.initialisation
-
-
-def gathered(results: Results) -> pd.DataFrame:
-    """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement
-    and neighbour_error; the lowest and highest agreement and gradient_ratio; how many seeds were trained, how many of
-    them started, and the mean training error in per cent (NaN where none was trained).
-    """
-    rows, measured = [], untrained()
-    for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
-        row = dict(zip(NETWORK, key, strict=True)) | {"words": words(key[-1])}
-        row |= {"neighbours": 100 * some.neighbour_error.mean()}
-        row |= {"agreement": some.agreement.mean(), "least": some.agreement.min(), "most": some.agreement.max()}
-        row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
-        came = outcome(results, *key)
-        row |= {"n": 0, "started": 0, "error": float("nan"), "shown": "not trained"}
-        if came:
-            error = percent(pd.Series(came.errors))
-            row |= {"n": len(came.errors), "started": sum(came.started), "error": 100 * pd.Series(came.errors).mean()}
-            row |= {"shown": error}
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def section(results: Results, draw: Draw) -> list[str]:
@@ -124,13 +54,43 @@ def section(results: Results, draw: Draw) -> list[str]:
     return [*TEXT.splitlines(), "", *lines, *said, *concluded(found)]
 
 
+def finding(results: Results) -> list[str]:
+    """Two sentences: how far images agree before training, and which initialisations let the deepest network train."""
+    found = gathered(results)
+    if found.empty:
+        return []
+    usual = found[found.normalisation == "batch"]
+    said = []
+    for family, initialisation, who in (
+        ("plain", "he", "plain networks with He's initialisation"),
+        ("resnet", "he", "residual ones"),
+        ("plain", "dirac", "plain ones with the Dirac initialisation"),
+    ):
+        some = usual[(usual.family == family) & (usual.initialisation == initialisation)]
+        values = [f"{one.agreement:.3f} ({one.depth} layers)" for one in some.itertuples() if one.depth in SHOWN]
+        said += [f"{', '.join(values)} in {who}"] if values else []
+    first = (
+        "**Before training, different images ask for steps in unrelated directions in deep plain networks, for similar "
+        "ones in residual networks.** The mean cosine between the gradients of two batches, of the median convolution "
+        f"(n = {untrained().seed.nunique()}): {'; '.join(said)}. [More](#{PLACE})."
+    )
+    deepest = usual[(usual.family == "plain") & (usual.depth == usual.depth.max()) & (usual.n > 0)]
+    came = [
+        f"{one.words} {one.started} of {one.n}, training error {one.shown} % (agreement {one.agreement:.3f})"
+        for one in deepest.sort_values("agreement").itertuples()
+    ]
+    tried = set(read_json(RECIPES)) & set(deepest.initialisation)
+    second = (
+        f"**Which initialisations let plain networks of {usual.depth.max()} layers start to train:** "
+        f"{'; '.join(came)}. All else is equal. Of some the outcome was [predicted](#{PLACE}) from the agreement "
+        "(exploratory)."
+    )
+    return [first, second] if tried else [first]
+
+
 def network_words(row: NamedTuple) -> str:
     kind = {"plain": "plain", "resnet": "residual"}[row.family]
     return f"{kind}, {row.depth} layers" + ("" if row.normalisation == "batch" else ", no batch norm")
-
-
-def words(initialisation: str) -> str:
-    return WORDS.get(initialisation, f"identity + {initialisation.removeprefix('random-')} He")
 
 
 def named(row: NamedTuple) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lineage.report import defect_costs, depth_findings, early_gradients
+from lineage.report import agreeing, defect_costs, depth_findings, early_gradients
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
 from lineage.report.markdown import link, percent, ratio_digits
@@ -99,11 +99,17 @@ def defects(_: Measured) -> list[str]:
     return defect_costs.finding()
 
 
+def agreement(m: Measured) -> list[str]:
+    """Whether images ask for the same step before training."""
+    return agreeing.finding(m.results)
+
+
 FINDINGS: list[Callable[[Measured], list[str]]] = [
     depth_findings.degradation,
     depth_findings.degradation_on_test,
     depth_findings.no_start,
     depth_findings.dirac,
+    agreement,
     depth_findings.longer,
     depth_findings.shortcuts,
     depth_findings.residual,

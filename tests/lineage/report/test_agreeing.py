@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from test_compare import measured
 
 from lineage.engine.experiment import Experiment
-from lineage.report import agreeing, results
+from lineage.report import agreeing, outcomes, results
 
 RECIPE = {"epochs": 3, "seeds": 2, "input_size": 32, "batch_size": 4, "lr": 1, "schedule": "steps"}
 
@@ -31,15 +31,15 @@ def study(workspace):
         name: Experiment(**about, name=f"plain-44-{name}", network={"depth": 44, "shortcut": "none"}).changes()
         for name in ("random-0.8", "looks-linear")
     }
-    for path in (Path("recipes"), agreeing.AGREEMENT.parent):
+    for path in (Path("recipes"), outcomes.AGREEMENT.parent):
         path.mkdir(parents=True, exist_ok=True)
-    agreeing.RECIPES.write_text(json.dumps(recipes))
+    outcomes.RECIPES.write_text(json.dumps(recipes))
     rows = line(20, "he", 0.01) + line(44, "he", 0.001) + line(44, "he", 0.02, normalisation="none")
     rows += line(44, "random-0.8", 0.0001) + line(44, "looks-linear", 0.5) + line(44, "he", 0.3, family="resnet")
-    pd.DataFrame(rows).to_csv(agreeing.AGREEMENT, index=False)
+    pd.DataFrame(rows).to_csv(outcomes.AGREEMENT, index=False)
     trained = [("random-0.8", 0, 0.5, "no"), ("looks-linear", 0, 0.02, "yes"), ("looks-linear", 1, 0.04, "yes")]
     table = pd.DataFrame(trained, columns=["initialisation", "seed", "train_error", "trained"])
-    table.assign(depth=44, scale="full").to_csv(agreeing.TRAINED, index=False)
+    table.assign(depth=44, scale="full").to_csv(outcomes.TRAINED, index=False)
 
 
 def read(*names):
@@ -47,10 +47,10 @@ def read(*names):
 
 
 def test_before_it_is_measured_at_this_scale(study):
-    table = pd.read_csv(agreeing.AGREEMENT)
-    table.assign(scale="sample").to_csv(agreeing.AGREEMENT, index=False)
+    table = pd.read_csv(outcomes.AGREEMENT)
+    table.assign(scale="sample").to_csv(outcomes.AGREEMENT, index=False)
     assert agreeing.section({}, drawn) == []
-    agreeing.AGREEMENT.unlink()
+    outcomes.AGREEMENT.unlink()
     assert agreeing.section({}, drawn) == []
 
 
@@ -79,13 +79,15 @@ def test_one_level_of_agreement_may_tell_them_apart(study):
     assert "rank correlation of agreement and training error is -0.50" in text
 
 
-@pytest.mark.parametrize("change", [{"trust": 0.02}, {"clip": 1}, {"epochs": 4}, {"lr": 0.5}, {"precision": "fp32"}])
-def test_another_recipe_is_not_this_network(study, change):
-    measured("plain-20", (0.0, 0.1), network={"depth": 20}, recipe=change)
-    assert agreeing.outcome(read("plain-20"), "plain", 20, "batch", "he") is None
-
-
-def test_trained_at_another_scale_is_not_trained(study):
-    table = pd.read_csv(agreeing.TRAINED)
-    table.assign(scale="sample").to_csv(agreeing.TRAINED, index=False)
-    assert agreeing.outcome({}, "plain", 44, "batch", "looks-linear") is None
+def test_the_findings(study, monkeypatch):
+    monkeypatch.setattr(agreeing, "SHOWN", (20, 44))
+    said = agreeing.finding({})
+    plain = "0.015 (20 layers), 0.002 (44 layers) in plain networks with He's initialisation; "
+    assert plain + "0.450 (44 layers) in residual ones. [More]" in said[0]
+    random = "identity + 0.8 He 0 of 1, training error 50.00 % (agreement 0.000); "
+    assert f"44 layers start to train:** {random}looks linear 2 of 2, training error 3.00 ± 1.41 %" in said[1]
+    assert agreeing.PLACE in "".join(said)
+    outcomes.TRAINED.unlink()
+    assert len(agreeing.finding({})) == 1
+    outcomes.AGREEMENT.unlink()
+    assert agreeing.finding({}) == []

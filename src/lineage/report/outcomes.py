@@ -1,0 +1,89 @@
+"""Networks as src/agreement.py has measured them before any training, and what came of training them: in
+src/initialisations.py, or as an experiment by the same recipe.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from lineage.engine.experiment import Experiment
+from lineage.files import read_json
+from lineage.report.markdown import percent
+from lineage.report.results import Result, Results
+
+AGREEMENT, TRAINED = Path("plots/tables/agreement.csv"), Path("plots/tables/initialisations.csv")
+RECIPES = Path("recipes/initialisations.json")
+NETWORK = ["family", "depth", "normalisation", "initialisation"]
+SHORTCUTS = {"plain": "none", "resnet": "identity"}
+WORDS = {"he": "He", "dirac": "identity + 0.1 He (Dirac)", "looks-linear": "looks linear"}
+
+
+class Outcome(NamedTuple):
+    """What came of training a network."""
+
+    started: list[bool]  # seed by seed
+    errors: list[float]  # on the training images, fractions
+
+
+def untrained() -> pd.DataFrame:
+    """The table of src/agreement.py; empty where it has not been made at the present scale."""
+    if not (AGREEMENT.is_file() and RECIPES.is_file()):
+        return pd.DataFrame()
+    found = pd.read_csv(AGREEMENT)
+    return found if set(found.scale) == {one["scale"] for one in read_json(RECIPES).values()} else pd.DataFrame()
+
+
+def outcome(results: Results, family: str, depth: int, normalisation: str, initialisation: str) -> Outcome | None:
+    """What came of training this network by the recipe of src/initialisations.py, there or as an experiment; without
+    batch norm the learning rate may be another. None where it has not been trained.
+    """
+    experiments = {name: Experiment.model_validate(one) for name, one in read_json(RECIPES).items()}
+    if initialisation in experiments:
+        if TRAINED.is_file():
+            found = pd.read_csv(TRAINED)
+            own = found[(found.initialisation == initialisation) & (found.depth == depth)]
+            if len(own) and set(own.scale) == {experiments[initialisation].scale}:
+                return Outcome((own.trained == "yes").tolist(), own.train_error.tolist())
+        return None
+    like = next(iter(experiments.values()))
+    network = (depth, SHORTCUTS[family], normalisation, initialisation)
+    for result in results.values():
+        if result.experiment.dataset == like.dataset and describes(result) == network:
+            free = {"seeds": like.recipe.seeds} | ({"lr": like.recipe.lr} if normalisation == "none" else {})
+            if result.experiment.recipe.model_copy(update=free) == like.recipe:
+                return Outcome(result.started().tolist(), result.error("train").tolist())
+    return None
+
+
+def describes(result: Result) -> tuple[int, str, str, str] | None:
+    """Depth, shortcut, normalisation and initialisation of a plain or residual network."""
+    network = result.experiment.network
+    if result.experiment.model != "resnet":
+        return None
+    return network.depth, network.shortcut, network.normalisation, network.initialisation
+
+
+def gathered(results: Results) -> pd.DataFrame:
+    """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement
+    and neighbour_error; the lowest and highest agreement and gradient_ratio; how many seeds were trained, how many of
+    them started, and the mean training error in per cent (NaN where none was trained).
+    """
+    rows, measured = [], untrained()
+    for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
+        row = dict(zip(NETWORK, key, strict=True)) | {"words": words(key[-1])}
+        row |= {"neighbours": 100 * some.neighbour_error.mean()}
+        row |= {"agreement": some.agreement.mean(), "least": some.agreement.min(), "most": some.agreement.max()}
+        row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
+        came = outcome(results, *key)
+        row |= {"n": 0, "started": 0, "error": float("nan"), "shown": "not trained"}
+        if came:
+            error = percent(pd.Series(came.errors))
+            row |= {"n": len(came.errors), "started": sum(came.started), "error": 100 * pd.Series(came.errors).mean()}
+            row |= {"shown": error}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def words(initialisation: str) -> str:
+    return WORDS.get(initialisation, f"identity + {initialisation.removeprefix('random-')} He")

@@ -1,0 +1,31 @@
+import pandas as pd
+import pytest
+from test_agreeing import read, study  # noqa: F401 (a fixture)
+from test_compare import measured
+
+from lineage.report import outcomes
+
+pytestmark = pytest.mark.usefixtures("study")
+
+
+@pytest.mark.parametrize("change", [{"trust": 0.02}, {"clip": 1}, {"epochs": 4}, {"lr": 0.5}, {"precision": "fp32"}])
+def test_another_recipe_is_not_this_network(change):
+    measured("plain-20", (0.0, 0.1), network={"depth": 20}, recipe=change)
+    assert outcomes.outcome(read("plain-20"), "plain", 20, "batch", "he") is None
+
+
+def test_trained_at_another_scale_is_not_trained():
+    table = pd.read_csv(outcomes.TRAINED)
+    table.assign(scale="sample").to_csv(outcomes.TRAINED, index=False)
+    assert outcomes.outcome({}, "plain", 44, "batch", "looks-linear") is None
+
+
+def test_means_over_the_seeds():
+    measured("plain-20", (0.0, 0.1), network={"depth": 20})
+    found = outcomes.gathered(read("plain-20")).set_index(["family", "depth", "normalisation", "initialisation"])
+    shallow, linear = found.loc["plain", 20, "batch", "he"], found.loc["plain", 44, "batch", "looks-linear"]
+    assert (shallow.agreement, shallow.least, shallow.most) == pytest.approx((0.015, 0.01, 0.02))
+    assert (shallow.n, shallow.started, shallow.error) == (2, 2, pytest.approx(2.5))
+    assert (linear.n, linear.started, linear.error) == (2, 2, pytest.approx(3))
+    assert found.loc["plain", 44, "batch", "he"].n == 0
+    assert found.words.tolist()[3:5] == ["identity + 0.8 He", "looks linear"]
