@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lineage.report import agreeing, defect_costs, depth_findings, early_gradients
+from lineage.report import agreeing, deepening, defect_costs, depth_findings, early_gradients
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
 from lineage.report.markdown import link, percent, ratio_digits
@@ -104,12 +104,18 @@ def agreement(m: Measured) -> list[str]:
     return agreeing.finding(m.results)
 
 
+def solution(_: Measured) -> list[str]:
+    """Whether a plain network keeps a solution that it is given."""
+    return deepening.finding()
+
+
 FINDINGS: list[Callable[[Measured], list[str]]] = [
     depth_findings.degradation,
     depth_findings.degradation_on_test,
     depth_findings.no_start,
     depth_findings.dirac,
     agreement,
+    solution,
     depth_findings.longer,
     depth_findings.shortcuts,
     depth_findings.residual,

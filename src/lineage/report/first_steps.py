@@ -1,20 +1,17 @@
-"""What src/sweep.py and src/deepened.py have measured: whether the first step tells which plain networks train, and
-whether a network stays at the solution that it is given.
-"""
+"""What src/sweep.py has measured: whether the first step tells which plain networks train."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lineage.files import read_json
-from lineage.report import figures, sweep_figures
-from lineage.report.markdown import Draw, link, percent, table
+from lineage.report import sweep_figures
+from lineage.report.markdown import Draw, table
 from lineage.report.results import Results
 from lineage.started import most_mistakes
 
-SWEEP, DEEPENED = Path("plots/tables/sweep.csv"), Path("plots/tables/deepened.csv")
+SWEEP = Path("plots/tables/sweep.csv")
 SWEEP_TEXT = """\
 *The first step*: the learning rate of the first step times the largest ‖gradient‖ / ‖W‖ of a layer, measured before
 training, times what momentum makes of it (1.9 in Nesterov's form). It is how far the step moves that layer, as a
@@ -22,13 +19,6 @@ fraction of its own norm, before any limit cuts it. *Trained*: fewer than 80 % o
 guesses, on the training images. A network has one seed, or more where a neighbour in depth or in learning rate gives
 another answer; each run counts once. *The best threshold* is the one with the fewest runs on its wrong side: above it
 and trained, or below it and not. It is chosen by the runs that it is judged by."""
-DEEPENED_TEXT = """\
-A plain network is trained, gets layers that do nothing (Dirac kernels, behind which a ReLU finds nothing to cut off),
-and is trained on by the same recipe, from its first step to its last. In use it says the same before and after the
-insertion. In training, batch norm normalises by the batch. Inserted *for use* alone, as fresh layers are, it therefore
-lets the ReLU cut off all below each channel's mean, and what is trained on is another network. Inserted *for training*
-too, its shift and scale are those of what comes in, and it hands that on as far as a batch is like all images. *Loss as
-in training*: batch norm's statistics are each batch's own."""
 
 
 def read(path: Path) -> tuple[pd.DataFrame, object]:
@@ -115,43 +105,3 @@ def threshold(steps: np.ndarray, trained: np.ndarray) -> tuple[float, int]:
     wrong = [int(((steps > value) == trained).sum()) for value in between]
     best = int(np.argmin(wrong))
     return float(between[best]), wrong[best]
-
-
-def deepened(results: Results, draw: Draw) -> list[str]:
-    runs, _ = read(DEEPENED)
-    if runs.empty:
-        return []
-    runs["insertion"] = runs.insertion.fillna("")
-    shallow, deep = runs.depth.min(), runs.depth.max()
-    title = f"plain-{shallow} made {deep} layers deep, and trained on (n = {runs.seed.nunique()})"
-    lines, rows = (
-        draw(sweep_figures.deepened(runs, title), "deepened.svg", "errors before and after layers are inserted"),
-        [],
-    )
-    for (depth, insertion, state), some in runs.groupby(["depth", "insertion", "state"], sort=False):
-        about = f"plain-{depth}" + (f", inserted for {insertion}" if insertion else "")
-        losses = [f"{figures.geometric_mean(some[key]):.2g}" for key in ("train_loss", "batch_loss")]
-        worst = percent(some.highest_val_error) if some.highest_val_error.notna().all() else ""
-        errors = [percent(some[key]) for key in ("train_error", "val_error")]
-        rows.append((about, state, *losses, *errors, worst))
-    if result := results.get(f"plain-{deep}-signs32"):
-        losses = [f"{figures.geometric_mean(result.loss('train')):.2g}", ""]
-        errors = [percent(result.error(part)) for part in ("train", "val")]
-        rows.append((f"{link(result.name)}, for comparison", result.budget, *losses, *errors, ""))
-    header = "network | state | training loss | loss as in training | training error (%) | validation error (%) | "
-    lines += table(header + "highest on the way (%)", "l l r r r r r", rows)
-    lines += [*kept(runs), ""]
-    return [*DEEPENED_TEXT.splitlines(), f"[All numbers](../{DEEPENED.as_posix()}).", "", *lines]
-
-
-def kept(runs: pd.DataFrame) -> Iterable[str]:
-    """Whether the error that a network was given is still there after it was trained on, seed by seed."""
-    errors = runs.pivot(index="seed", columns=["insertion", "state"], values="train_error")
-    control = errors["", "trained on"]
-    for insertion in [name for name in dict.fromkeys(runs.insertion) if name]:
-        given, after = errors[insertion, "inserted"], errors[insertion, "trained on"]
-        yield (
-            f"- Inserted for {insertion}: after training on, the training error is no higher than directly after the "
-            f"insertion in {(after <= given).sum()} of {len(after)} seeds, and no higher than that of the shallow "
-            f"network trained on in {(after <= control).sum()}."
-        )

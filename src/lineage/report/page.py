@@ -10,6 +10,7 @@ from lineage.report import (
     cards,
     claim_tables,
     claims,
+    deepening,
     defect_costs,
     depth,
     drawings,
@@ -135,7 +136,7 @@ SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
         "": depth.why,
         "Do different images ask for the same step?": agreeing.section,
         "Does the first step tell which networks train?": first_steps.sweep,
-        "A solution that is there from the beginning": first_steps.deepened,
+        "A solution that is there from the beginning": deepening.section,
     },
     "The lineage": {"": lineage.section},
     "Inside the networks": {

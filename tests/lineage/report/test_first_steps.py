@@ -5,9 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
-from test_compare import measured
 
-from lineage.report import first_steps, results
+from lineage.report import first_steps
 
 STARTS = {"he": {}, "dirac": {}, "trust": {"trust": 0.02}}
 
@@ -45,7 +44,7 @@ STEPS = {("he", 20): 0.01, ("he", 110): 300.0, ("dirac", 20): 0.001, ("dirac", 1
 
 
 def test_what_has_not_run_at_this_scale_for_these_networks_is_not_shown(workspace):
-    assert first_steps.sweep({}, drawn) == first_steps.deepened({}, drawn) == []
+    assert first_steps.sweep({}, drawn) == []
     swept(ERRORS, STEPS, scale="sample")
     assert first_steps.sweep({}, drawn) == []
     swept(ERRORS, STEPS)
@@ -89,33 +88,3 @@ def test_the_best_threshold(trained, expected):
     order = np.array([2, 0, 3, 1])
     found = first_steps.threshold(10.0**order, np.array([trained[i] == "y" for i in order]))
     assert found == pytest.approx(expected)
-
-
-def deepened(after):
-    """Three seeds; `after` training on, the training errors of the network without and with layers inserted."""
-    rows = []
-    for seed in range(3):
-        for depth, insertion, state in (
-            (20, "", "trained"),
-            (20, "", "trained on"),
-            (56, "training", "inserted"),
-            (56, "training", "trained on"),
-        ):
-            error = after[insertion][seed] if state == "trained on" else 0.01
-            worst = 0.3 if state == "trained on" else np.nan
-            rows.append({"seed": seed, "depth": depth, "insertion": insertion, "state": state, "train_loss": 0.01})
-            rows[-1] |= {"batch_loss": 0.02, "train_error": error, "val_error": error, "highest_val_error": worst}
-    write(first_steps.DEEPENED, {"shallow": recipe(20), "deep": recipe(56)}, rows)
-
-
-def test_whether_the_solution_is_kept(workspace):
-    deepened({"": (0.0, 0.0, 0.02), "training": (0.0, 0.015, 0.01)})
-    text = "\n".join(first_steps.deepened({}, drawn))
-    assert "| plain-20 | trained | 0.01 | 0.02 | 1.00 ± 0.00 | 1.00 ± 0.00 |  |" in text
-    on = "| plain-56, inserted for training | trained on | 0.01 | 0.02 | 0.83 ± 0.76 | 0.83 ± 0.76 | 30.00 ± 0.00 |"
-    assert on in text and "for comparison" not in text
-    assert "directly after the insertion in 2 of 3 seeds" in text and "trained on in 2." in text
-    measured("plain-56-signs32", (0.2, 0.4))
-    text = "\n".join(first_steps.deepened({"plain-56-signs32": results.read("plain-56-signs32")}, drawn))
-    name = "[plain-56-signs32](experiments.md#plain-56-signs32), for comparison"
-    assert f"| {name} | 3 epochs | 0.28 |  | 15.00 ± 7.07 | 30.00 ± 14.14 |  |" in text

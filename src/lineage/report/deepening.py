@@ -1,0 +1,93 @@
+"""What src/deepened.py has measured: whether a plain network stays at the solution that it is given."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from lineage.report import figures, sweep_figures
+from lineage.report.first_steps import read
+from lineage.report.markdown import Draw, link, percent, table
+from lineage.report.results import Results
+
+DEEPENED = Path("plots/tables/deepened.csv")
+PLACE = "a-solution-that-is-there-from-the-beginning"
+TEXT = """\
+A plain network is trained, gets layers that do nothing (Dirac kernels, behind which a ReLU finds nothing to cut off),
+and is trained on by the same recipe, from its first step to its last. In use it says the same before and after the
+insertion. In training, batch norm normalises by the batch. Inserted *for use* alone, as fresh layers are, it therefore
+lets the ReLU cut off all below each channel's mean, and what is trained on is another network. Inserted *for training*
+too, its shift and scale are those of what comes in, and it hands that on as far as a batch is like all images. *Loss as
+in training*: batch norm's statistics are each batch's own."""
+
+
+def section(results: Results, draw: Draw) -> list[str]:
+    runs, _ = read(DEEPENED)
+    if runs.empty:
+        return []
+    runs["insertion"] = runs.insertion.fillna("")
+    shallow, deep = runs.depth.min(), runs.depth.max()
+    title = f"plain-{shallow} made {deep} layers deep, and trained on (n = {runs.seed.nunique()})"
+    lines, rows = (
+        draw(sweep_figures.deepened(runs, title), "deepened.svg", "errors before and after layers are inserted"),
+        [],
+    )
+    for (depth, insertion, state), some in runs.groupby(["depth", "insertion", "state"], sort=False):
+        about = f"plain-{depth}" + (f", inserted for {insertion}" if insertion else "")
+        losses = [f"{figures.geometric_mean(some[key]):.2g}" for key in ("train_loss", "batch_loss")]
+        worst = percent(some.highest_val_error) if some.highest_val_error.notna().all() else ""
+        errors = [percent(some[key]) for key in ("train_error", "val_error")]
+        rows.append((about, state, *losses, *errors, worst))
+    if result := results.get(f"plain-{deep}-signs32"):
+        losses = [f"{figures.geometric_mean(result.loss('train')):.2g}", ""]
+        errors = [percent(result.error(part)) for part in ("train", "val")]
+        rows.append((f"{link(result.name)}, for comparison", result.budget, *losses, *errors, ""))
+    header = "network | state | training loss | loss as in training | training error (%) | validation error (%) | "
+    lines += table(header + "highest on the way (%)", "l l r r r r r", rows)
+    lines += [*kept(runs), ""]
+    return [*TEXT.splitlines(), f"[All numbers](../{DEEPENED.as_posix()}).", "", *lines]
+
+
+def kept(runs: pd.DataFrame) -> Iterable[str]:
+    """Whether the error that a network was given is still there after it was trained on, seed by seed."""
+    errors = runs.pivot(index="seed", columns=["insertion", "state"], values="train_error")
+    control = errors["", "trained on"]
+    for insertion in [name for name in dict.fromkeys(runs.insertion) if name]:
+        given, after = errors[insertion, "inserted"], errors[insertion, "trained on"]
+        yield (
+            f"- Inserted for {insertion}: after training on, the training error is no higher than directly after the "
+            f"insertion in {(after <= given).sum()} of {len(after)} seeds, and no higher than that of the shallow "
+            f"network trained on in {(after <= control).sum()}."
+        )
+
+
+def finding() -> list[str]:
+    """Whether a network keeps a solution that is there, in training too, and ends as well as the shallow one."""
+    runs, _ = read(DEEPENED)
+    if runs.empty:
+        return []
+    shallow, deep = runs.depth.min(), runs.depth.max()
+    states = {
+        name: runs[(runs.depth == depth) & (runs.state == state) & (runs.insertion.fillna("") == insertion)]
+        for name, depth, state, insertion in (
+            ("given", deep, "inserted", "training"),
+            ("after", deep, "trained on", "training"),
+            ("shallow", shallow, "trained on", ""),
+        )
+    }
+    given, after, control = (states[name].set_index("seed").train_loss for name in states)
+    worse = ((after > given) & (after > control)).all()
+    opening = (
+        f"**Plain networks of {deep} layers probably do not keep a solution that they are given.**"
+        if worse
+        else f"**Whether plain networks of {deep} layers keep a solution that they are given is not decided.**"
+    )
+    losses = [f"{figures.geometric_mean(losses):.2g}" for losses in (given, after, control)]
+    return [
+        f"{opening} A trained network of {shallow} layers got layers that do nothing, and was trained on by the same "
+        f"recipe, whose learning rate rises and falls once more. Training loss (n = {len(given)}): {losses[0]} after "
+        f"the insertion, {losses[1]} after training on, {losses[2]} where the shallow network was trained on without "
+        f"new layers; training error {percent(states['after'].train_error)} % and {percent(states['shallow'].train_error)} "
+        f"%. On the way the validation error rose to {percent(states['after'].highest_val_error)} % and "
+        f"{percent(states['shallow'].highest_val_error)} %. [More](#{PLACE})."
+    ]

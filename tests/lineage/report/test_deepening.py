@@ -1,0 +1,56 @@
+import numpy as np
+import pandas as pd
+from test_compare import measured
+from test_first_steps import drawn, recipe, write
+
+from lineage.report import deepening, results
+
+
+def deepened(after):
+    """Three seeds; `after` training on, the training errors of the network without and with layers inserted."""
+    rows = []
+    for seed in range(3):
+        for depth, insertion, state in (
+            (20, "", "trained"),
+            (20, "", "trained on"),
+            (56, "training", "inserted"),
+            (56, "training", "trained on"),
+        ):
+            error = after[insertion][seed] if state == "trained on" else 0.01
+            worst = 0.3 if state == "trained on" else np.nan
+            rows.append({"seed": seed, "depth": depth, "insertion": insertion, "state": state, "train_loss": 0.01})
+            rows[-1] |= {"batch_loss": 0.02, "train_error": error, "val_error": error, "highest_val_error": worst}
+    write(deepening.DEEPENED, {"shallow": recipe(20), "deep": recipe(56)}, rows)
+
+
+def test_whether_the_solution_is_kept(workspace):
+    deepened({"": (0.0, 0.0, 0.02), "training": (0.0, 0.015, 0.01)})
+    text = "\n".join(deepening.section({}, drawn))
+    assert "| plain-20 | trained | 0.01 | 0.02 | 1.00 ± 0.00 | 1.00 ± 0.00 |  |" in text
+    on = "| plain-56, inserted for training | trained on | 0.01 | 0.02 | 0.83 ± 0.76 | 0.83 ± 0.76 | 30.00 ± 0.00 |"
+    assert on in text and "for comparison" not in text
+    assert "directly after the insertion in 2 of 3 seeds" in text and "trained on in 2." in text
+    measured("plain-56-signs32", (0.2, 0.4))
+    text = "\n".join(deepening.section({"plain-56-signs32": results.read("plain-56-signs32")}, drawn))
+    name = "[plain-56-signs32](experiments.md#plain-56-signs32), for comparison"
+    assert f"| {name} | 3 epochs | 0.28 |  | 15.00 ± 7.07 | 30.00 ± 14.14 |  |" in text
+
+
+def test_before_it_has_run(workspace):
+    assert deepening.section({}, drawn) == deepening.finding() == []
+
+
+def test_the_finding(workspace):
+    deepened({"": (0.0, 0.0, 0.0), "training": (0.02, 0.03, 0.04)})
+    table = pd.read_csv(deepening.DEEPENED, keep_default_na=False, na_values=[""])
+    on = table.state == "trained on"
+    table.loc[on & (table.depth == 56), "train_loss"] = 0.1
+    table.loc[on & (table.depth == 20), "train_loss"] = 0.001
+    table.to_csv(deepening.DEEPENED, index=False)
+    (said,) = deepening.finding()
+    assert "of 56 layers probably do not keep a solution" in said
+    assert "(n = 3): 0.01 after the insertion, 0.1 after training on, 0.001 where the shallow" in said
+    assert "training error 3.00 ± 1.00 % and 0.00 ± 0.00 %" in said
+    table.loc[on & (table.depth == 56) & (table.seed == 1), "train_loss"] = 0.005
+    table.to_csv(deepening.DEEPENED, index=False)
+    assert "is not decided" in deepening.finding()[0]
