@@ -87,7 +87,8 @@ def finding() -> list[str]:
         f"{opening} A trained network of {shallow} layers got layers that do nothing, and was trained on by the same "
         f"recipe, whose learning rate rises and falls once more. Training loss (n = {len(given)}): {losses[0]} after "
         f"the insertion, {losses[1]} after training on, {losses[2]} where the shallow network was trained on without "
-        f"new layers; training error {percent(states['after'].train_error)} % and {percent(states['shallow'].train_error)} "
-        f"%. On the way the validation error rose to {percent(states['after'].highest_val_error)} % and "
-        f"{percent(states['shallow'].highest_val_error)} %. [More](#{PLACE})."
+        f"new layers; training error {percent(states['after'].train_error)} % and "
+        f"{percent(states['shallow'].train_error)} %. On the way the validation error rose to "
+        f"{percent(states['after'].highest_val_error)} % and {percent(states['shallow'].highest_val_error)} %. "
+        f"[More](#{PLACE})."
     ]
