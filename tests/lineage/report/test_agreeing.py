@@ -76,7 +76,20 @@ def test_one_level_of_agreement_may_tell_them_apart(study):
     measured("plain-20", (0.0, 0.1), network={"depth": 20})
     text = "\n".join(agreeing.section(read("plain-20"), drawn))
     assert "of the 1 of which none did, plain, 44 layers (identity + 0.8 He) has the highest, 0.0002. One level" in text
-    assert "rank correlation of agreement and training error is -0.50" in text
+    assert "Over the 3 with batch norm, the rank correlation of the training error is -0.50 with agreement and" in text
+
+
+def test_what_was_predicted_and_what_came(study):
+    assert "Predicted" not in "".join(agreeing.section({}, drawn))  # that is of 110 layers
+    for path in (outcomes.AGREEMENT, outcomes.TRAINED):
+        table = pd.read_csv(path)
+        table.assign(depth=table.depth.replace(44, 110)).to_csv(path, index=False)
+    text = "\n".join(agreeing.section({}, drawn))
+    assert "What came: identity + 0.8 He: 0 of 1 seeds started, as predicted in 1; " in text
+    assert "looks linear: 2 of 2 seeds started, as predicted in 2." in text
+    table = pd.read_csv(outcomes.TRAINED)
+    table.assign(trained="yes").to_csv(outcomes.TRAINED, index=False)
+    assert "0.8 He: 1 of 1 seeds started, as predicted in 0; " in "\n".join(agreeing.section({}, drawn))
 
 
 def test_the_findings(study, monkeypatch):
