@@ -125,8 +125,8 @@ def concluded(found: pd.DataFrame) -> list[str]:
         f"{len(tried)} of these networks were trained. Of the {len(started)} of which a seed started, "
         f"{named(lowest)} has the lowest agreement, {lowest.agreement:.4f}; of the {len(failed)} of which none did, "
         f"{named(highest)} has the highest, {highest.agreement:.4f}. {apart}. Over the {len(normal)} with batch norm, "
-        f"the rank correlation of the training error is {ranks.agreement:.2f} with agreement and {ranks.most_ratio:.2f} "
-        "with the largest ‖gradient‖ / ‖W‖. Agreement was chosen as a measure when it was known which of the "
+        f"the rank correlation of the training error is {ranks.agreement:.2f} with agreement, and with the largest "
+        f"‖gradient‖ / ‖W‖ {ranks.most_ratio:.2f}. Agreement was chosen as a measure when it was known which of the "
         "experiments start to train; so this is exploratory.",
         "",
     ]
