@@ -5,6 +5,7 @@ src/initialisations.py, or as an experiment by the same recipe.
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from lineage.engine.experiment import Experiment
@@ -66,8 +67,8 @@ def describes(result: Result) -> tuple[int, str, str, str] | None:
 
 def gathered(results: Results) -> pd.DataFrame:
     """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement
-    and neighbour_error; the lowest and highest agreement and gradient_ratio; how many seeds were trained, how many of
-    them started, and the mean training error in per cent (NaN where none was trained).
+    and neighbour_error; the lowest and highest agreement and gradient_ratio, and the geometric mean of the latter; how
+    many seeds were trained, how many of them started, and the mean training error in per cent (NaN where none was).
     """
     rows, measured = [], untrained()
     for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
@@ -75,6 +76,7 @@ def gathered(results: Results) -> pd.DataFrame:
         row |= {"neighbours": 100 * some.neighbour_error.mean()}
         row |= {"agreement": some.agreement.mean(), "least": some.agreement.min(), "most": some.agreement.max()}
         row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
+        row |= {"ratio": np.exp(np.log(some.gradient_ratio).mean())}
         came = outcome(results, *key)
         row |= {"n": 0, "started": 0, "error": float("nan"), "shown": "not trained"}
         if came:
