@@ -23,12 +23,12 @@ The axis is linear up to 10 % and logarithmic above. Networks that did not start
 deeper one with the same outputs, hence with the same errors. Where training ends above that mark, it has not found a
 solution that exists."""
 WHY_TEXT = """\
-That is open. With batch norm, gradients of a plain network grow towards its first layers before any training (see
-[gradients](#gradients)), and so does the first step. Is it the size of the first steps, or the initialisation? Each
-experiment changes what its row says, and nothing else. The Dirac initialisation makes each kernel the identity plus a
-tenth of He's weights. Behind batch norm and ReLU a plain network is then not the identity. A residual one is so even
-less: each block adds a normalised copy of its input. Only behind batch norm does ‖gradient‖ / ‖W‖ say how far a step
-turns the weights."""
+That is not settled. With batch norm, gradients of a plain network grow towards its first layers before any training
+(see [gradients](#gradients)), and so does the first step. Is it the size of the first steps, or the initialisation?
+Each experiment changes what its row says, and nothing else. The Dirac initialisation makes each kernel the identity
+plus a tenth of He's weights. Behind batch norm and ReLU a plain network is then not the identity. A residual one is so
+even less: each block adds a normalised copy of its input. Only behind batch norm does ‖gradient‖ / ‖W‖ say how far a
+step turns the weights."""
 
 
 def started(result: Result) -> str:
@@ -121,7 +121,7 @@ def concluded(results: Results) -> list[str]:
             text += (
                 " No seed started with the limits on the steps that were tried, which does not exclude that others "
                 "help. With another initialisation seeds started. It changes the weights and the first gradients "
-                "together, so which of them matters cannot be told."
+                "together; [further initialisations](#do-different-images-ask-for-the-same-step) help to tell."
             )
         for result in tried:
             if result.experiment.network.normalisation == "none" and beginning(result) and not result.started().any():

@@ -123,8 +123,8 @@ def dirac(m: Measured) -> list[str]:
     if begun:
         opening = "**With the Dirac initialisation, a deep plain network started to train that did not otherwise.**"
     return sentence(
-        f"{opening} All else is equal. Its kernels are the identity plus a tenth of He's weights. The two have not "
-        "been tried apart, and behind batch norm and ReLU the network is not the identity.",
+        f"{opening} All else is equal. Its kernels are the identity plus a tenth of He's weights. Behind batch "
+        "norm and ReLU the network is not the identity.",
         said,
     )
 
