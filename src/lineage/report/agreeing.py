@@ -48,8 +48,12 @@ def section(results: Results, draw: Draw) -> list[str]:
         ratio = f"{row.least_ratio:.2g} … {row.most_ratio:.2g}"
         span = f"{row.agreement:.4f} ({row.least:.4f} … {row.most:.4f})"
         rows.append((network_words(row), row.words, span, f"{row.neighbours:.0f}", ratio, started, row.shown))
-    title = "Plain and residual networks on SIGNS: agreement before training, and the training error after it"
-    lines = draw(sweep_figures.agreement(found, title), "agreement.svg", "agreement by depth, and training error by it")
+    title = "Networks on SIGNS before training, and their training error after it (a number is a depth)"
+    lines = draw(
+        sweep_figures.agreement(found, title),
+        "agreement.svg",
+        "agreement by depth; training error by agreement and by gradient",
+    )
     header = "network | initialisation | agreement (range of the seeds) | other class (%) | "
     header += "largest ‖gradient‖ / ‖W‖ | started to train | training error (%)"
     lines += table(header, "l l r r r r r", rows)

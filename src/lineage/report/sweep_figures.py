@@ -45,39 +45,44 @@ def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
 
 
 def agreement(networks: pd.DataFrame, title: str) -> Figure:
-    """Left, the agreement of the batches' gradients before training by depth; right, the training error after it by the
-    agreement: a point for each network, a cross where no seed started to train. `networks` as `agreeing.gathered` has
-    them.
+    """Left, the agreement of the batches' gradients before training by depth; beside it the training error, by the
+    agreement and by the largest ‖gradient‖ / ‖W‖ before training: a point for each network, a cross where no seed
+    started to train. `networks` as `outcomes.gathered` has them.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained")
+        figure, axes = plt.subplots(1, 3, figsize=(9.6, 4.4), layout="constrained")
+        by_depth, by_agreement, by_ratio = axes
+        by_ratio.sharey(by_agreement)
         kinds = networks.groupby(["family", "normalisation", "words"], sort=False)
         for (kind, some), colour in zip(kinds, [*LINES, "#777777", "#000000"], strict=False):
             family, normalisation, words = kind
             label = f"{'residual' if family == 'resnet' else 'plain'}, {words}"
             label += "" if normalisation == "batch" else ", no batch norm"
             line = {"color": colour, "linestyle": DASHES[family], "marker": "o", "markersize": 5}
-            axes[0].plot(some.depth, some.agreement, label=label, **line)
+            by_depth.plot(some.depth, some.agreement, label=label, **line)
             for network in some[some.n > 0].itertuples():
                 point = {"color": colour, "marker": "o" if network.started else "X", "s": 44, "linewidths": 0.6}
-                axes[1].scatter(network.agreement, network.error, edgecolors="white", **point)
-                if len(some) > 1 and network.error > 1:  # below, they would hide one another
-                    place = {"xytext": (5, 3), "textcoords": "offset points", "fontsize": 7, "color": colour}
-                    axes[1].annotate(f"{network.depth} layers", (network.agreement, network.error), **place)
+                for axis, place in ((by_agreement, network.agreement), (by_ratio, network.ratio)):
+                    axis.scatter(place, network.error, edgecolors="white", **point)
+                    if len(some) > 1 and network.error > 1:  # below, they would hide one another
+                        beside = {"xytext": (-5, 4), "textcoords": "offset points", "ha": "right", "fontsize": 7}
+                        axis.annotate(f"{network.depth}", (place, network.error), color=colour, **beside)
         least = min(-NO_AGREEMENT, 1.5 * networks.agreement.min())
-        axes[0].set_yscale("symlog", linthresh=NO_AGREEMENT, linscale=0.4)
-        axes[1].set_xscale("symlog", linthresh=NO_AGREEMENT, linscale=0.4)
-        for axis in (axes[0].yaxis, axes[1].xaxis):
+        by_depth.set_yscale("symlog", linthresh=NO_AGREEMENT, linscale=0.4)
+        by_agreement.set_xscale("symlog", linthresh=NO_AGREEMENT, linscale=0.4)
+        for axis in (by_depth.yaxis, by_agreement.xaxis):
             shown = [tick for tick in (-0.1, -0.01, 0, 0.01, 0.1, 1) if tick >= least]
             axis.set_ticks(shown, [f"{tick:g}" for tick in shown])
-        axes[0].set_ylim(least, 1.2)
-        axes[1].set_xlim(least, 1.2)
-        axes[0].set_xlabel("layers")
-        axes[0].set_ylabel("agreement before training")
-        axes[1].set_xlabel("agreement before training")
-        axes[1].set_ylabel("training error in %")
-        axes[1].set_ylim(-3, 100)
-        figure.legend(loc="outside right center", handlelength=3)
+        by_depth.set_ylim(least, 1.2)
+        by_agreement.set_xlim(least, 1.2)
+        by_ratio.set_xscale("log")
+        by_depth.set_xlabel("layers")
+        by_depth.set_ylabel("agreement before training")
+        by_agreement.set_xlabel("agreement before training")
+        by_agreement.set_ylabel("training error in %")
+        by_agreement.set_ylim(-3, 100)
+        by_ratio.set_xlabel("largest ‖gradient‖ / ‖W‖\nbefore training")
+        figure.legend(loc="outside lower center", handlelength=3, ncols=3)
         figure.suptitle(title, fontsize=10)
         return figure
 

@@ -50,16 +50,19 @@ def test_a_cross_where_no_seed_started_to_train():
     rows = [("plain", 20, "he", 0.02, 2, 2, 0.0), ("plain", 110, "he", -0.0004, 3, 0, 82.0)]
     rows += [("plain", 110, "looks-linear", 0.6, 3, 3, 4.0), ("resnet", 56, "he", 0.5, 0, 0, float("nan"))]
     columns = ["family", "depth", "words", "agreement", "n", "started", "error"]
-    figure = sweep_figures.agreement(pd.DataFrame(rows, columns=columns).assign(normalisation="batch"), "title")
-    left, right = figure.axes
+    figure = sweep_figures.agreement(
+        pd.DataFrame(rows, columns=columns).assign(normalisation="batch", ratio=5.0), "title"
+    )
+    left, right, by_ratio = figure.axes
     assert left.get_lines()[0].get_xydata().tolist() == [[20, 0.02], [110, -0.0004]]
     assert [line.get_linestyle() for line in left.get_lines()] == ["--", "--", "-"]
     points = right.collections
     assert [point.get_offsets().tolist()[0] for point in points] == [[0.02, 0.0], [-0.0004, 82.0], [0.6, 4.0]]
     assert len(points[0].get_paths()[0].vertices) != len(points[1].get_paths()[0].vertices)
-    assert [text.get_text() for text in right.texts] == ["110 layers"]  # errors near 0 hide one another
+    assert [text.get_text() for text in right.texts] == ["110"]  # errors near 0 hide one another
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["plain, he", "plain, looks-linear", "residual, he"]
     low, high = right.get_xlim()
     assert low < -0.0004 and high > 0.6
+    assert [point.get_offsets().tolist()[0] for point in by_ratio.collections] == [[5, 0], [5, 82], [5, 4]]
     plt.close(figure)
