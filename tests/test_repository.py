@@ -101,6 +101,7 @@ def test_every_test_file_has_its_source():
             "test_models.py": "src/lineage/models",
             "test_options.py": "src/lineage/options",
             "test_slurm.py": "scripts/slurm.sh",
+            "test_initialisations_of_networks.py": "src/lineage/initialisations.py",  # pytest wants another name
         }
         assert source.is_file() or (REPOSITORY / whole.get(path.name, "nothing")).exists(), path
 
