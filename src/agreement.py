@@ -1,4 +1,4 @@
-"""agreement: whether different images pull the weights of an untrained network the same way.
+"""agreement: whether different batches of images pull the weights of an untrained network the same way.
 
     python src/agreement.py
 
@@ -8,9 +8,11 @@ in batches, as in training but without augmentation, and takes no step. Writes p
 network and seed:
 
 - agreement: of two batches, the cosine of the angle between their loss gradients in the weights of a convolution; the
-  mean over all pairs of batches, and of that the median over the convolutions. 1: all batches pull the same way. 0: a
-  step for one does nothing for another (Balduzzi et al. 2017, "The shattered gradients problem")
-- neighbour_error: how often the nearest other image, by what the network hands to its last layer, is of another class
+  mean over all pairs of batches, and of that the median over the convolutions (compare Sankararaman et al. 2020, "The
+  impact of neural network overparameterization on gradient confusion")
+- shuffled_agreement: the same with the labels shuffled among the images: what does not depend on which class is where
+- neighbour_error: how often the nearest other image, by what the network hands to its last layer, is of another class.
+  The last line has that of the pixels themselves
 - layer, gradient_ratio: the layer with the largest ‖gradient‖ / ‖W‖ in the first batch, and that quotient
 
 In float32, on one thread. At full scale expect ten minutes.
@@ -38,6 +40,7 @@ from lineage.options.resnet import Options
 RECIPES, TABLE = Path("recipes/initialisations.json"), Path("plots/tables/agreement.csv")
 PLAIN, RESIDUAL = (20, 32, 44, 56, 80, 110), (20, 56, 110)  # depths, as far as that of src/initialisations.py
 BATCHES, BATCH = 8, 64
+PIXELS = "pixels"  # in the place of a family
 Network = dict[str, str | int]  # family, depth, normalisation, initialisation: as in the table
 
 
@@ -73,6 +76,23 @@ def measure(network: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> dict[st
     """What the table says of a network, from batches of images and their labels."""
     seen: list[Tensor] = []  # what comes to the last layer, B × channels
     hook = network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    agreement = median_agreement(network, batches)
+    hook.remove()
+    labels = torch.cat([y for _, y in batches])
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
+    others = labels[order.to(labels.device)].split([len(y) for _, y in batches])
+    layer, ratio = anatomy.steepest(network, *batches[0])
+    return {
+        "agreement": agreement,
+        "shuffled_agreement": median_agreement(network, [(x, y) for (x, _), y in zip(batches, others, strict=True)]),
+        "neighbour_error": neighbour_error(torch.cat(seen), labels),
+        "layer": layer,
+        "gradient_ratio": ratio,
+    }
+
+
+def median_agreement(network: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> float:
+    """The median over the convolutions of `mean_cosine` of the batches' gradients."""
     network.train()
     convolutions = {name: m for name, m in anatomy.layers(network).items() if isinstance(m, nn.Conv2d)}
     directions: dict[str, list[Tensor]] = {name: [] for name in convolutions}
@@ -82,14 +102,7 @@ def measure(network: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> dict[st
         for name, layer in convolutions.items():
             gradient = layer.weight.grad.flatten().double()
             directions[name].append(gradient / gradient.norm().clamp(min=1e-300))
-    hook.remove()
-    layer, ratio = anatomy.steepest(network, *batches[0])
-    return {
-        "agreement": statistics.median(mean_cosine(torch.stack(rows)) for rows in directions.values()),
-        "neighbour_error": neighbour_error(torch.cat(seen), torch.cat([y for _, y in batches])),
-        "layer": layer,
-        "gradient_ratio": ratio,
-    }
+    return statistics.median(mean_cosine(torch.stack(rows)) for rows in directions.values())
 
 
 def mean_cosine(directions: Tensor) -> float:
@@ -121,8 +134,11 @@ def main() -> None:
         for seed in range(one.recipe.seeds):
             network = build(about, one.classes, 32, seed).to(place)
             rows.append(about | {"seed": seed} | measure(network, batches) | {"scale": one.scale})
+    pixels, labels = torch.cat([x.flatten(1) for x, _ in batches]), torch.cat([y for _, y in batches])
+    blank = dict.fromkeys(rows[0], "")
+    rows.append(blank | {"family": PIXELS, "neighbour_error": neighbour_error(pixels, labels), "scale": one.scale})
     write_table(TABLE, rows)
-    print(f"{len(rows)} untrained networks in {TABLE}, on {place}")
+    print(f"{len(rows) - 1} untrained networks in {TABLE}, on {place}")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,13 @@ def test_images_agree_in_residual_networks_and_after_dirac_but_not_in_deep_plain
     assert found["he"]["gradient_ratio"] > 10 * found["dirac"]["gradient_ratio"]
 
 
+def test_agreement_without_labels_is_what_the_labels_do_not_explain(batches):
+    """A residual network's gradients agree even if the labels are wrong; after Dirac far less."""
+    residual, plain = (agreement.measure(one, batches) for one in (network(20, family="resnet"), network(20, "dirac")))
+    assert residual["shuffled_agreement"] > 0.5 * residual["agreement"] > 0
+    assert plain["shuffled_agreement"] < 0.5 * plain["agreement"]
+
+
 def test_the_mean_cosine_over_all_pairs():
     directions = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
     assert agreement.mean_cosine(directions) == pytest.approx(-1 / 3)
@@ -77,6 +84,9 @@ def test_a_line_per_network_and_seed(workspace, signs, monkeypatch, unchanged):
     monkeypatch.setattr("sys.argv", ["agreement.py"])
     agreement.main()
     table = pd.read_csv(agreement.TABLE)
+    pixels, table = table.iloc[-1], table.iloc[:-1]
+    assert pixels.family == "pixels" and 0 < pixels.neighbour_error < 0.75
+    assert (table.shuffled_agreement != table.agreement).all()
     assert table.initialisation.tolist() == [name for name in ("he", "dirac", "he", "looks-linear", "he") for _ in "01"]
     assert table.seed.tolist() == [0, 1] * 5 and set(table.scale) == {"full"}
     assert table.agreement.between(-1, 1).all() and table.agreement.nunique() == 10
