@@ -1,5 +1,5 @@
 """Initialisations of plain networks (lineage/models/resnet.py, shortcut `none`) beside those that an experiment can
-name: between the identity and random weights, and linear without being the identity.
+name: between the identity and random weights, and linear up to the last ReLU without being the identity.
 """
 
 from collections.abc import Iterator
@@ -36,9 +36,10 @@ def identity_and_random(network: nn.Module, share: float) -> None:
 @torch.no_grad()
 def looks_linear(network: nn.Module) -> None:
     """The second half of the channels is the first half with the opposite sign, and each layer takes the difference of
-    the two, so that ReLU loses nothing: relu(u) minus relu(-u) is u. The network is then a linear map, and not the
-    identity: in each layer the middle of the kernels is a random orthogonal matrix, and around it they are 0. (Balduzzi
-    et al. 2017, "The shattered gradients problem", section 5; kernels as in Xiao et al. 2018, "Dynamical isometry".)
+    the two, so that ReLU loses nothing: relu(u) minus relu(-u) is u. All layers before the last ReLU are then a linear
+    map for a given batch, and not the identity: in each layer the middle of the kernels is a random orthogonal matrix,
+    and around it they are 0. So where a layer has stride 2, three of four places are lost. (Balduzzi et al. 2017, "The
+    shattered gradients problem", section 5; kernels as in Xiao et al. 2018, "Dynamical isometry", delta-orthogonal.)
     The first layer keeps the first half of its filters, the last layer its weights.
     """
     first = network.stem[0].weight

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from lineage.report import figures, sweep_figures
+from lineage.report import figures, sweep_figures, verdicts
 from lineage.report.first_steps import read
 from lineage.report.markdown import Draw, link, percent, table
 from lineage.report.results import Results
@@ -62,33 +63,32 @@ def kept(runs: pd.DataFrame) -> Iterable[str]:
 
 
 def finding() -> list[str]:
-    """Whether a network keeps a solution that is there, in training too, and ends as well as the shallow one."""
+    """Whether a deep network that begins as a trained shallow one ends worse than it begins, by either insertion."""
     runs, _ = read(DEEPENED)
     if runs.empty:
         return []
+    runs["insertion"] = runs.insertion.fillna("")
     shallow, deep = runs.depth.min(), runs.depth.max()
-    states = {
-        name: runs[(runs.depth == depth) & (runs.state == state) & (runs.insertion.fillna("") == insertion)]
-        for name, depth, state, insertion in (
-            ("given", deep, "inserted", "training"),
-            ("after", deep, "trained on", "training"),
-            ("shallow", shallow, "trained on", ""),
+    logs = np.log(runs.pivot(index="seed", columns=["insertion", "state"], values="train_loss"))
+    control = np.exp(logs["", "trained on"].mean())
+    said, worse = [], []
+    for insertion in [name for name in dict.fromkeys(runs.insertion) if name]:
+        given, after = logs[insertion, "inserted"], logs[insertion, "trained on"]
+        change = verdicts.difference(after - given, 0.0)
+        times = " … ".join(f"{np.exp(end):.3g}" for end in change[1:])
+        errors = runs[(runs.insertion == insertion) & (runs.state == "trained on")].train_error
+        worse.append(change[1] > 0)
+        said.append(
+            f"inserted for {insertion}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, × "
+            f"{np.exp(change[0]):.3g} ({times}), training error {percent(errors)} %"
         )
-    }
-    given, after, control = (states[name].set_index("seed").train_loss for name in states)
-    worse = ((after > given) & (after > control)).all()
-    opening = (
-        f"**Plain networks of {deep} layers probably do not keep a solution that they are given.**"
-        if worse
-        else f"**Whether plain networks of {deep} layers keep a solution that they are given is not decided.**"
-    )
-    losses = [f"{figures.geometric_mean(losses):.2g}" for losses in (given, after, control)]
+    who = f"lain networks of {deep} layers that begin as trained ones of {shallow}"
+    opening = f"**Whether p{who} end worse is not decided.**"
+    if any(worse):
+        ways = "" if all(worse) else ", with one of two ways to insert layers"
+        opening = f"**P{who} probably end worse{ways}.**"
     return [
-        f"{opening} A trained network of {shallow} layers got layers that do nothing, and was trained on by the same "
-        f"recipe, whose learning rate rises and falls once more. Training loss (n = {len(given)}): {losses[0]} after "
-        f"the insertion, {losses[1]} after training on, {losses[2]} where the shallow network was trained on without "
-        f"new layers; training error {percent(states['after'].train_error)} % and "
-        f"{percent(states['shallow'].train_error)} %. On the way the validation error rose to "
-        f"{percent(states['after'].highest_val_error)} % and {percent(states['shallow'].highest_val_error)} %. "
-        f"[More](#{PLACE})."
+        f"{opening} {deep - shallow} layers that do nothing were inserted, and the network was trained on by the same "
+        f"recipe, whose learning rate rises once more. Training loss (n = {len(logs)}; 95 % interval of the quotient): "
+        f"{'; '.join(said)}. Without inserted layers it went to {control:.2g}. [More](#{PLACE})."
     ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lineage.report import agreeing, deepening, defect_costs, depth_findings, early_gradients
+from lineage.report import agreement_findings, deepening, defect_costs, depth_findings, early_gradients
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
 from lineage.report.markdown import link, percent, ratio_digits
@@ -101,7 +101,7 @@ def defects(_: Measured) -> list[str]:
 
 def agreement(m: Measured) -> list[str]:
     """Whether images ask for the same step before training."""
-    return agreeing.finding(m.results)
+    return agreement_findings.finding(m.results)
 
 
 def solution(_: Measured) -> list[str]:

@@ -17,6 +17,7 @@ AGREEMENT, TRAINED = Path("plots/tables/agreement.csv"), Path("plots/tables/init
 RECIPES = Path("recipes/initialisations.json")
 NETWORK = ["family", "depth", "normalisation", "initialisation"]
 SHORTCUTS = {"plain": "none", "resnet": "identity"}
+PIXELS = "pixels"  # in the place of a family
 WORDS = {"he": "He", "dirac": "identity + 0.1 He (Dirac)", "looks-linear": "looks linear"}
 
 
@@ -32,7 +33,14 @@ def untrained() -> pd.DataFrame:
     if not (AGREEMENT.is_file() and RECIPES.is_file()):
         return pd.DataFrame()
     found = pd.read_csv(AGREEMENT)
+    found = found[found.family != PIXELS].astype({"depth": int, "seed": int})
     return found if set(found.scale) == {one["scale"] for one in read_json(RECIPES).values()} else pd.DataFrame()
+
+
+def pixels() -> float:
+    """How often the nearest other image, pixel by pixel, is of another class."""
+    found = pd.read_csv(AGREEMENT)
+    return found[found.family == PIXELS].neighbour_error.iloc[0]
 
 
 def outcome(results: Results, family: str, depth: int, normalisation: str, initialisation: str) -> Outcome | None:
@@ -66,15 +74,17 @@ def describes(result: Result) -> tuple[int, str, str, str] | None:
 
 
 def gathered(results: Results) -> pd.DataFrame:
-    """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement
-    and neighbour_error; the lowest and highest agreement and gradient_ratio, and the geometric mean of the latter; how
-    many seeds were trained, how many of them started, and the mean training error in per cent (NaN where none was).
+    """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement,
+    shuffled_agreement and neighbour_error; the lowest and highest agreement and gradient_ratio, and the geometric mean
+    of the latter; how many seeds were trained, how many of them started, and the mean training error in per cent (NaN
+    where none was).
     """
     rows, measured = [], untrained()
     for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
         row = dict(zip(NETWORK, key, strict=True)) | {"words": words(key[-1])}
         row |= {"neighbours": 100 * some.neighbour_error.mean()}
         row |= {"agreement": some.agreement.mean(), "least": some.agreement.min(), "most": some.agreement.max()}
+        row |= {"shuffled": some.shuffled_agreement.mean()}
         row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
         row |= {"ratio": np.exp(np.log(some.gradient_ratio).mean())}
         came = outcome(results, *key)
@@ -89,3 +99,9 @@ def gathered(results: Results) -> pd.DataFrame:
 
 def words(initialisation: str) -> str:
     return WORDS.get(initialisation, f"identity + {initialisation.removeprefix('random-')} He")
+
+
+def deepest(found: pd.DataFrame) -> pd.DataFrame:
+    """The deepest plain networks with batch norm that were trained: they differ in their initialisation alone."""
+    usual = found[(found.family == "plain") & (found.normalisation == "batch")]
+    return usual[(usual.depth == usual.depth.max()) & (usual.n > 0)]

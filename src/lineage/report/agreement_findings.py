@@ -1,0 +1,76 @@
+"""The findings on networks before their training: whether batches agree, and what the training error then goes with."""
+
+import pandas as pd
+
+from lineage.files import read_json
+from lineage.report.outcomes import RECIPES, deepest, gathered, untrained
+from lineage.report.results import Results
+
+SHOWN = (20, 56, 110)  # depths in the finding
+CLEAR = 0.8  # a rank correlation
+PLACE = "do-different-images-ask-for-the-same-step"
+
+
+def finding(results: Results) -> list[str]:
+    """Two sentences: how far batches agree before training, and what the training error of the deepest plain network
+    goes with from one initialisation to another.
+    """
+    found = gathered(results)
+    if found.empty:
+        return []
+    usual = found[found.normalisation == "batch"]
+    said = []
+    for family, initialisation, who in (
+        ("plain", "he", "plain networks with He's initialisation"),
+        ("resnet", "he", "residual ones"),
+        ("plain", "dirac", "plain ones with the Dirac initialisation"),
+    ):
+        some = usual[(usual.family == family) & (usual.initialisation == initialisation)]
+        values = [
+            f"{one.agreement:.3f} (shuffled labels: {one.shuffled:.3f}) with {one.depth} layers"
+            for one in some.itertuples()
+            if one.depth in SHOWN
+        ]
+        said += [f"{who} {', '.join(values)}"] if values else []
+    first = (
+        "**Before training, the gradients of two batches are almost orthogonal in deep plain networks, and not in "
+        f"residual ones.** Mean cosine, median convolution (n = {untrained().seed.nunique()}): {'; '.join(said)}. What "
+        f"is left with shuffled labels does not come from the classes. [More](#{PLACE})."
+    )
+    alike = deepest(found).sort_values("error")
+    if not set(read_json(RECIPES)) & set(alike.initialisation):
+        return [first]
+    came = [
+        f"{one.words}: {one.shown} % ({one.started} of {one.n} started, ratio {digits(one.ratio)}, agreement "
+        f"{one.agreement:.3f})"
+        for one in alike.itertuples()
+    ]
+    ranks = alike[["agreement", "ratio", "error"]].rank().corr().error
+    follows = "rises with the largest ‖gradient‖ / ‖W‖ of any layer before training"
+    if not ranks.ratio > CLEAR:
+        follows = "falls with that agreement" if -ranks.agreement > CLEAR else "goes with neither of two measures"
+    second = (
+        f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
+        f"{follows}** (exploratory). {'; '.join(came)}. The ratio is the geometric mean of ‖gradient‖ / ‖W‖ over the "
+        f"seeds. {compared(found)}"
+    )
+    return [first, second]
+
+
+def compared(found: pd.DataFrame) -> str:
+    """What the training error goes with, among the deepest plain networks and among all with batch norm."""
+    alike, normal = deepest(found), found[(found.normalisation == "batch") & (found.n > 0)]
+    series = int(alike.initialisation.str.startswith("random-").sum()) + int("dirac" in set(alike.initialisation))
+    near, far = (some[["agreement", "ratio", "error"]].rank().corr().error for some in (alike, normal))
+    return (
+        f"Rank correlation of the training error with the ratio {near.ratio:.2f}, with agreement {near.agreement:.2f}, "
+        f"over {len(alike)} initialisations of plain networks of {alike.depth.max()} layers, of which {series} differ "
+        f"in the share of He's weights alone: little evidence. Over all {len(normal)} networks with batch norm in the "
+        f"table it is {far.ratio:.2f} and {far.agreement:.2f}. Whether the ratio is a cause is open: "
+        "[limits on the steps](#why-do-deep-plain-networks-fail) test that, too."
+    )
+
+
+def digits(value: float) -> str:
+    """Two digits, in full up to thousands."""
+    return f"{value:.2g}" if value < 100 or value >= 10_000 else f"{value:,.0f}"

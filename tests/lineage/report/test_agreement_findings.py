@@ -1,0 +1,43 @@
+import pandas as pd
+import pytest
+from test_agreeing import study  # noqa: F401 (a fixture)
+
+from lineage.report import agreement_findings, outcomes
+
+pytestmark = pytest.mark.usefixtures("study")
+
+
+def test_the_findings(monkeypatch):
+    monkeypatch.setattr(agreement_findings, "SHOWN", (20, 44))
+    said = agreement_findings.finding({})
+    plain = "plain networks with He's initialisation 0.015 (shuffled labels: 0.001) with 20 layers, "
+    plain += "0.002 (shuffled labels: 0.000) with 44 layers; "
+    assert plain + "residual ones 0.450 (shuffled labels: 0.030) with 44 layers. What is left" in said[0]
+    linear = "looks linear: 3.00 ± 1.41 % (2 of 2 started, ratio 3, agreement 0.750); "
+    assert f"{linear}identity + 0.8 He: 50.00 % (0 of 1 started, ratio 3, agreement 0.000)." in said[1]
+    assert "falls with that agreement" in said[1]
+    table = pd.read_csv(outcomes.AGREEMENT)
+    table.loc[table.initialisation == "random-0.8", "gradient_ratio"] = 100.0
+    table.loc[table.initialisation == "looks-linear", "agreement"] = 0.0
+    table.to_csv(outcomes.AGREEMENT, index=False)
+    assert "44 layers rises with the largest ‖gradient‖ / ‖W‖ of any layer" in agreement_findings.finding({})[1]
+    assert agreement_findings.PLACE in said[0]
+    outcomes.TRAINED.unlink()
+    assert len(agreement_findings.finding({})) == 1
+    outcomes.AGREEMENT.unlink()
+    assert agreement_findings.finding({}) == []
+
+
+def test_what_the_training_error_goes_with():
+    table = pd.read_csv(outcomes.AGREEMENT)
+    table.loc[table.initialisation == "random-0.8", "gradient_ratio"] = 100.0
+    table.to_csv(outcomes.AGREEMENT, index=False)
+    said = agreement_findings.compared(outcomes.gathered({}))
+    assert "with the ratio 1.00, with agreement -1.00, over 2 initialisations of plain networks of 44 layers" in said
+    assert "of which 1 differ in the share of He's weights" in said
+    assert "Over all 2 networks with batch norm" in said
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.2345, "0.23"), (98.7, "99"), (145.2, "145"), (573000, "5.7e+05")])
+def test_digits(value, shown):
+    assert agreement_findings.digits(value) == shown
