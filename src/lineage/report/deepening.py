@@ -19,7 +19,9 @@ and is trained on by the same recipe, from its first step to its last. In use it
 insertion. In training, batch norm normalises by the batch. Inserted *for use* alone, as fresh layers are, it therefore
 lets the ReLU cut off all below each channel's mean, and what is trained on is another network. Inserted *for training*
 too, its shift and scale are those of what comes in, and it hands that on as far as a batch is like all images. *Loss as
-in training*: batch norm's statistics are each batch's own."""
+in training*: batch norm's statistics are each batch's own. *Highest on the way*: while the
+weights change fast, the running statistics of batch norm lag behind, so a high validation error there does not show by
+itself that the solution was lost."""
 
 
 def section(results: Results, draw: Draw) -> list[str]:
