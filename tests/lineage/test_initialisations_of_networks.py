@@ -33,8 +33,8 @@ def test_the_share_of_random_weights():
     assert identity.abs().sum().item() == pytest.approx(64, rel=1e-4)
 
 
-def test_looks_linear_is_linear_and_loses_nothing_of_the_image():
-    """Twice the image gives twice the features, up to the eps of batch norm; as He's networks are, it would not be."""
+def test_looks_linear_is_linear_up_to_the_last_relu():
+    """Twice the image gives twice the features, and its negative their negative, which He's network does not give."""
 
     def features(network, x):
         found = []

@@ -1,4 +1,4 @@
-"""The section of the report on whether different images ask for the same step before training, and which networks then
+"""The section of the report on whether different batches ask for the same step before training, and which networks then
 train.
 """
 
@@ -87,7 +87,7 @@ def predicted(found: pd.DataFrame) -> list[str]:
 
 
 def concluded(found: pd.DataFrame) -> list[str]:
-    """Whether one level of agreement, or of the first gradient, tells the networks that started from the others."""
+    """Whether one level of agreement tells the networks that started from the others, and what the error goes with."""
     tried = found[found.n > 0]
     started, failed = tried[tried.started > 0], tried[tried.started == 0]
     if started.empty or failed.empty:

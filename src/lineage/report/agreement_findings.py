@@ -8,7 +8,7 @@ from lineage.report.results import Results
 
 SHOWN = (20, 56, 110)  # depths in the finding
 CLEAR = 0.8  # a rank correlation
-PLACE = "do-different-images-ask-for-the-same-step"
+PLACE = "do-different-batches-ask-for-the-same-step"
 
 
 def finding(results: Results) -> list[str]:

@@ -121,7 +121,7 @@ def concluded(results: Results) -> list[str]:
             text += (
                 " No seed started with the limits on the steps that were tried, which does not exclude that others "
                 "help. With another initialisation seeds started. It changes the weights and the first gradients "
-                "together; [further initialisations](#do-different-images-ask-for-the-same-step) help to tell."
+                "together; [further initialisations](#do-different-batches-ask-for-the-same-step) help to tell."
             )
         for result in tried:
             if result.experiment.network.normalisation == "none" and beginning(result) and not result.started().any():

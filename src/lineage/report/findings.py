@@ -100,7 +100,7 @@ def defects(_: Measured) -> list[str]:
 
 
 def agreement(m: Measured) -> list[str]:
-    """Whether images ask for the same step before training."""
+    """Whether batches ask for the same step before training."""
     return agreement_findings.finding(m.results)
 
 

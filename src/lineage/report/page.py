@@ -134,7 +134,7 @@ SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
     "Degradation": {"": depth.degradation, "Error by depth": depth.error_by_depth},
     "Why do deep plain networks fail?": {
         "": depth.why,
-        "Do different images ask for the same step?": agreeing.section,
+        "Do different batches ask for the same step?": agreeing.section,
         "Does the first step tell which networks train?": first_steps.sweep,
         "A solution that is there from the beginning": deepening.section,
     },
