@@ -15,13 +15,13 @@ DEEPENED = Path("plots/tables/deepened.csv")
 PLACE = "a-solution-that-is-there-from-the-beginning"
 TEXT = """\
 A plain network is trained, gets layers that do nothing (Dirac kernels, behind which a ReLU finds nothing to cut off),
-and is trained on by the same recipe, from its first step to its last. In use it says the same before and after the
-insertion. In training, batch norm normalises by the batch. Inserted *for use* alone, as fresh layers are, it therefore
-lets the ReLU cut off all below each channel's mean, and what is trained on is another network. Inserted *for training*
-too, its shift and scale are those of what comes in, and it hands that on as far as a batch is like all images. *Loss as
-in training*: batch norm's statistics are each batch's own. *Highest on the way*: while the
-weights change fast, the running statistics of batch norm lag behind, so a high validation error there does not show by
-itself that the solution was lost."""
+and is trained on by the same recipe, from its first step to its last. In evaluation its answers are the same before and
+after the insertion. In training, batch norm normalises by the batch. *Exact in evaluation only*: shift and scale of the
+new batch norms are as in fresh layers. In training the ReLU then cuts off all below each channel's mean, and
+what is trained on is another network. *Exact in training*: shift and scale are those of what comes in, and the layers
+hand that on as far as a batch is like all images. *Loss as in training*: batch norm's statistics are each batch's own.
+*Highest on the way*: while the weights change fast, the running statistics of batch norm lag behind, so a high
+validation error there does not show by itself that the solution was lost."""
 
 
 def section(results: Results, draw: Draw) -> list[str]:
@@ -36,7 +36,7 @@ def section(results: Results, draw: Draw) -> list[str]:
         [],
     )
     for (depth, insertion, state), some in runs.groupby(["depth", "insertion", "state"], sort=False):
-        about = f"plain-{depth}" + (f", inserted for {insertion}" if insertion else "")
+        about = f"plain-{depth}" + (f", {sweep_figures.WAYS[insertion]}" if insertion else "")
         losses = [f"{figures.geometric_mean(some[key]):.2g}" for key in ("train_loss", "batch_loss")]
         worst = percent(some.highest_val_error) if some.highest_val_error.notna().all() else ""
         errors = [percent(some[key]) for key in ("train_error", "val_error")]
@@ -58,9 +58,9 @@ def kept(runs: pd.DataFrame) -> Iterable[str]:
     for insertion in [name for name in dict.fromkeys(runs.insertion) if name]:
         given, after = errors[insertion, "inserted"], errors[insertion, "trained on"]
         yield (
-            f"- Inserted for {insertion}: after training on, the training error is no higher than directly after the "
-            f"insertion in {(after <= given).sum()} of {len(after)} seeds, and no higher than that of the shallow "
-            f"network trained on in {(after <= control).sum()}."
+            f"- Layers {sweep_figures.WAYS[insertion]}: after training on, the training error is no higher than "
+            f"directly after the insertion in {(after <= given).sum()} of {len(after)} seeds, and no higher than that "
+            f"of the shallow network trained on in {(after <= control).sum()}."
         )
 
 
@@ -81,13 +81,13 @@ def finding() -> list[str]:
         errors = runs[(runs.insertion == insertion) & (runs.state == "trained on")].train_error
         worse.append(change[1] > 0)
         said.append(
-            f"inserted for {insertion}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, × "
+            f"layers {sweep_figures.WAYS[insertion]}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, × "
             f"{np.exp(change[0]):.3g} ({times}), training error {percent(errors)} %"
         )
     who = f"lain networks of {deep} layers that begin as trained ones of {shallow}"
     opening = f"**Whether p{who} end worse is not decided.**"
     if any(worse):
-        ways = "" if all(worse) else ", with one of two ways to insert layers"
+        ways = "" if all(worse) else " if the layers are inserted in one of two ways"
         opening = f"**P{who} probably end worse{ways}.**"
     return [
         f"{opening} {deep - shallow} layers that do nothing were inserted, and the network was trained on by the same "

@@ -2,6 +2,7 @@
 
 from lineage.report.claims import FLOOR
 from lineage.report.comparisons import Judgement
+from lineage.report.depth import beginning
 from lineage.report.markdown import link, percent
 from lineage.report.measured import (
     Measured,
@@ -67,11 +68,13 @@ def no_start(m: Measured) -> list[str]:
             shallower = m.results[one.comparison.smaller]
             turned = quotients(result)
             p = "" if one.p is None else f", p = {one.p:.2g}"
+            first = beginning(result)
+            before = f", before it {first} in the layer where it is largest" if first else ""
             said.append(
                 f"{link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
                 f"{shallower.n}; {difference(one)}{p}). After training, ‖gradient‖ / ‖W‖ is {turned.iloc[0]:.2g} in "
-                "its first layer (first seed)."
+                f"its first layer (first seed){before}."
             )
     opening = "**Some deep plain networks did not start to train.** Their errors are not compared; seeds are counted."
     return sentence(opening, said)

@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from lineage.report.style import DASHES, DEPTHS, LINES, OTHER_DEPTH, STARTS, STYLE, TINY, from_zero
 
 NO_AGREEMENT = 0.001  # below this the axis is linear, through 0
+WAYS = {"training": "exact in training", "use": "exact in evaluation only"}  # inserted layers, in deepened.csv
 
 
 def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
@@ -97,7 +98,7 @@ def deepened(runs: pd.DataFrame, title: str) -> Figure:
         ways = list(dict.fromkeys(runs.insertion))
         for axis, (part, name) in zip(axes, (("train", "training error"), ("val", "validation error")), strict=True):
             for number, (way, marker) in enumerate(zip(ways, STARTS * len(ways), strict=False)):
-                label = f"inserted for {way}" if way else "no layers inserted"
+                label = f"layers {WAYS[way]}" if way else "no layers inserted"
                 for seed, some in runs.groupby("seed"):
                     own = some[some.insertion == way].set_index("state")[f"{part}_error"]
                     if "trained" not in own:

@@ -27,7 +27,7 @@ def test_whether_the_solution_is_kept(workspace):
     deepened({"": (0.0, 0.0, 0.02), "training": (0.0, 0.015, 0.01)})
     text = "\n".join(deepening.section({}, drawn))
     assert "| plain-20 | trained | 0.01 | 0.02 | 1.00 ± 0.00 | 1.00 ± 0.00 |  |" in text
-    on = "| plain-56, inserted for training | trained on | 0.01 | 0.02 | 0.83 ± 0.76 | 0.83 ± 0.76 | 30.00 ± 0.00 |"
+    on = "| plain-56, exact in training | trained on | 0.01 | 0.02 | 0.83 ± 0.76 | 0.83 ± 0.76 | 30.00 ± 0.00 |"
     assert on in text and "for comparison" not in text
     assert "directly after the insertion in 2 of 3 seeds" in text and "trained on in 2." in text
     measured("plain-56-signs32", (0.2, 0.4))
@@ -50,7 +50,7 @@ def test_the_finding(workspace):
     table.to_csv(deepening.DEEPENED, index=False)
     (said,) = deepening.finding()
     assert "of 56 layers that begin as trained ones of 20 probably end worse.** 36 layers that do nothing" in said
-    assert "inserted for training: from 0.01 to 0.1, × 9.97 (7.77 … 12.8), training error 3.00 ± 1.00 %" in said
+    assert "layers exact in training: from 0.01 to 0.1, × 9.97 (7.77 … 12.8), training error 3.00 ± 1.00 %" in said
     assert "Without inserted layers it went to 0.001." in said
     table.loc[on & (table.depth == 56) & (table.seed == 1), "train_loss"] = 0.005
     table.to_csv(deepening.DEEPENED, index=False)

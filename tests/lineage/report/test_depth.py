@@ -70,7 +70,9 @@ def test_why_is_concluded_from_what_was_tried(workspace):
     measured(names[2], (0.02, 0.04), network=dirac)
     text = "\n".join(depth.why(read(*names), None))
     assert concluded in text and "With another initialisation seeds started" in text
-    assert "2 % of the norm of its weights: 0 of 2 (training error 49.00 ± 0.71 %)" in text
+    assert (
+        "2 % of its norm, those of batch norm's parameters not limited: 0 of 2 (training error 49.00 ± 0.71 %)" in text
+    )
     without = {"normalisation": "none"}
     measured("plain-110-signs32-no-norm", (0.98, 0.99), network=without)
     names.append("plain-110-signs32-no-norm")

@@ -42,7 +42,7 @@ def test_what_was_made_deeper_begins_where_the_shallow_network_ended():
     ]
     assert lines[0].get_xdata().tolist() == [0, 2] and lines[2].get_xdata() == pytest.approx([0.04, 1.04, 2.04])
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["no layers inserted", "inserted for training"]
+    assert names == ["no layers inserted", "layers exact in training"]
     plt.close(figure)
 
 
