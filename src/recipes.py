@@ -3,9 +3,10 @@
     python src/recipes.py
 
 Writes recipes/experiments/<experiment>.json, recipes/datasets/<data set>.json (what is fetched), recipes/labels/<data
-set>.json (what is shown), recipes/sweep.json, initialisations.json, deepened.json and defects.json (what those stages
-train) and recipes/addresses.json. The other stages depend on these files instead of on parameters, so that a change
-re-runs only what it changes, and a wrong key ends the run before any work starts. Expect half a second.
+set>.json (what is shown), recipes/sweep.json, initialisations.json, equalised.json, deepened.json and defects.json
+(what those stages train) and recipes/addresses.json. The other stages depend on these files instead of on parameters,
+so that a change re-runs only what it changes, and a wrong key ends the run before any work starts. Expect half a
+second.
 """
 
 from pathlib import Path
@@ -34,6 +35,7 @@ def main() -> None:
     texts["sweep.json"] = {start: [one.changes() for one in experiments] for start, experiments in sweep.items()}
     several = params.initialisations(everything)
     texts["initialisations.json"] = {name: experiment.changes() for name, experiment in several.items()}
+    texts["equalised.json"] = params.equalised(everything)
     texts["deepened.json"] = {which: experiment.changes() for which, experiment in deepened.items()}
     texts["defects.json"] = {which: one.changes() for which, one in params.defects(everything).items()}
     # Only now, with everything known to be right, the old recipes change.

@@ -20,7 +20,7 @@ from lineage.options import NETWORKS, Checked, options_of
 
 # the blocks of each file
 FILES = {
-    "params.yaml": ("scale", "train", "recipes", "sweep", "initialisations", "deepened", "defects"),
+    "params.yaml": ("scale", "train", "recipes", "sweep", "initialisations", "equalised", "deepened", "defects"),
     "experiments.yaml": ("experiments",),
     "data/datasets.yaml": ("datasets",),
 }
@@ -107,6 +107,7 @@ Part = create_model(
 )
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")]
 Initialisation = Annotated[str, Field(pattern=r"^(random-\d+(\.\d+)?|looks-linear)$")]  # lineage/initialisations.py
+Start = Literal["he", "dirac"] | Initialisation
 Blocks = dict[Name, dict[str, object]]
 
 
@@ -126,6 +127,16 @@ class Initialisations(Checked):
     recipe: str
     depth: Count
     names: Annotated[tuple[Initialisation, ...], Field(min_length=1)]
+    seeds: Count
+
+
+class Equalised(Checked):
+    """Networks whose gradients have the same relative length everywhere: see src/equalised.py."""
+
+    recipe: str
+    ratios: Annotated[tuple[Annotated[Number, Field(gt=0)], ...], Field(min_length=1)]
+    plain: dict[Count, tuple[Start, ...]]  # depth: initialisations
+    residual: dict[Count, tuple[Start, ...]]
     seeds: Count
 
 
@@ -162,6 +173,7 @@ class Params(Checked):
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     sweep: Sweep
     initialisations: Initialisations
+    equalised: Equalised
     deepened: Deepened
     defects: Defects
 
@@ -229,6 +241,24 @@ def initialisations(params: Params) -> dict[str, Experiment]:
     return {name: _complete(params, f"plain-{depth}-{name}", _plain(block, depth), place) for name in names}
 
 
+def equalised(params: Params) -> dict[str, object]:
+    """The relative lengths and the networks, each with its initialisation, of the block `equalised`: what the stage of
+    that name reads. Raises `Mistake`.
+    """
+    block, place = params.equalised, "params.yaml: equalised"
+    small = params.scale == "sample"
+    networks = {}
+    for family, shortcut in (("plain", "none"), ("residual", "identity")):
+        for depth, starts in getattr(block, family).items():
+            for start in starts:
+                layers = min(SAMPLE_DEPTH, depth) if small else depth
+                known = {"initialisation": start} if start in ("he", "dirac") else {}
+                line = _plain(block, layers) | {"shortcut": shortcut} | known
+                name = f"{family}-{layers}-{start}"
+                networks[name] = _complete(params, name, line, place).changes() | {"start": start}
+    return {"ratios": block.ratios[:1] if small else block.ratios, "networks": networks}
+
+
 def deepened(params: Params) -> dict[str, Experiment]:
     """The shallow and the deep network of the block `deepened`: what the stage of that name reads. Raises `Mistake`."""
     block, place = params.deepened, "params.yaml: deepened"
@@ -249,7 +279,7 @@ def defects(params: Params) -> dict[str, Experiment]:
     }
 
 
-def _plain(block: Sweep | Initialisations | Deepened, depth: int) -> dict[str, object]:
+def _plain(block: Sweep | Initialisations | Equalised | Deepened, depth: int) -> dict[str, object]:
     """The line of a plain network on SIGNS, as experiments.yaml would have it."""
     network = {"model": "resnet", "depth": depth, "shortcut": "none"}
     return {"dataset": "signs", "recipe": block.recipe, "seeds": block.seeds} | network

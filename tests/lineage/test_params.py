@@ -257,6 +257,17 @@ def test_the_network_with_several_initialisations(tmp_path):
     assert [(one.name, one.network.depth) for one in found.values()] == [("plain-20-looks-linear", 20)]
 
 
+def test_the_networks_whose_gradients_are_equalised(tmp_path):
+    found = params.equalised(read(REAL, tmp_path))
+    assert found["ratios"] == (0.03, 0.01, 0.003) and len(found["networks"]) == 7
+    linear, dirac = (found["networks"][f"plain-110-{name}"] for name in ("looks-linear", "dirac"))
+    assert linear["start"] == "looks-linear" and "initialisation" not in linear["network"]
+    assert dirac["start"] == dirac["network"]["initialisation"] == "dirac"
+    assert found["networks"]["residual-110-he"]["network"] == {"depth": 110, "shortcut": "identity"}
+    found = params.equalised(read(changed("scale", "sample"), tmp_path))
+    assert found["ratios"] == (0.03,) and {one["network"]["depth"] for one in found["networks"].values()} == {20}
+
+
 def test_the_network_that_is_made_deeper(tmp_path):
     found = params.deepened(read(REAL, tmp_path))
     assert {which: one.network.depth for which, one in found.items()} == {"shallow": 20, "deep": 56}
@@ -277,6 +288,8 @@ def test_the_networks_that_defects_are_tried_on(tmp_path):
         ("sweep/recipe", "wy", r"sweep.starts.he.recipe: 'wy' is unknown"),
         ("sweep/seeds", 0, r"sweep.seeds: Input should be greater"),
         ("initialisations/names", ["orthogonal"], r"params.yaml: initialisations.names.0: String should match pattern"),
+        ("equalised/plain", {20: ["hee"]}, r"params.yaml: equalised.plain.20.0.*: Input should be 'he' or 'dirac'"),
+        ("equalised/ratios", [0], r"params.yaml: equalised.ratios.0: Input should be greater than 0"),
         ("deepened/deep", 20, r"20 layers are no more than the shallow network has, 20"),
         ("defects/networks/dropout/depth", 12, r"defects.networks.dropout.depth: Input should be 11, 13, 16 or 19"),
         ("defects/networks", {"residual": {}}, r"params.yaml: defects.networks: Dictionary should have at least 2"),
@@ -285,5 +298,5 @@ def test_the_networks_that_defects_are_tried_on(tmp_path):
 def test_mistakes_in_the_sweep_say_where(tmp_path, key, value, said):
     with pytest.raises(Mistake, match=said):
         everything = read(changed(key, value), tmp_path)
-        for stage in (params.sweep, params.initialisations, params.deepened, params.defects):
+        for stage in (params.sweep, params.initialisations, params.equalised, params.deepened, params.defects):
             stage(everything)
