@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lineage.report import agreement_findings, deepening, defect_costs, depth_findings, early_gradients
+from lineage.report import agreement_findings, deepening, defect_costs, depth_findings, early_gradients, equalising
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
 from lineage.report.markdown import link, percent, ratio_digits
@@ -104,6 +104,11 @@ def agreement(m: Measured) -> list[str]:
     return agreement_findings.finding(m.results)
 
 
+def directions(m: Measured) -> list[str]:
+    """Which networks train by the directions of their gradients alone."""
+    return equalising.finding(m.results)
+
+
 def solution(_: Measured) -> list[str]:
     """Whether a plain network keeps a solution that it is given."""
     return deepening.finding()
@@ -115,6 +120,7 @@ FINDINGS: list[Callable[[Measured], list[str]]] = [
     depth_findings.no_start,
     depth_findings.dirac,
     agreement,
+    directions,
     solution,
     depth_findings.longer,
     depth_findings.shortcuts,

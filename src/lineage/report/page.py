@@ -14,6 +14,7 @@ from lineage.report import (
     defect_costs,
     depth,
     drawings,
+    equalising,
     findings,
     first_steps,
     inside,
@@ -135,6 +136,7 @@ SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
     "Why do deep plain networks fail?": {
         "": depth.why,
         "Do different batches ask for the same step?": agreeing.section,
+        "Do they train if every step moves all layers equally far?": equalising.section,
         "Does the first step tell which networks train?": first_steps.sweep,
         "A solution that is there from the beginning": deepening.section,
     },

@@ -1,4 +1,4 @@
-"""The figures of the stages `sweep`, `agreement` and `initialisations`, and `deepened`."""
+"""The figures of the stages `sweep`, `agreement` and `initialisations`, `equalised`, and `deepened`."""
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -84,6 +84,29 @@ def agreement(networks: pd.DataFrame, title: str) -> Figure:
         by_agreement.set_ylim(-3, 100)
         by_ratio.set_xlabel("largest ‖gradient‖ / ‖W‖\nbefore training")
         figure.legend(loc="outside lower center", handlelength=3, ncols=3)
+        figure.suptitle(title, fontsize=10)
+        return figure
+
+
+def equalised(networks: pd.DataFrame, title: str) -> Figure:
+    """The training error of each network with its gradients as they are (a ring) and
+    with all gradients of the same relative length (a disc). `networks` as `equalising.networks` has them.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7.4, 1.2 + 0.34 * len(networks)), layout="constrained")
+        for place, one in enumerate(networks.itertuples()):
+            colour = DEPTHS.get(one.depth, OTHER_DEPTH)
+            axis.plot([one.usual, one.error], [place, place], color=colour, linestyle=DASHES[one.family])
+            axis.plot(one.usual, place, "o", color=colour, markerfacecolor="white", markersize=8)
+            axis.plot(one.error, place, "o", color=colour, markersize=6)
+        names = [
+            f"{'residual' if one.family == 'resnet' else 'plain'}, {one.depth} layers, {one.words}"
+            for one in networks.itertuples()
+        ]
+        axis.set_yticks(range(len(networks)), names)
+        axis.invert_yaxis()
+        axis.set_xlim(-2, 90)
+        axis.set_xlabel("training error in %: ring, gradients as they are; disc, all of the same relative length")
         figure.suptitle(title, fontsize=10)
         return figure
 

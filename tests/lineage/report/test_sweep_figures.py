@@ -66,3 +66,16 @@ def test_a_cross_where_no_seed_started_to_train():
     assert low < -0.0004 and high > 0.6
     assert [point.get_offsets().tolist()[0] for point in by_ratio.collections] == [[5, 0], [5, 82], [5, 4]]
     plt.close(figure)
+
+
+def test_a_ring_and_a_disc_for_each_network():
+    rows = [("plain", 110, "He", 82.0, 70.0), ("plain", 110, "looks linear", 50.0, 0.1)]
+    networks = pd.DataFrame(rows, columns=["family", "depth", "words", "usual", "error"])
+    figure = sweep_figures.equalised(networks, "title")
+    lines = figure.axes[0].get_lines()
+    assert [list(line.get_xdata()) for line in lines] == [[82, 70], [82], [70], [50, 0.1], [50], [0.1]]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        "plain, 110 layers, He",
+        "plain, 110 layers, looks linear",
+    ]
+    plt.close(figure)

@@ -1,0 +1,127 @@
+"""What src/equalised.py has measured: which networks train where every gradient has the same relative length."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lineage.files import read_json
+from lineage.report import figures, sweep_figures
+from lineage.report.agreeing import network_words
+from lineage.report.markdown import Draw, percent, table
+from lineage.report.outcomes import gathered, words
+from lineage.report.results import Results
+
+EQUALISED, RECIPES = Path("plots/tables/equalised.csv"), Path("recipes/equalised.json")
+PLACE = "do-they-train-if-every-step-moves-all-layers-equally-far"
+NETWORK = ["family", "depth", "initialisation"]
+TEXT = """\
+Before training, the steps of a deep plain network differ widely from layer to layer, and so does the agreement of its
+batches from one initialisation to another. To tell the two apart, the length of the steps is taken away here. In every
+step the gradient of each kernel is made *ratio* times as long as the kernel, and that of each vector (shift and scale
+of batch norm, biases) *ratio* times as long as one of as many ones, before momentum, the learning rate and its schedule
+come in as usual. What is left of a gradient is its direction. (Much like LARS, You et al. 2017, *Large batch training
+of convolutional networks*, which leaves batch norm's parameters as they are. So does the limit `trust` above.) Each
+ratio was tried with the first seed. The one with the lowest validation loss was then used for all seeds. *Agreement* is
+that [before training](#do-different-batches-ask-for-the-same-step). *As usual*: the same network and recipe with its
+gradients as they are."""
+# whether a plain network of 110 layers starts to train, predicted when trials of one seed were known
+PREDICTED = {"he": False, "random-0.8": False, "dirac": True, "looks-linear": True}
+PREDICTION = """\
+*Predicted*, from the agreement, when of 110 layers two trials of looks linear (ratio 0.1: failed, 0.01: no mistake) and
+one of He (0.1: failed) had run: with He's initialisation and with identity + 0.8 He none starts to train with any
+ratio; with the Dirac initialisation and looks linear all do."""
+
+
+def read() -> pd.DataFrame:
+    """The table; empty where it has not been made at the present scale."""
+    if not (EQUALISED.is_file() and RECIPES.is_file()):
+        return pd.DataFrame()
+    found, networks = pd.read_csv(EQUALISED), read_json(RECIPES)["networks"]
+    same = set(found.scale) == {one["scale"] for one in networks.values()} and set(found.network) == set(networks)
+    return found if same else pd.DataFrame()
+
+
+def networks(runs: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """A line per network: what identifies it; its own ratio; agreement before training; of the runs with that ratio how
+    many there are and how many started, and the errors, in per cent; `usual`, the training error with gradients as they
+    are, in per cent, and as text (NaN where that has not been trained).
+    """
+    rows, before = [], gathered(results)
+    before = before[before.normalisation == "batch"].set_index(NETWORK) if len(before) else before
+    for key, some in runs.groupby(NETWORK, sort=False):
+        own = some[some.chosen == "yes"]
+        row = dict(zip(NETWORK, key, strict=True)) | {"words": words(key[-1]), "normalisation": "batch"}
+        row |= {"ratio": own.ratio.iloc[0], "n": len(own), "started": int((own.trained == "yes").sum())}
+        row |= {"error": 100 * own.train_error.mean(), "shown": percent(own.train_error)}
+        row |= {"loss": figures.geometric_mean(own.train_loss), "val": percent(own.val_error)}
+        row |= {"agreement": float("nan"), "usual": float("nan"), "usually": "not trained"}
+        if key in before.index:
+            about = before.loc[key]
+            row |= {"agreement": about.agreement, "usual": about.error, "usually": about.shown}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def section(results: Results, draw: Draw) -> list[str]:
+    runs = read()
+    if runs.empty:
+        return []
+    found, ratios = networks(runs, results), list(dict.fromkeys(runs.ratio))
+    first = runs[runs.seed == runs.seed.min()].set_index([*NETWORK, "ratio"]).train_error
+    rows = []
+    for row in found.itertuples():
+        tried = [f"{100 * first[row.family, row.depth, row.initialisation, ratio]:.2f}" for ratio in ratios]
+        agreement = "" if pd.isna(row.agreement) else f"{row.agreement:.3f}"
+        own = (f"{row.ratio:g}", f"{row.started} of {row.n}", row.shown, f"{row.loss:.2g}", row.val)
+        rows.append((f"{network_words(row)}, {row.words}", agreement, *tried, *own, row.usually))
+    title = "Networks on SIGNS: with their gradients as they are, and all of the same relative length"
+    lines = draw(
+        sweep_figures.equalised(found, title), "equalised.svg", "training error as usual and with equalised gradients"
+    )
+    header = " | ".join(f"ratio {ratio:g}, first seed: training error (%)" for ratio in ratios)
+    header = f"network | agreement | {header} | its own ratio | started | training error (%) | training loss | "
+    header += "validation error (%) | training error as usual (%)"
+    lines += table(header, "l r" + " r" * (len(ratios) + 6), rows)
+    lines += [f"[All runs](../{EQUALISED.as_posix()}).", "", *predicted(found, runs)]
+    return [*TEXT.splitlines(), "", *lines]
+
+
+def predicted(found: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """What was predicted of the plain networks of 110 layers, and what came."""
+    came = []
+    for one in found[(found.family == "plain") & (found.depth == 110)].itertuples():
+        if one.initialisation in PREDICTED:
+            tried = runs[(runs.family == "plain") & (runs.depth == 110) & (runs.initialisation == one.initialisation)]
+            started = int((tried.trained == "yes").sum())
+            right = started == 0 if not PREDICTED[one.initialisation] else one.started == one.n
+            came.append(
+                f"{one.words}: {one.started} of {one.n} seeds with its own ratio, {started} of {len(tried)} runs with "
+                f"any ({'as' if right else 'not as'} predicted)"
+            )
+    return [*PREDICTION.splitlines(), f"What came, runs that started: {'; '.join(came)}.", ""] if came else []
+
+
+def finding(results: Results) -> list[str]:
+    """Which plain networks of the largest depth train by the directions of their gradients alone."""
+    runs = read()
+    if runs.empty:
+        return []
+    found = networks(runs, results)
+    plain = found[found.family == "plain"]
+    deep = plain[plain.depth == plain.depth.max()]
+    if len(deep) < 2:
+        return []
+    said = [
+        f"{one.words}: {one.shown} % ({one.started} of {one.n} started"
+        + (")" if pd.isna(one.usual) else f"; as usual {one.usually} %)")
+        for one in deep.sort_values("error").itertuples()
+    ]
+    none, every = (deep[deep.started == 0], deep[deep.started == deep.n])
+    opening = "**Where every step moves all layers equally far, the initialisation still decides"
+    if none.empty or every.empty:
+        opening = "**Where every step moves all layers equally far, the initialisation does not decide"
+    opening += f" whether a plain network of {deep.depth.max()} layers starts to train** (exploratory)."
+    return [
+        f"{opening} Gradients have the same relative length in all layers and steps; only their directions are the "
+        f"network's own. Training error (n = {deep.n.min()}): {'; '.join(said)}. [More](#{PLACE})."
+    ]

@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from test_compare import measured
+
+from lineage.engine.experiment import Experiment
+from lineage.report import equalising, outcomes, results
+
+RECIPE = {"epochs": 3, "seeds": 2, "input_size": 32, "batch_size": 4, "lr": 1, "schedule": "steps"}
+PLAIN = {"he": (0.9, 0.9), "looks-linear": (0.0, 0.02)}  # training errors of both seeds with the network's own ratio
+
+
+def drawn(figure, name, shows):
+    plt.close(figure)
+    return [f"![{shows}]({name})", ""]
+
+
+@pytest.fixture
+def study(workspace):
+    """Plain networks of 110 layers from two initialisations, with two ratios."""
+    about = {"scale": "full", "dataset": "hands", "classes": 2, "model": "resnet", "recipe": RECIPE}
+    network, recipes, rows = {"depth": 110, "shortcut": "none"}, {}, []
+    for start, errors in PLAIN.items():
+        name = f"plain-110-{start}"
+        recipes[name] = Experiment(**about, name=name, network=network).changes() | {"start": start}
+        about_run = {"network": name, "family": "plain", "depth": 110, "initialisation": start, "scale": "full"}
+        for ratio, seed, error in ((0.03, 0, 0.8), (0.01, 0, errors[0]), (0.01, 1, errors[1])):
+            row = {"ratio": ratio, "seed": seed, "train_error": error, "val_error": error, "train_loss": 0.5}
+            row |= {"trained": "yes" if error < 0.4 else "no", "chosen": "yes" if ratio == 0.01 else "no"}
+            rows.append(about_run | row)
+    equalising.EQUALISED.parent.mkdir(parents=True, exist_ok=True)
+    Path("recipes").mkdir(exist_ok=True)
+    equalising.RECIPES.write_text(json.dumps({"ratios": [0.03, 0.01], "networks": recipes}))
+    pd.DataFrame(rows).to_csv(equalising.EQUALISED, index=False)
+    plain = Experiment(**about, name="plain-110-x", network=network).changes()
+    outcomes.RECIPES.write_text(json.dumps({"looks-linear": plain}))
+    line = {"family": "plain", "depth": 110, "normalisation": "batch", "neighbour_error": 0.4, "gradient_ratio": 3.0}
+    line |= {"shuffled_agreement": 0.0, "scale": "full", "seed": 0}
+    both = [line | {"initialisation": name, "agreement": value} for name, value in (("he", 0.001), ("dirac", 0.2))]
+    pd.DataFrame(both).to_csv(outcomes.AGREEMENT, index=False)
+
+
+def test_before_it_has_run_at_this_scale(study):
+    table = pd.read_csv(equalising.EQUALISED)
+    table.assign(scale="sample").to_csv(equalising.EQUALISED, index=False)
+    assert equalising.section({}, drawn) == equalising.finding({}) == []
+    equalising.EQUALISED.unlink()
+    assert equalising.section({}, drawn) == equalising.finding({}) == []
+
+
+def test_each_network_with_its_own_ratio_beside_its_usual_training(study):
+    measured("plain-110", (0.7, 0.9), network={"depth": 110, "shortcut": "none"})
+    found = equalising.networks(equalising.read(), {"plain-110": results.read("plain-110")})
+    he, linear = found.itertuples()
+    assert (he.n, he.started, he.ratio, he.shown) == (2, 0, 0.01, "90.00 ± 0.00")
+    assert he.agreement == 0.001 and linear.shown == "1.00 ± 1.41" and linear.started == 2
+    assert pd.isna(linear.agreement) and linear.usually == "not trained"
+    text = "\n".join(equalising.section({}, drawn))
+    row = "| plain, 110 layers, looks linear |  | 80.00 | 0.00 | 0.01 | 2 of 2 | 1.00 ± 1.41 | 0.5 | 1.00 ± 1.41 |"
+    assert row in text
+
+
+def test_what_was_predicted_and_what_came(study):
+    text = "\n".join(equalising.section({}, drawn))
+    assert "He: 0 of 2 seeds with its own ratio, 0 of 3 runs with any (as predicted)" in text
+    assert "looks linear: 2 of 2 seeds with its own ratio, 2 of 3 runs with any (as predicted)" in text
+    table = pd.read_csv(equalising.EQUALISED)
+    table.loc[(table.initialisation == "he") & (table.ratio == 0.03), "trained"] = "yes"
+    table.to_csv(equalising.EQUALISED, index=False)
+    text = "\n".join(equalising.section({}, drawn))
+    assert "He: 0 of 2 seeds with its own ratio, 1 of 3 runs with any (not as predicted)" in text
+
+
+def test_the_finding(study):
+    (said,) = equalising.finding({})
+    assert "the initialisation still decides whether a plain network of 110 layers starts to train**" in said
+    assert "looks linear: 1.00 ± 1.41 % (2 of 2 started; as usual not trained %)" not in said
+    table = pd.read_csv(equalising.EQUALISED)
+    table.assign(trained="yes").to_csv(equalising.EQUALISED, index=False)
+    assert "the initialisation does not decide whether" in equalising.finding({})[0]
