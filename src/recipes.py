@@ -11,7 +11,7 @@ second.
 
 from pathlib import Path
 
-from lineage import params
+from lineage import params, stage_experiments
 from lineage.errors import run
 from lineage.files import write_json
 
@@ -31,13 +31,13 @@ def main() -> None:
         texts[f"labels/{name}.json"] = dataset.labels()
         addresses |= {file.sha256: file.urls for archive in archives for file in archive.files if file.urls}
     texts["addresses.json"] = addresses
-    sweep, deepened = params.sweep(everything), params.deepened(everything)
+    sweep, deepened = stage_experiments.sweep(everything), stage_experiments.deepened(everything)
     texts["sweep.json"] = {start: [one.changes() for one in experiments] for start, experiments in sweep.items()}
-    several = params.initialisations(everything)
+    several = stage_experiments.initialisations(everything)
     texts["initialisations.json"] = {name: experiment.changes() for name, experiment in several.items()}
-    texts["equalised.json"] = params.equalised(everything)
+    texts["equalised.json"] = stage_experiments.equalised(everything)
     texts["deepened.json"] = {which: experiment.changes() for which, experiment in deepened.items()}
-    texts["defects.json"] = {which: one.changes() for which, one in params.defects(everything).items()}
+    texts["defects.json"] = {which: one.changes() for which, one in stage_experiments.defects(everything).items()}
     # Only now, with everything known to be right, the old recipes change.
     folder = Path("recipes")
     for name, content in texts.items():

@@ -1,0 +1,82 @@
+"""The experiments of the stages that train networks of their own, from the blocks of their names in `params.yaml`."""
+
+from itertools import product
+
+from lineage.blocks import Deepened, Equalised, Initialisations, Sweep
+from lineage.engine.experiment import Experiment
+from lineage.params import Params, complete
+
+# at scale sample
+SAMPLE_DEPTH = 20  # of the network with several initialisations, of which the last is tried
+SAMPLE_SWEEP = {"depths": 2, "lrs": 1}  # so many of each, the first ones
+
+
+def sweep(params: Params) -> dict[str, list[Experiment]]:
+    """The experiments of the sweep, from each start: what `sweep` reads. Where `train` sets the learning rate there is
+    but one. Raises `Mistake`.
+    """
+    block, most = params.sweep, SAMPLE_SWEEP if params.scale == "sample" else {}
+    depths, lrs = block.depths[: most.get("depths")], block.lrs[: most.get("lrs")]
+    found: dict[str, list[Experiment]] = {}
+    for start, changes in block.starts.items():
+        named = {}
+        for lr, depth in product([params.train.get("lr", lr) for lr in lrs], depths):
+            name = f"plain-{depth}-{start}-{lr:g}"
+            line = plain(block, depth) | {"lr": lr} | changes
+            named[name] = complete(params, name, line, f"params.yaml: sweep.starts.{start}")
+        found[start] = list(named.values())
+    return found
+
+
+def initialisations(params: Params) -> dict[str, Experiment]:
+    """The network with each initialisation of the block `initialisations`: what the stage of that name reads. Raises
+    `Mistake`.
+    """
+    block, place = params.initialisations, "params.yaml: initialisations"
+    names, depth = block.names, block.depth
+    if params.scale == "sample":
+        names, depth = names[-1:], min(SAMPLE_DEPTH, depth)
+    return {name: complete(params, f"plain-{depth}-{name}", plain(block, depth), place) for name in names}
+
+
+def equalised(params: Params) -> dict[str, object]:
+    """The relative lengths and the networks, each with its initialisation, of the block `equalised`: what the stage of
+    that name reads. Raises `Mistake`.
+    """
+    block, place = params.equalised, "params.yaml: equalised"
+    small = params.scale == "sample"
+    networks = {}
+    for family, shortcut in (("plain", "none"), ("residual", "identity")):
+        for depth, starts in getattr(block, family).items():
+            for start in starts:
+                layers = min(SAMPLE_DEPTH, depth) if small else depth
+                known = {"initialisation": start} if start in ("he", "dirac") else {}
+                line = plain(block, layers) | {"shortcut": shortcut} | known
+                name = f"{family}-{layers}-{start}"
+                networks[name] = complete(params, name, line, place).changes() | {"start": start}
+    return {"ratios": block.ratios[:1] if small else block.ratios, "networks": networks}
+
+
+def deepened(params: Params) -> dict[str, Experiment]:
+    """The shallow and the deep network of the block `deepened`: what the stage of that name reads. Raises `Mistake`."""
+    block, place = params.deepened, "params.yaml: deepened"
+    depths = {"shallow": block.shallow, "deep": block.deep}
+    return {
+        which: complete(params, f"plain-{depth}-{which}", plain(block, depth), place) for which, depth in depths.items()
+    }
+
+
+def defects(params: Params) -> dict[str, Experiment]:
+    """The networks of the block `defects`: what the stage of that name reads. Raises `Mistake`."""
+    block, place = params.defects, "params.yaml: defects.networks"
+    line = {"dataset": "signs", "recipe": block.recipe, "seeds": block.seeds}
+    return {
+        name: complete(params, f"{name}-defects", line | network, f"{place}.{name}")
+        for name, network in block.networks.items()
+    }
+
+
+def plain(block: Sweep | Initialisations | Equalised | Deepened, depth: int) -> dict[str, object]:
+    """The line of a plain network on SIGNS, as experiments.yaml would have it."""
+    network = {"model": "resnet", "depth": depth, "shortcut": "none"}
+    return {"dataset": "signs", "recipe": block.recipe, "seeds": block.seeds} | network
