@@ -1,6 +1,7 @@
 """What src/equalised.py has measured: which networks train where every gradient has the same relative length."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -102,26 +103,31 @@ def predicted(found: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
 
 
 def finding(results: Results) -> list[str]:
-    """Which plain networks of the largest depth train by the directions of their gradients alone."""
+    """What the directions of the gradients alone give in plain networks of the largest depth, and beside them."""
     runs = read()
     if runs.empty:
         return []
-    found = networks(runs, results)
-    plain = found[found.family == "plain"]
-    deep = plain[plain.depth == plain.depth.max()]
-    if len(deep) < 2:
+    found = networks(runs, results).sort_values("error")
+    deep = found[(found.family == "plain") & (found.depth == found.depth.max())]
+    both = deep.dropna(subset="usual")
+    if both.empty:
         return []
-    said = [
-        f"{one.words}: {one.shown} % ({one.started} of {one.n} started"
-        + (")" if pd.isna(one.usual) else f"; as usual {one.usually} %)")
-        for one in deep.sort_values("error").itertuples()
-    ]
-    none, every = (deep[deep.started == 0], deep[deep.started == deep.n])
-    opening = "**Where every step moves all layers equally far, the initialisation still decides"
-    if none.empty or every.empty:
-        opening = "**Where every step moves all layers equally far, the initialisation does not decide"
-    opening += f" whether a plain network of {deep.depth.max()} layers starts to train** (exploratory)."
+    better = int((both.error < both.usual).sum())
+    others = found[~found.index.isin(deep.index)]
+    beside = "; ".join(f"{network_words(one)}, {one.words}: {outcome(one)}" for one in others.itertuples())
     return [
-        f"{opening} Gradients have the same relative length in all layers and steps; only their directions are the "
-        f"network's own. Training error (n = {deep.n.min()}): {'; '.join(said)}. [More](#{PLACE})."
+        f"**Where every step moves all layers equally far, plain networks of {deep.depth.max()} layers have a lower "
+        f"training error from {better} of {len(both)} initialisations, and end with {deep.error.min():.2f} to "
+        f"{deep.error.max():.2f} %** (exploratory). Gradients have the same relative length in all layers and steps; "
+        f"only their directions are the network's own. Training error (n = {deep.n.min()}): "
+        f"{'; '.join(f'{one.words}: {outcome(one)}' for one in deep.itertuples())}. "
+        + (f"Beside them, {beside}. " if beside else "")
+        + f"[More](#{PLACE})."
     ]
+
+
+def outcome(one: NamedTuple) -> str:
+    """The training error of a line of `networks`, beside that of usual training."""
+    return (
+        f"{one.shown} % ({one.started} of {one.n} started; as usual {one.usually}{'' if pd.isna(one.usual) else ' %'})"
+    )
