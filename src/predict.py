@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lineage import archives, effort
+from lineage import decoding, effort
 from lineage.engine import augment, checkpoint, device, training
 from lineage.engine.experiment import Experiment, read_experiment
 from lineage.files import read_json
@@ -32,7 +32,7 @@ MOST, DRAWN, SIDE = 5, 60, 256  # classes of an image; images in a figure, and t
 
 def find(arguments: list[str], here: Path) -> list[Path]:
     """The files that are meant, folders with all images in them. Raises `Mistake`."""
-    suffixes = {suffix for suffix, format in Image.registered_extensions().items() if format in archives.IMAGES}
+    suffixes = {suffix for suffix, format in Image.registered_extensions().items() if format in decoding.IMAGES}
     found = []
     for name in arguments:
         path = here / name
@@ -46,7 +46,7 @@ def find(arguments: list[str], here: Path) -> list[Path]:
 def read(path: Path, size: int) -> tuple[np.ndarray, Image.Image]:
     """The image as `fetch` would store it (size×size×3, uint8), and a small one to look at. Raises `Failure`."""
     try:
-        image = Image.fromarray(archives.decode(path.read_bytes()))
+        image = Image.fromarray(decoding.decode(path.read_bytes()))
     except (ValueError, OSError) as error:
         raise Failure(f"{path} cannot be read as an image: {error}") from None
     squashed = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

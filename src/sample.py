@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from lineage import parts
-from lineage.archives import PARTS
+from lineage.archive_formats import PARTS
 from lineage.errors import Mistake, run
 
 

@@ -57,6 +57,16 @@ def unchanged():
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.fixture(scope="module")
+def within_a_gigabyte():
+    """A file of tests does not take a gigabyte more than before."""
+    import resource  # not on Windows
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # in KB
+
+
 @pytest.fixture(scope="session")
 def signs():
     """SIGNS as `fetch` reads it: real photographs."""

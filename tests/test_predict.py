@@ -21,7 +21,7 @@ import fetch
 import predict
 import preprocess
 import train
-from lineage import archives
+from lineage import decoding
 from lineage.engine import checkpoint
 from lineage.engine.experiment import Experiment
 from lineage.errors import Failure, Mistake
@@ -204,7 +204,7 @@ def test_mistakes_say_what_to_do(place, monkeypatch):
     assert ".png, .svg or .pdf" in said("mine", "photos", "--figure", "out.gif")
     Path("photos/bad.png").write_bytes(b"nothing")
     assert "bad.png cannot be read as an image: it has none of the formats" in said("mine", "photos", of=Failure)
-    monkeypatch.setattr(archives, "PIXELS", 4095)
+    monkeypatch.setattr(decoding, "PIXELS", 4095)
     assert "64×64 pixels are too many: scale it down" in said("mine", "photos/0.png", of=Failure)
     known = Path("recipes/datasets/signs.json")
     write_json(known, {"classes": list("01234"), "image_size": 64})

@@ -6,7 +6,7 @@ import pytest
 from conftest import REPOSITORY, sha256
 
 import sample
-from lineage import archives, params
+from lineage import archives, decoding, params
 
 FOLDER = REPOSITORY / "data/sample"
 BLOCKS = params.read(REPOSITORY).datasets
@@ -44,5 +44,5 @@ def test_the_sheets_are_lossless_and_the_same_every_time():
     content = sample.make(raw, ["cat", "dog"], ["dog"], {"train": 2, "test": 1})
     assert content == sample.make(raw, ["cat", "dog"], ["dog"], {"train": 2, "test": 1})
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-        sheet = archives.decode(tar.extractfile("train/dog.webp").read())
+        sheet = decoding.decode(tar.extractfile("train/dog.webp").read())
     assert (sheet[:32, 32:64] == raw["images"][4]).all()
