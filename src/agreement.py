@@ -1,4 +1,5 @@
-"""agreement: whether different batches of images pull the weights of an untrained network the same way.
+"""agreement: whether different batches of images pull the weights of an untrained network the same way, and whether
+the gradients that are computed are those of the loss.
 
     python src/agreement.py
 
@@ -13,15 +14,20 @@ network and seed:
 - shuffled_agreement: the same with the labels shuffled among the images: what does not depend on which class is where
 - neighbour_error: how often the nearest other image, by what the network hands to its last layer, is of another class.
   The last line has that of the pixels themselves
+- bf16_cosine, fp32_cosine: of the gradient of the first batch in the weights of a convolution, computed in bfloat16 (as
+  in training) or in float32, and the same computed in float64, the cosine of the angle; the median over the
+  convolutions. 1 where rounding does no harm, 0 where it leaves nothing. Without hardware for bfloat16 that is empty
 - layer, gradient_ratio: the layer with the largest ‖gradient‖ / ‖W‖ in the first batch, and that quotient
 
-In float32, on one thread. At full scale expect ten minutes.
+In float32 unless said otherwise, on one thread. At full scale expect fifteen minutes.
 """
 
 from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
+import copy
+import math
 import statistics
 from collections.abc import Iterator
 from itertools import product
@@ -81,28 +87,40 @@ def measure(network: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> dict[st
     labels = torch.cat([y for _, y in batches])
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
     others = labels[order.to(labels.device)].split([len(y) for _, y in batches])
+    shuffled = median_agreement(network, [(x, y) for (x, _), y in zip(batches, others, strict=True)])
+    neighbours = neighbour_error(torch.cat(seen), labels)
+    found = {"agreement": agreement, "shuffled_agreement": shuffled, "neighbour_error": neighbours}
+    found |= {f"{precision}_cosine": exactness(network, *batches[0], precision) for precision in device.DTYPES}
     layer, ratio = anatomy.steepest(network, *batches[0])
-    return {
-        "agreement": agreement,
-        "shuffled_agreement": median_agreement(network, [(x, y) for (x, _), y in zip(batches, others, strict=True)]),
-        "neighbour_error": neighbour_error(torch.cat(seen), labels),
-        "layer": layer,
-        "gradient_ratio": ratio,
-    }
+    return found | {"layer": layer, "gradient_ratio": ratio}
 
 
 def median_agreement(network: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> float:
     """The median over the convolutions of `mean_cosine` of the batches' gradients."""
-    network.train()
+    found = [directions(network, x, y) for x, y in batches]
+    return statistics.median(mean_cosine(torch.stack([one[name] for one in found])) for name in found[0])
+
+
+def exactness(network: nn.Module, x: Tensor, y: Tensor, precision: str) -> float:
+    """The median over the convolutions of the cosine between the gradient in this precision and in float64; not a
+    number where the device lacks that precision.
+    """
+    if device.precision_on(x.device, precision) != precision:
+        return math.nan
+    exact = directions(copy.deepcopy(network).double(), x.double(), y)
+    rounded = directions(network, x, y, precision)
+    return statistics.median((exact[name] @ rounded[name]).item() for name in exact)
+
+
+def directions(network: nn.Module, x: Tensor, y: Tensor, precision: str = "fp32") -> dict[str, Tensor]:
+    """The gradient of the loss in the weights of each convolution, flat, in float64, with length 1."""
+    network.train().zero_grad()
+    with device.autocast(x.device, precision):
+        logits = network(x)
+    F.cross_entropy(logits if logits.dtype == torch.float64 else logits.float(), y).backward()
     convolutions = {name: m for name, m in anatomy.layers(network).items() if isinstance(m, nn.Conv2d)}
-    directions: dict[str, list[Tensor]] = {name: [] for name in convolutions}
-    for x, y in batches:
-        network.zero_grad()
-        F.cross_entropy(network(x), y).backward()
-        for name, layer in convolutions.items():
-            gradient = layer.weight.grad.flatten().double()
-            directions[name].append(gradient / gradient.norm().clamp(min=1e-300))
-    return statistics.median(mean_cosine(torch.stack(rows)) for rows in directions.values())
+    gradients = {name: layer.weight.grad.flatten().double() for name, layer in convolutions.items()}
+    return {name: gradient / gradient.norm().clamp(min=1e-300) for name, gradient in gradients.items()}
 
 
 def mean_cosine(directions: Tensor) -> float:

@@ -17,15 +17,20 @@ TEXT = """\
 A step for one batch helps the others if their gradients point the same way. *Agreement*: the cosine of the angle
 between the gradients of two batches of 64 training images in the weights of a convolution, before the first step; the
 mean over all pairs of eight batches, and of that the median over the convolutions. It averages over images: that of
-single images is far smaller. *Shuffled*: the same with the labels shuffled; what is left then has nothing to do with
-the classes. *1-NN error*: how often the nearest other image, by what the untrained network hands to its last layer, is
-of another class. *Ratio*: the largest ‖gradient‖ / ‖W‖ of any layer in the first of these batches (the table above has
-other images and, where an experiment has more of them, more seeds).
+single images is far smaller. (Compare Sankararaman et al. 2020, *The impact of neural network overparameterization on
+gradient confusion*.) *Shuffled*: the same with the labels shuffled; what is left then has nothing to do with the
+classes. *Rounding*: the cosine of the angle between the gradient of the first batch as computed in bfloat16, as in
+training, or in float32, and the same computed in float64; again the median over the convolutions. 1: rounding does no
+harm; 0: it leaves nothing of the gradient. *1-NN error*: how often the nearest other image, by what the untrained
+network hands to its last layer, is of another class. *Ratio*: the largest ‖gradient‖ / ‖W‖ of any layer in the first of
+these batches (the table above has other images and, where an experiment has more of them, more seeds).
 
 Known from the literature: batch norm makes gradients of networks without shortcuts grow exponentially with depth, less
 so near a linear network, and one step shrinks their range (Yang et al. 2019, *A mean field theory of batch
 normalization*). The gradients of plain networks with respect to their inputs, a related quantity, become like white
 noise with depth, those of residual ones much more slowly (Balduzzi et al. 2017, *The shattered gradients problem*).
+Training can amplify errors of the size of the last bit (Sun et al. 2022, *Surprising instabilities in training deep
+networks and a theoretical analysis*).
 *Looks linear* is Balduzzi's initialisation with the delta-orthogonal kernels of Xiao et al. (2018): all layers before
 the last ReLU begin as a linear map that is not the identity. The other initialisations are the identity plus a share of
 He's weights; He's alone is not the end of that series."""
@@ -48,7 +53,8 @@ def section(results: Results, draw: Draw) -> list[str]:
         started = f"{row.started} of {row.n}" if row.n else ""
         ratio = f"{digits(row.least_ratio)} … {digits(row.most_ratio)}"
         span = f"{row.agreement:.4f} ({row.least:.4f} … {row.most:.4f})"
-        measured = (span, f"{row.shuffled:.4f}", f"{row.neighbours:.0f}", ratio)
+        exact = ["" if pd.isna(value) else f"{value:.3f}" for value in (row.bf16, row.fp32)]
+        measured = (span, f"{row.shuffled:.4f}", *exact, f"{row.neighbours:.0f}", ratio)
         rows.append((network_words(row), row.words, *measured, started, row.shown))
     title = "Networks on SIGNS before training, and their training error after it (a number is a depth)"
     lines = draw(
@@ -56,8 +62,9 @@ def section(results: Results, draw: Draw) -> list[str]:
         "agreement.svg",
         "agreement by depth; training error by agreement and by gradient",
     )
-    header = "network | initialisation | agreement (range of the seeds) | shuffled | 1-NN error (%) | ratio | "
-    lines += table(header + "started to train | training error (%)", "l l r r r r r r", rows)
+    header = "network | initialisation | agreement (range of the seeds) | shuffled | rounding: bfloat16 | float32 | "
+    header += "1-NN error (%) | ratio | "
+    lines += table(header + "started to train | training error (%)", "l l r r r r r r r r", rows)
     paths = " and ".join(f"[{path.stem}](../{path.as_posix()})" for path in (AGREEMENT, TRAINED) if path.is_file())
     said = [
         f"1-NN error of the pixels themselves: {100 * pixels():.0f} %; of guessing: {guessing:.0f} %. "

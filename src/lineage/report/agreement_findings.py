@@ -8,6 +8,12 @@ from lineage.report.results import Results
 
 SHOWN = (20, 56, 110)  # depths in the finding
 CLEAR = 0.8  # a rank correlation
+LOST = 0.1  # a cosine: of a gradient and of what rounding leaves of it
+WHO = {
+    ("plain", "he"): "plain networks with He's initialisation",
+    ("resnet", "he"): "residual ones",
+    ("plain", "dirac"): "plain ones with the Dirac initialisation",
+}
 PLACE = "do-different-batches-ask-for-the-same-step"
 
 
@@ -20,11 +26,7 @@ def finding(results: Results) -> list[str]:
         return []
     usual = found[found.normalisation == "batch"]
     said = []
-    for family, initialisation, who in (
-        ("plain", "he", "plain networks with He's initialisation"),
-        ("resnet", "he", "residual ones"),
-        ("plain", "dirac", "plain ones with the Dirac initialisation"),
-    ):
+    for (family, initialisation), who in WHO.items():
         some = usual[(usual.family == family) & (usual.initialisation == initialisation)]
         values = [
             f"{one.agreement:.3f} (shuffled labels: {one.shuffled:.3f}) with {one.depth} layers"
@@ -37,9 +39,10 @@ def finding(results: Results) -> list[str]:
         f"residual ones.** Mean cosine, median convolution (n = {untrained().seed.nunique()}): {'; '.join(said)}. What "
         f"is left with shuffled labels does not come from the classes. [More](#{PLACE})."
     )
+    said = [first, *rounding(usual)]
     alike = deepest(found).sort_values("error")
     if not set(read_json(RECIPES)) & set(alike.initialisation):
-        return [first]
+        return said
     came = [
         f"{one.words}: {one.shown} % ({one.started} of {one.n} started, ratio {digits(one.ratio)}, agreement "
         f"{one.agreement:.3f})"
@@ -54,7 +57,31 @@ def finding(results: Results) -> list[str]:
         f"{follows}** (exploratory). {'; '.join(came)}. The ratio is the geometric mean of ‖gradient‖ / ‖W‖ over the "
         f"seeds. {compared(found)}"
     )
-    return [first, second]
+    return [*said, second]
+
+
+def rounding(networks: pd.DataFrame) -> list[str]:
+    """What is left of the gradients of untrained networks with batch norm if they are computed in lower precision."""
+    measured = networks.dropna(subset="bf16")
+    lines = []
+    for (family, initialisation), who in WHO.items():
+        some = measured[(measured.family == family) & (measured.initialisation == initialisation)]
+        values = [
+            f"{one.bf16:.2f} and {one.fp32:.2f} with {one.depth} layers"
+            for one in some.itertuples()
+            if one.depth in SHOWN
+        ]
+        lines += [f"{who} {', '.join(values)}"] if values else []
+    plain = measured[(measured.family == "plain") & (measured.initialisation == "he")]
+    if plain.empty or plain.sort_values("depth").bf16.iloc[-1] > LOST:
+        return []
+    lost = plain[plain.bf16 < LOST].depth.min()
+    return [
+        f"**From He's initialisation, rounding leaves little of the gradients of plain networks of {lost} layers and "
+        "more, before training.** Cosine of the angle between the gradient of a batch in bfloat16, and in float32, and "
+        f"the same in float64 (median convolution): {'; '.join(lines)}. Whether that is why they fail is another "
+        f"question: [float32](#precision) tests it. [More](#{PLACE})."
+    ]
 
 
 def compared(found: pd.DataFrame) -> str:

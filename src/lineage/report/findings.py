@@ -104,8 +104,8 @@ def agreement(m: Measured) -> list[str]:
     return agreement_findings.finding(m.results)
 
 
-def directions(m: Measured) -> list[str]:
-    """Which networks train by the directions of their gradients alone."""
+def equalised(m: Measured) -> list[str]:
+    """Which networks train if all gradients have the same relative length."""
     return equalising.finding(m.results)
 
 
@@ -120,7 +120,7 @@ FINDINGS: list[Callable[[Measured], list[str]]] = [
     depth_findings.no_start,
     depth_findings.dirac,
     agreement,
-    directions,
+    equalised,
     solution,
     depth_findings.longer,
     depth_findings.shortcuts,

@@ -17,6 +17,7 @@ AGREEMENT, TRAINED = Path("plots/tables/agreement.csv"), Path("plots/tables/init
 RECIPES = Path("recipes/initialisations.json")
 NETWORK = ["family", "depth", "normalisation", "initialisation"]
 SHORTCUTS = {"plain": "none", "resnet": "identity"}
+PRECISIONS = ("bf16", "fp32")
 PIXELS = "pixels"  # in the place of a family
 WORDS = {"he": "He", "dirac": "identity + 0.1 He (Dirac)", "looks-linear": "looks linear"}
 
@@ -75,9 +76,9 @@ def describes(result: Result) -> tuple[int, str, str, str] | None:
 
 def gathered(results: Results) -> pd.DataFrame:
     """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement,
-    shuffled_agreement and neighbour_error; the lowest and highest agreement and gradient_ratio, and the geometric mean
-    of the latter; how many seeds were trained, how many of them started, and the mean training error in per cent (NaN
-    where none was).
+    shuffled_agreement, bf16_cosine, fp32_cosine and neighbour_error; the lowest and highest agreement and
+    gradient_ratio, and the geometric mean of the latter; how many seeds were trained, how many of them started, and the
+    mean training error in per cent (NaN where none was).
     """
     rows, measured = [], untrained()
     for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
@@ -85,6 +86,7 @@ def gathered(results: Results) -> pd.DataFrame:
         row |= {"neighbours": 100 * some.neighbour_error.mean()}
         row |= {"agreement": some.agreement.mean(), "least": some.agreement.min(), "most": some.agreement.max()}
         row |= {"shuffled": some.shuffled_agreement.mean()}
+        row |= {name: some[f"{name}_cosine"].mean() for name in PRECISIONS}
         row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
         row |= {"ratio": np.exp(np.log(some.gradient_ratio).mean())}
         came = outcome(results, *key)

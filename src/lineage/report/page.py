@@ -136,7 +136,7 @@ SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
     "Why do deep plain networks fail?": {
         "": depth.why,
         "Do different batches ask for the same step?": agreeing.section,
-        "Do they train if every step moves all layers equally far?": equalising.section,
+        "Do they train if all gradients have the same relative length?": equalising.section,
         "Does the first step tell which networks train?": first_steps.sweep,
         "A solution that is there from the beginning": deepening.section,
     },

@@ -10,6 +10,10 @@ pytestmark = pytest.mark.usefixtures("study")
 def test_the_findings(monkeypatch):
     monkeypatch.setattr(agreement_findings, "SHOWN", (20, 44))
     said = agreement_findings.finding({})
+    rounded = "plain networks with He's initialisation 0.01 and 0.90 with 20 layers, 0.00 and 0.90 with 44 layers; "
+    assert f"{rounded}residual ones 0.30 and 0.90 with 44 layers." in said[1]
+    assert "rounding leaves little of the gradients of plain networks of 20 layers and more" in said[1]
+    del said[1]
     plain = "plain networks with He's initialisation 0.015 (shuffled labels: 0.001) with 20 layers, "
     plain += "0.002 (shuffled labels: 0.000) with 44 layers; "
     assert plain + "residual ones 0.450 (shuffled labels: 0.030) with 44 layers. What is left" in said[0]
@@ -20,9 +24,13 @@ def test_the_findings(monkeypatch):
     table.loc[table.initialisation == "random-0.8", "gradient_ratio"] = 100.0
     table.loc[table.initialisation == "looks-linear", "agreement"] = 0.0
     table.to_csv(outcomes.AGREEMENT, index=False)
-    assert "44 layers rises with the largest ‖gradient‖ / ‖W‖ of any layer" in agreement_findings.finding({})[1]
+    assert "44 layers rises with the largest ‖gradient‖ / ‖W‖ of any layer" in agreement_findings.finding({})[2]
     assert agreement_findings.PLACE in said[0]
     outcomes.TRAINED.unlink()
+    assert len(agreement_findings.finding({})) == 2
+    table.assign(bf16_cosine=float("nan")).to_csv(outcomes.AGREEMENT, index=False)  # without hardware for bfloat16
+    assert len(agreement_findings.finding({})) == 1
+    table.assign(bf16_cosine=0.9).to_csv(outcomes.AGREEMENT, index=False)
     assert len(agreement_findings.finding({})) == 1
     outcomes.AGREEMENT.unlink()
     assert agreement_findings.finding({}) == []
