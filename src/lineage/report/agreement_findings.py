@@ -3,8 +3,11 @@
 import pandas as pd
 
 from lineage.files import read_json
+from lineage.report import verdicts
+from lineage.report.markdown import difference_text, link, percent
 from lineage.report.outcomes import RECIPES, deepest, gathered, untrained
 from lineage.report.results import Results
+from lineage.report.study import PRECISION
 
 SHOWN = (20, 56, 110)  # depths in the finding
 CLEAR = 0.8  # a rank correlation
@@ -39,7 +42,7 @@ def finding(results: Results) -> list[str]:
         f"residual ones.** Mean cosine, median convolution (n = {untrained().seed.nunique()}): {'; '.join(said)}. What "
         f"is left with shuffled labels does not come from the classes. [More](#{PLACE})."
     )
-    said = [first, *rounding(usual)]
+    said = [first, *rounding(usual, results)]
     alike = deepest(found).sort_values("error")
     if not set(read_json(RECIPES)) & set(alike.initialisation):
         return said
@@ -60,7 +63,7 @@ def finding(results: Results) -> list[str]:
     return [*said, second]
 
 
-def rounding(networks: pd.DataFrame) -> list[str]:
+def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
     """What is left of the gradients of untrained networks with batch norm if they are computed in lower precision."""
     measured = networks.dropna(subset="bf16")
     lines = []
@@ -79,9 +82,21 @@ def rounding(networks: pd.DataFrame) -> list[str]:
     return [
         f"**From He's initialisation, rounding leaves little of the gradients of plain networks of {lost} layers and "
         "more, before training.** Cosine of the angle between the gradient of a batch in bfloat16, and in float32, and "
-        f"the same in float64 (median convolution): {'; '.join(lines)}. Whether that is why they fail is another "
-        f"question: [float32](#precision) tests it. [More](#{PLACE})."
+        f"the same in float64 (median convolution): {'; '.join(lines)}. {trained_in_float32(results)} [More](#{PLACE})."
     ]
+
+
+def trained_in_float32(results: Results) -> str:
+    """Whether networks train better in float32, as far as that is known."""
+    said = []
+    for exact, usual in PRECISION:
+        both = [results[name] for name in (exact, usual) if name in results]
+        if len(both) == 2 and min(one.n for one in both) > 1:
+            errors = [one.error("train") for one in both]
+            apart = difference_text(verdicts.difference(*(100 * one for one in errors)), "pp")
+            ends = " and ".join(f"{percent(one)} % (n = {len(one)})" for one in errors)
+            said.append(f"Training error of {link(usual)} in float32 and in bfloat16: {ends}, difference {apart}.")
+    return " ".join(said) or "Whether that is why they fail is another question, which [float32](#precision) tests."
 
 
 def compared(found: pd.DataFrame) -> str:

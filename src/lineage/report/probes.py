@@ -127,7 +127,7 @@ def precision(results: Results, draw: Draw) -> list[str]:
                 rows.append((link(usual), words, *_both(results[usual], results[exact], part)))
     header = "experiment | split | error in bfloat16 (%) | range of its seeds | error in float32 (%) | n | "
     header += "float32 – bfloat16 (95 % interval)"
-    text = "The same networks trained in float32 and in bfloat16. One seed in float32 gives no verdict."
+    text = "The same networks trained in float32 and in bfloat16."
     return [text, "", *table(header, "l l r r r r l", rows)] if rows else []
 
 

@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 from test_agreeing import study  # noqa: F401 (a fixture)
+from test_compare import measured
 
-from lineage.report import agreement_findings, outcomes
+from lineage.report import agreement_findings, outcomes, results
 
 pytestmark = pytest.mark.usefixtures("study")
 
@@ -44,6 +45,15 @@ def test_what_the_training_error_goes_with():
     assert "with the ratio 1.00, with agreement -1.00, over 2 initialisations of plain networks of 44 layers" in said
     assert "of which 1 differ in the share of He's weights" in said
     assert "Over all 2 networks with batch norm" in said
+
+
+def test_what_float32_changes():
+    assert "which [float32](#precision) tests" in agreement_findings.trained_in_float32({})
+    measured("plain-56-signs32", (0.1, 0.3))
+    measured("fp32-plain-56-signs32", (0.0, 0.02))
+    both = {name: results.read(name) for name in ("plain-56-signs32", "fp32-plain-56-signs32")}
+    said = agreement_findings.trained_in_float32(both)
+    assert "float32 and in bfloat16: 0.50 ± 0.71 % (n = 2) and 10.00 ± 7.07 % (n = 2), difference -9.50 pp (-" in said
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.2345, "0.23"), (98.7, "99"), (145.2, "145"), (573000, "5.7e+05")])
