@@ -70,7 +70,7 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
     for (family, initialisation), who in WHO.items():
         some = measured[(measured.family == family) & (measured.initialisation == initialisation)]
         values = [
-            f"{one.bf16:.2f} and {one.fp32:.2f} with {one.depth} layers"
+            f"{shown(one.bf16)} and {shown(one.fp32)} with {one.depth} layers"
             for one in some.itertuples()
             if one.depth in SHOWN
         ]
@@ -109,8 +109,14 @@ def compared(found: pd.DataFrame) -> str:
         f"over {len(alike)} initialisations of plain networks of {alike.depth.max()} layers, of which {series} differ "
         f"in the share of He's weights alone: little evidence. Over all {len(normal)} networks with batch norm in the "
         f"table it is {far.ratio:.2f} and {far.agreement:.2f}. Whether the ratio is a cause is open: "
-        "[limits on the steps](#why-do-deep-plain-networks-fail) test that, too."
+        "[limits on the steps](#why-do-deep-plain-networks-fail) and [gradients of the same relative "
+        "length](#do-they-train-if-all-gradients-have-the-same-relative-length) test that, too."
     )
+
+
+def shown(cosine: float) -> str:
+    """Two decimal places, without a minus before 0.00."""
+    return f"{round(cosine, 2) + 0.0:.2f}"
 
 
 def digits(value: float) -> str:

@@ -59,3 +59,7 @@ def test_what_float32_changes():
 @pytest.mark.parametrize(("value", "shown"), [(0.2345, "0.23"), (98.7, "99"), (145.2, "145"), (573000, "5.7e+05")])
 def test_digits(value, shown):
     assert agreement_findings.digits(value) == shown
+
+
+def test_no_minus_before_nothing():
+    assert [agreement_findings.shown(value) for value in (-0.0004, -0.32, 0.914)] == ["0.00", "-0.32", "0.91"]
