@@ -106,7 +106,7 @@ def equalised(networks: pd.DataFrame, title: str) -> Figure:
         axis.set_yticks(range(len(networks)), names)
         axis.invert_yaxis()
         axis.set_xlim(-2, 90)
-        axis.set_xlabel("training error in %: ring, gradients as they are; disc, all of the same relative length")
+        axis.set_xlabel("training error in %\nring: gradients as they are; disc: all of the same relative length")
         figure.suptitle(title, fontsize=10)
         return figure
 
