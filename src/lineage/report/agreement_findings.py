@@ -82,7 +82,8 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
     return [
         f"**From He's initialisation, rounding leaves little of the gradients of plain networks of {lost} layers and "
         "more, before training.** Cosine between a batch's gradient in bfloat16 and in float64, then between that in "
-        f"float32 and in float64 (median convolution): {'; '.join(lines)}. {trained_in_float32(results)} [More](#{PLACE})."
+        f"float32 and in float64 (median convolution): {'; '.join(lines)}. {trained_in_float32(results)} "
+        f"[More](#{PLACE})."
     ]
 
 
