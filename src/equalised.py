@@ -1,12 +1,12 @@
-"""equalised: does a deep plain network train if every step moves all its layers equally far?
+"""equalised: does a deep plain network train if all its gradients have the same relative length?
 
     python src/equalised.py
 
 Trains on SIGNS the networks of recipes/equalised.json (the block `equalised` in params.yaml), by one recipe, but with
-gradients that have the same relative length in all layers and steps (lineage/relative_steps.py). Only their directions
-are the network's own. Several such lengths are tried with the first seed of each network. The one with the lowest
-validation loss is its own, and is trained with the other seeds too. Reads the train and val parts, never the test part.
-Writes plots/tables/equalised.csv, a line per run:
+gradients that have the same relative length in all layers and steps (lineage/relative_steps.py). Several such lengths
+are tried with the first seed of each network. The one with the lowest validation loss is its own, and is trained with
+the other seeds too. Reads the train and val parts, never the test part. Writes plots/tables/equalised.csv, a line per
+run:
 
 - network, family, depth, initialisation, ratio (the relative length), seed
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation

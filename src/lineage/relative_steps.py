@@ -1,6 +1,7 @@
-"""Training by the direction of the gradients alone: in every step the gradient of each kernel, weight matrix or vector
-has the same length, relative to what it changes. A layer is then moved neither too far nor too little because of where
-it stands in the network (compare You et al. 2017, "Large batch training of convolutional networks", LARS).
+"""Training with gradients of one relative length: in every step the gradient of each kernel, weight matrix or vector
+keeps its direction and gets the same length, relative to what it changes. Momentum, the learning rate and weight decay
+come after that, so layers whose gradients agree from step to step are still moved further (compare You et al. 2017,
+"Large batch training of convolutional networks", LARS; Yu et al. 2017, "Block-normalized gradient method").
 """
 
 from functools import partial

@@ -1,5 +1,8 @@
 """The findings on networks before their training: whether batches agree, and what the training error then goes with."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import pandas as pd
 
 from lineage.files import read_json
@@ -28,18 +31,10 @@ def finding(results: Results) -> list[str]:
     if found.empty:
         return []
     usual = found[found.normalisation == "batch"]
-    said = []
-    for (family, initialisation), who in WHO.items():
-        some = usual[(usual.family == family) & (usual.initialisation == initialisation)]
-        values = [
-            f"{one.agreement:.3f} (shuffled labels: {one.shuffled:.3f}) with {one.depth} layers"
-            for one in some.itertuples()
-            if one.depth in SHOWN
-        ]
-        said += [f"{who} {', '.join(values)}"] if values else []
+    agreed = by_depth(usual, lambda one: f"{one.agreement:.3f} (shuffled labels: {one.shuffled:.3f})")
     first = (
         "**Before training, the gradients of two batches are almost orthogonal in deep plain networks, and not in "
-        f"residual ones.** Mean cosine, median convolution (n = {untrained().seed.nunique()}): {'; '.join(said)}. What "
+        f"residual ones.** Mean cosine, median convolution (n = {untrained().seed.nunique()}): {agreed}. What "
         f"is left with shuffled labels does not come from the classes. [More](#{PLACE})."
     )
     said = [first, *rounding(usual, results)]
@@ -63,26 +58,28 @@ def finding(results: Results) -> list[str]:
     return [*said, second]
 
 
+def by_depth(networks: pd.DataFrame, say: Callable[[NamedTuple], str]) -> str:
+    """What `say` says of the networks of `WHO`, with their depths."""
+    said = []
+    for (family, initialisation), who in WHO.items():
+        some = networks[(networks.family == family) & (networks.initialisation == initialisation)]
+        values = [f"{say(one)} with {one.depth} layers" for one in some.itertuples() if one.depth in SHOWN]
+        said += [f"{who} {', '.join(values)}"] if values else []
+    return "; ".join(said)
+
+
 def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
     """What is left of the gradients of untrained networks with batch norm if they are computed in lower precision."""
     measured = networks.dropna(subset="bf16")
-    lines = []
-    for (family, initialisation), who in WHO.items():
-        some = measured[(measured.family == family) & (measured.initialisation == initialisation)]
-        values = [
-            f"{shown(one.bf16)} and {shown(one.fp32)} with {one.depth} layers"
-            for one in some.itertuples()
-            if one.depth in SHOWN
-        ]
-        lines += [f"{who} {', '.join(values)}"] if values else []
     plain = measured[(measured.family == "plain") & (measured.initialisation == "he")]
     if plain.empty or plain.sort_values("depth").bf16.iloc[-1] > LOST:
         return []
     lost = plain[plain.bf16 < LOST].depth.min()
+    rounded = by_depth(measured, lambda one: f"{shown(one.bf16)} and {shown(one.fp32)}")
     return [
         f"**From He's initialisation, rounding leaves little of the gradients of plain networks of {lost} layers and "
         "more, before training.** Cosine between a batch's gradient in bfloat16 and in float64, then between that in "
-        f"float32 and in float64 (median convolution): {'; '.join(lines)}. {trained_in_float32(results)} "
+        f"float32 and in float64 (median convolution): {rounded}. {trained_in_float32(results)} "
         f"[More](#{PLACE})."
     ]
 

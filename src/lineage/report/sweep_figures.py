@@ -89,8 +89,8 @@ def agreement(networks: pd.DataFrame, title: str) -> Figure:
 
 
 def equalised(networks: pd.DataFrame, title: str) -> Figure:
-    """The training error of each network with its gradients as they are (a ring) and
-    with all gradients of the same relative length (a disc). `networks` as `equalising.networks` has them.
+    """The training error of each network with its gradients as they are (a ring) and with all gradients of the same
+    relative length (a disc). `networks` as `equalising.networks` has them.
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.4, 1.2 + 0.34 * len(networks)), layout="constrained")
