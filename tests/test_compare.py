@@ -241,7 +241,7 @@ def test_gradients_are_judged(workspace):
     # S0's and S1's claim, and the paper's
     for about in ("early-vanish", "healthy-norms"):
         (row,) = [line for line in text.splitlines() if line.startswith(f'| <a id="claim-{about}">')]
-        assert "plain-110, untrained, with batch norm: **reversed**, × 1.01e+06, first layer over last" in row, row
+        assert "plain-110, untrained, with batch norm: **reversed**, × 1,010,000, first layer over last" in row, row
     (row,) = [line for line in text.splitlines() if line.startswith("| early-vanish | plain-110, untrained, with")]
     assert "| 2 | Student |" in row  # both draws of He's initialisation alone
     assert "they do not vanish" in text

@@ -8,8 +8,8 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import sweep_figures
-from lineage.report.agreement_findings import compared, digits
-from lineage.report.markdown import Draw, table
+from lineage.report.agreement_findings import compared
+from lineage.report.markdown import Draw, digits, table
 from lineage.report.outcomes import AGREEMENT, RECIPES, TRAINED, deepest, gathered, pixels
 from lineage.report.results import Results
 

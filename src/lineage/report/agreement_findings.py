@@ -1,18 +1,17 @@
 """The findings on networks before their training: whether batches agree, and what the training error then goes with."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import verdicts
-from lineage.report.markdown import difference_text, link, percent
-from lineage.report.outcomes import RECIPES, deepest, gathered, untrained
+from lineage.report.markdown import difference_text, digits, link, percent
+from lineage.report.outcomes import RECIPES, SHORTCUTS, deepest, gathered, untrained
 from lineage.report.results import Results
 from lineage.report.study import PRECISION
 
-SHOWN = (20, 56, 110)  # depths in the finding
+SHOWN = (20, 56, 110)  # depths in the finding on rounding
 CLEAR = 0.8  # a rank correlation
 LOST = 0.1  # a cosine: of a gradient and of what rounding leaves of it
 WHO = {
@@ -24,64 +23,76 @@ PLACE = "do-different-batches-ask-for-the-same-step"
 
 
 def finding(results: Results) -> list[str]:
-    """Two sentences: how far batches agree before training, and what the training error of the deepest plain network
-    goes with from one initialisation to another.
+    """A finding each: how far batches agree before training, what rounding leaves of the gradients, and what the
+    training error of the deepest plain network goes with, from one initialisation to another.
     """
     found = gathered(results)
     if found.empty:
         return []
     usual = found[found.normalisation == "batch"]
-    agreed = by_depth(usual, lambda one: f"{one.agreement:.3f} (shuffled labels: {one.shuffled:.3f})")
-    first = (
+    return [*agreed(usual), *rounding(usual, results), *goes_with(found)]
+
+
+def agreed(networks: pd.DataFrame) -> list[str]:
+    """How far batches agree in the deepest networks with batch norm."""
+    networks = networks[networks.depth == networks.depth.max()].set_index(["family", "initialisation"])
+    said = [
+        f"{networks.agreement[key]:.3f} in {who} (with shuffled labels {networks.shuffled[key]:.3f})"
+        for key, who in WHO.items()
+        if key in networks.index
+    ]
+    return [
         "**Before training, the gradients of two batches are almost orthogonal in deep plain networks, and not in "
-        f"residual ones.** Mean cosine, median convolution (n = {untrained().seed.nunique()}): {agreed}. What "
-        f"is left with shuffled labels does not come from the classes. [More](#{PLACE})."
-    )
-    said = [first, *rounding(usual, results)]
+        "residual ones.** Their *agreement* is the cosine of the angle between them, in the median convolution "
+        f"(n = {untrained().seed.nunique()}). With {networks.depth.max()} layers it is "
+        f"{listed(said)}. What is left with shuffled labels does not come from the classes. [More](#{PLACE})."
+    ]
+
+
+def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
+    """What is left of the gradients of untrained networks with batch norm if they are computed in lower precision."""
+    measured = networks.dropna(subset="bf16").sort_values("depth")
+    plain, residual = (measured[(measured.family == one) & (measured.initialisation == "he")] for one in SHORTCUTS)
+    if plain.empty or plain.bf16.iloc[-1] > LOST:
+        return []
+    lost = plain[plain.bf16 < LOST].depth.min()
+    rounded = [f"{left(one)} with {one.depth} layers" for one in plain[plain.depth.isin(SHOWN)].itertuples()]
+    beside = "".join(f"; residual ones {left(one)} with {one.depth} layers" for one in residual[-1:].itertuples())
+    return [
+        f"**From He's initialisation, rounding leaves little of the gradients of plain networks of {lost} layers and "
+        "more, before training.** Cosine of the angle between a batch's gradient in bfloat16 and in float64, and in "
+        f"brackets between that in float32 and in float64 (median convolution): plain networks {listed(rounded)}"
+        f"{beside}. {trained_in_float32(results)} [More](#{PLACE})."
+    ]
+
+
+def left(one: NamedTuple) -> str:
+    """What bfloat16 and float32 leave of a gradient."""
+    return f"{shown(one.bf16)} ({shown(one.fp32)})"
+
+
+def goes_with(found: pd.DataFrame) -> list[str]:
+    """What the training error of the deepest plain networks goes with, from one initialisation to another."""
     alike = deepest(found).sort_values("error")
     if not set(read_json(RECIPES)) & set(alike.initialisation):
-        return said
-    came = [
-        f"{one.words}: {one.shown} % ({one.started} of {one.n} started, ratio {digits(one.ratio)}, agreement "
-        f"{one.agreement:.3f})"
-        for one in alike.itertuples()
+        return []
+    ends = [
+        f"{one.words} {one.shown} %, ratio {digits(one.ratio)}, agreement {one.agreement:.3f}"
+        for one in alike.iloc[[0, -1]].itertuples()
     ]
     ranks = alike[["agreement", "ratio", "error"]].rank().corr().error
     follows = "rises with the largest ‖gradient‖ / ‖W‖ of any layer before training"
     if not ranks.ratio > CLEAR:
         follows = "falls with that agreement" if -ranks.agreement > CLEAR else "goes with neither of two measures"
-    second = (
-        f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
-        f"{follows}** (exploratory). {'; '.join(came)}. The ratio is the geometric mean of ‖gradient‖ / ‖W‖ over the "
-        f"seeds. {compared(found)}"
-    )
-    return [*said, second]
-
-
-def by_depth(networks: pd.DataFrame, say: Callable[[NamedTuple], str]) -> str:
-    """What `say` says of the networks of `WHO`, with their depths."""
-    said = []
-    for (family, initialisation), who in WHO.items():
-        some = networks[(networks.family == family) & (networks.initialisation == initialisation)]
-        values = [f"{say(one)} with {one.depth} layers" for one in some.itertuples() if one.depth in SHOWN]
-        said += [f"{who} {', '.join(values)}"] if values else []
-    return "; ".join(said)
-
-
-def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
-    """What is left of the gradients of untrained networks with batch norm if they are computed in lower precision."""
-    measured = networks.dropna(subset="bf16")
-    plain = measured[(measured.family == "plain") & (measured.initialisation == "he")]
-    if plain.empty or plain.sort_values("depth").bf16.iloc[-1] > LOST:
-        return []
-    lost = plain[plain.bf16 < LOST].depth.min()
-    rounded = by_depth(measured, lambda one: f"{shown(one.bf16)} and {shown(one.fp32)}")
     return [
-        f"**From He's initialisation, rounding leaves little of the gradients of plain networks of {lost} layers and "
-        "more, before training.** Cosine between a batch's gradient in bfloat16 and in float64, then between that in "
-        f"float32 and in float64 (median convolution): {rounded}. {trained_in_float32(results)} "
-        f"[More](#{PLACE})."
+        f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
+        f"{follows}** (exploratory). *Ratio*: that largest ‖gradient‖ / ‖W‖, geometric mean over the seeds. The lowest "
+        f"error has {ends[0]}; the highest {ends[1]}. {compared(found)}"
     ]
+
+
+def listed(said: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
 
 
 def trained_in_float32(results: Results) -> str:
@@ -115,8 +126,3 @@ def compared(found: pd.DataFrame) -> str:
 def shown(cosine: float) -> str:
     """Two decimal places, without a minus before 0.00."""
     return f"{round(cosine, 2) + 0.0:.2f}"
-
-
-def digits(value: float) -> str:
-    """Two digits, in full up to thousands."""
-    return f"{value:.2g}" if value < 100 or value >= 10_000 else f"{value:,.0f}"

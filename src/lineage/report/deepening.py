@@ -82,7 +82,7 @@ def finding() -> list[str]:
         worse.append(change[1] > 0)
         said.append(
             f"layers {sweep_figures.WAYS[insertion]}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, × "
-            f"{np.exp(change[0]):.3g} ({times}), training error {percent(errors)} %"
+            f"{np.exp(change[0]):.3g} ({times}), training error then {percent(errors)} %"
         )
     who = f"lain networks of {deep} layers that begin as trained ones of {shallow}"
     opening = f"**Whether p{who} end worse is not decided.**"
@@ -91,6 +91,7 @@ def finding() -> list[str]:
         opening = f"**P{who} probably end worse{ways}.**"
     return [
         f"{opening} {deep - shallow} layers that do nothing were inserted, and the network was trained on by the same "
-        f"recipe, whose learning rate rises once more. Training loss (n = {len(logs)}; 95 % interval of the quotient): "
-        f"{'; '.join(said)}. Without inserted layers it went to {control:.2g}. [More](#{PLACE})."
+        f"recipe, whose learning rate rises once more. Training loss before and after (n = {len(logs)}; with the 95 % "
+        f"interval of the quotient): {'; '.join(said)}. Without inserted layers it ended at {control:.2g}. "
+        f"[More](#{PLACE})."
     ]

@@ -32,8 +32,8 @@ def finding() -> list[str]:
     said = "; ".join(f"{name} {difference_text(difference(by_defect[name]), 'pp')}" for name in told)
     return [
         f"**Of {len(by_defect)} defects of the articles, each tried alone, {len(told)} change"
-        f"{'s' if len(told) == 1 else ''} the reported error** (Holm's correction for all of them). On SIGNS, "
-        f"n = {runs.seed.nunique()}: {said}. [All of them](#what-the-articles-defects-cost)."
+        f"{'s' if len(told) == 1 else ''} the reported error** (corrected for {len(by_defect)} comparisons by "
+        f"Holm's method). On SIGNS, n = {runs.seed.nunique()}: {said}. [All of them](#what-the-articles-defects-cost)."
     ]
 
 

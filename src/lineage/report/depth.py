@@ -7,15 +7,14 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import figures
-from lineage.report.markdown import Draw, link, percent, table
+from lineage.report.markdown import Draw, digits, link, percent, table
 from lineage.report.published import reported
 from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS, WHY, groups
 
 PANELS = """\
 Errors and losses on the training images are measured after training, without augmentation. The right panels show the
-validation split, because the test set is read once, after training. *Started*: seeds whose training error is below
-80 % of that of guessing (SIGNS has six classes: below 67 %). All networks of a group share their recipe
+validation split, because the test set is read once, after training. All networks of a group share their recipe
 ([how it was chosen](recipes.md)); what is said of a network holds for this recipe."""
 CONSTRUCTION = """\
 The axis is linear up to 10 % and logarithmic above. Networks that did not start to train are crosses, off the line.
@@ -152,7 +151,7 @@ def beginning(result: Result) -> str:
     if (measured := result.table("beginnings")) is None:
         return ""
     ratio = measured.initial_gradient_ratio
-    return f"{ratio.min():.2g} … {ratio.max():.2g}" if len(ratio) > 1 else f"{ratio.iloc[0]:.2g}"
+    return " … ".join(digits(value) for value in sorted({ratio.min(), ratio.max()}))
 
 
 def errors_by_depth(results: Results) -> pd.DataFrame:

@@ -55,7 +55,8 @@ def _errors(m: Measured, one: Judgement, family: str, part: str) -> str:
     """The errors of a deep network and of the shallow one of its family and group, and their difference."""
     group, depth = one.comparison.group, one.comparison.depth
     errors = [m.error(family, layers, group, part) for layers in (shallow(family, group), depth)]
-    return f"{', '.join(errors)}, difference {difference(one)}"
+    sign = "difference, shallow minus deep," if family == "resnet" else "difference"
+    return f"{', '.join(errors)}, {sign} {difference(one)}"
 
 
 def no_start(m: Measured) -> list[str]:
@@ -155,10 +156,9 @@ def residual(m: Measured) -> list[str]:
         train = m.judged("residual-train", group, depth)
         if train and train.loss:
             said.append(
-                f"Both training errors are below {FLOOR} %; the training loss is {train.loss.shown} the "
-                f"shallow one's (that depth does not raise it: {verdict(train.loss)})."
+                f"Both training errors are below {FLOOR} %. The deep one's training loss is {train.loss.shown} the "
+                f"shallow one's. (The claim that depth does not raise it: {verdict(train.loss)}.)"
             )
     what = "help residual networks on the test set"
     opening = opened(ones, "more layers", what, f"do not {what}")
-    order = "Differences are the shallow network minus the deep one: positive if the deep one is better."
-    return sentence(f"{opening} {order}", said)
+    return sentence(opening, said)

@@ -109,27 +109,24 @@ def finding(results: Results) -> list[str]:
     runs = read()
     if runs.empty:
         return []
-    found = networks(runs, results).sort_values("error")
+    found = networks(runs, results).dropna(subset="usual").sort_values("error")
     deep = found[(found.family == "plain") & (found.depth == found.depth.max())]
-    both = deep.dropna(subset="usual")
-    if both.empty:
+    if deep.empty:
         return []
-    better = int((both.error < both.usual).sum())
-    others = found[~found.index.isin(deep.index)]
+    better, others = int((deep.error < deep.usual).sum()), found[~found.index.isin(deep.index)]
     beside = "; ".join(f"{network_words(one)}, {one.words}: {outcome(one)}" for one in others.itertuples())
     return [
         f"**If all gradients have the same relative length, plain networks of {deep.depth.max()} layers train better "
-        f"from {better} of {len(both)} initialisations, and end with a training error of {deep.error.min():.2f} to "
+        f"from {better} of {len(deep)} initialisations, and end with a training error of {deep.error.min():.2f} to "
         f"{deep.error.max():.2f} %** (exploratory; that length was tuned, the learning rate of the usual training was "
         f"not). Training error (n = {deep.n.min()}): "
         f"{'; '.join(f'{one.words}: {outcome(one)}' for one in deep.itertuples())}. "
-        + (f"Beside them, {beside}. " if beside else "")
+        + (f"Other networks: {beside}. " if beside else "")
         + f"[More](#{PLACE})."
     ]
 
 
 def outcome(one: NamedTuple) -> str:
     """The training error of a line of `networks`, beside that of usual training."""
-    return (
-        f"{one.shown} % ({one.started} of {one.n} started; as usual {one.usually}{'' if pd.isna(one.usual) else ' %'})"
-    )
+    failed = "" if one.started == one.n else f"{one.started} of {one.n} seeds started; "
+    return f"{one.shown} % ({failed}as usual {one.usually} %)"

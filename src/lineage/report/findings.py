@@ -114,27 +114,26 @@ def solution(_: Measured) -> list[str]:
     return deepening.finding()
 
 
-FINDINGS: list[Callable[[Measured], list[str]]] = [
-    depth_findings.degradation,
-    depth_findings.degradation_on_test,
-    depth_findings.no_start,
-    depth_findings.dirac,
-    agreement,
-    equalised,
-    solution,
-    depth_findings.longer,
-    depth_findings.shortcuts,
-    depth_findings.residual,
-    before_training,
-    blocks,
-    defects,
-    best_on_signs,
-    headline,
-]
+FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
+    "What depth does": [
+        depth_findings.degradation,
+        depth_findings.degradation_on_test,
+        depth_findings.no_start,
+        depth_findings.longer,
+        depth_findings.shortcuts,
+        depth_findings.residual,
+    ],
+    "Why deep plain networks fail": [before_training, agreement, depth_findings.dirac, equalised, solution],
+    "The articles": [blocks, defects, best_on_signs, headline],
+}
 
 
 def section(results: Results, judgements: Judgements) -> list[str]:
-    measured = Measured(results, judgements)
-    said = [sentence for finding in FINDINGS for sentence in finding(measured)] if results else []
-    numbered = [f"{i}. {sentence}" for i, sentence in enumerate(said, 1)]
-    return [*numbered, ""] if said else []
+    """The findings, numbered from the first to the last, under the questions that they answer."""
+    measured, lines, number = Measured(results, judgements), [], 0
+    for title, findings in FINDINGS.items() if results else ():
+        said = [sentence for finding in findings for sentence in finding(measured)]
+        numbered = [f"{i}. {sentence}" for i, sentence in enumerate(said, number + 1)]
+        lines += [f"### {title}", "", *numbered, ""] if said else []
+        number += len(said)
+    return lines

@@ -11,15 +11,14 @@ pytestmark = pytest.mark.usefixtures("study")
 def test_the_findings(monkeypatch):
     monkeypatch.setattr(agreement_findings, "SHOWN", (20, 44))
     said = agreement_findings.finding({})
-    rounded = "plain networks with He's initialisation 0.01 and 0.90 with 20 layers, 0.00 and 0.90 with 44 layers; "
-    assert f"{rounded}residual ones 0.30 and 0.90 with 44 layers." in said[1]
+    rounded = "plain networks 0.01 (0.90) with 20 layers and 0.00 (0.90) with 44 layers; "
+    assert f"{rounded}residual ones 0.30 (0.90) with 44 layers." in said[1]
     assert "rounding leaves little of the gradients of plain networks of 20 layers and more" in said[1]
     del said[1]
-    plain = "plain networks with He's initialisation 0.015 (shuffled labels: 0.001) with 20 layers, "
-    plain += "0.002 (shuffled labels: 0.000) with 44 layers; "
-    assert plain + "residual ones 0.450 (shuffled labels: 0.030) with 44 layers. What is left" in said[0]
-    linear = "looks linear: 3.00 ± 1.41 % (2 of 2 started, ratio 3, agreement 0.750); "
-    assert f"{linear}identity + 0.8 He: 50.00 % (0 of 1 started, ratio 3, agreement 0.000)." in said[1]
+    plain = "With 44 layers it is 0.002 in plain networks with He's initialisation (with shuffled labels 0.000)"
+    assert plain + " and 0.450 in residual ones (with shuffled labels 0.030). What is left" in said[0]
+    lowest = "The lowest error has looks linear 3.00 ± 1.41 %, ratio 3, agreement 0.750; "
+    assert f"{lowest}the highest identity + 0.8 He 50.00 %, ratio 3, agreement 0.000." in said[1]
     assert "falls with that agreement" in said[1]
     table = pd.read_csv(outcomes.AGREEMENT)
     table.loc[table.initialisation == "random-0.8", "gradient_ratio"] = 100.0
@@ -56,9 +55,8 @@ def test_what_float32_changes():
     assert "float32 and in bfloat16: 0.50 ± 0.71 % (n = 2) and 10.00 ± 7.07 % (n = 2), difference -9.50 pp (-" in said
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0.2345, "0.23"), (98.7, "99"), (145.2, "145"), (573000, "5.7e+05")])
-def test_digits(value, shown):
-    assert agreement_findings.digits(value) == shown
+def test_a_list_in_a_sentence():
+    assert [agreement_findings.listed(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
 
 
 def test_no_minus_before_nothing():

@@ -71,7 +71,7 @@ def test_the_dirac_initialisation(workspace):
 def test_what_depth_does_to_residual_networks_on_the_test_set(workspace):
     degraded = degrade()
     line = one(degraded, "More layers probably do not help residual networks on the test set")
-    assert "difference -14.00 pp (-" in line and "*[reversed](#claim-residual-test)*" in line
+    assert "difference, shallow minus deep, -14.00 pp (-" in line and "*[reversed](#claim-residual-test)*" in line
     assert "the test set has only 12 images" in line  # the test set of this miniature
 
 

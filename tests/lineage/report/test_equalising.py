@@ -82,4 +82,4 @@ def test_the_finding(study, monkeypatch):
     monkeypatch.setattr(equalising, "gathered", lambda _: pd.DataFrame(rows))
     (said,) = equalising.finding({})
     assert "train better from 1 of 2 initialisations, and end with a training error of 1.00 to 90.00 %**" in said
-    assert "looks linear: 1.00 ± 1.41 % (2 of 2 started; as usual 50.00 ± 2.00 %); He: 90.00 ± 0.00 % (0 of 2" in said
+    assert "looks linear: 1.00 ± 1.41 % (as usual 50.00 ± 2.00 %); He: 90.00 ± 0.00 % (0 of 2 seeds started; as" in said

@@ -37,7 +37,9 @@ def test_what_blocks_add_before_and_after_training(workspace):
 
 def test_findings_are_numbered_and_few(workspace):
     degraded = degrade()
-    numbers = [line.split(". ", 1)[0] for line in degraded if line]
+    titles = [line for line in degraded if line.startswith("#")]
+    assert titles == ["### What depth does", "### The articles"]  # nothing here says why
+    numbers = [line.split(". ", 1)[0] for line in degraded if line and line not in titles]
     assert numbers == [str(i) for i in range(1, len(numbers) + 1)]
     assert 4 <= len(numbers) <= 10
 

@@ -48,7 +48,7 @@ def test_what_the_reader_opens_and_where_a_name_leads():
         ((1.5, 1.0, 2.0), "pp", "+1.50 pp (+1.00 … +2.00)"),
         ((1.5, -math.inf, math.inf), "pp", "+1.50 pp"),
         ((3.0, 3.0, math.inf), "epochs", "at least +3.00 epochs"),
-        ((math.log(1310), math.log(2), math.log(8e6)), "×", "× 1,310 (2 … 8e+06)"),
+        ((math.log(1310), math.log(2), math.log(8e6)), "×", "× 1,310 (2 … 8,000,000)"),
         ((0.0, -math.inf, math.inf), "×", "× 1"),
         ((-1e-16, -2.2, 2.2), "pp", "+0.00 pp (-2.20 … +2.20)"),
     ],
@@ -66,3 +66,11 @@ def test_a_table_of_many_rows_is_folded():
         *few[2:3] * 21,
         "",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.2345, "0.23"), (98.7, "99"), (145.2, "145"), (573_000, "570,000"), (2.1e7, "2.1e+07")],
+)
+def test_digits(value, text):
+    assert markdown.digits(value) == text
