@@ -9,8 +9,9 @@ in batches, as in training but without augmentation, and takes no step. Writes p
 network and seed:
 
 - agreement: of two batches, the cosine of the angle between their loss gradients in the weights of a convolution; the
-  mean over all pairs of batches, and of that the median over the convolutions (compare Sankararaman et al. 2020, "The
-  impact of neural network overparameterization on gradient confusion")
+  mean over all pairs of four batches, and of that the median over the convolutions (compare Sankararaman et al. 2020,
+  "The impact of neural network overparameterization on gradient confusion"). In float64, because in float32 nothing is
+  left of the gradients of the deepest plain networks
 - shuffled_agreement: the same with the labels shuffled among the images: what does not depend on which class is where
 - neighbour_error: how often the nearest other image, by what the network hands to its last layer, is of another class.
   The last line has that of the pixels themselves
@@ -19,7 +20,7 @@ network and seed:
   convolutions. 1 where rounding does no harm, 0 where it leaves nothing. Without hardware for bfloat16 that is empty
 - layer, gradient_ratio: the layer with the largest ‖gradient‖ / ‖W‖ in the first batch, and that quotient
 
-In float32 unless said otherwise, on one thread. At full scale expect twenty minutes and up to 7 GB.
+In float32 unless said otherwise, on one thread. At full scale expect an hour and up to 7 GB.
 """
 
 from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
@@ -46,6 +47,7 @@ from lineage.options.resnet import Options
 RECIPES, TABLE = Path("recipes/initialisations.json"), Path("plots/tables/agreement.csv")
 PLAIN, RESIDUAL = (20, 32, 44, 56, 80, 110), (20, 56, 110)  # depths, as far as that of src/initialisations.py
 BATCHES, BATCH = 8, 64
+PAIRED = 4  # batches whose gradients are compared: in float64 these take long
 PIXELS = "pixels"  # in the place of a family
 Network = dict[str, str | int]  # family, depth, normalisation, initialisation: as in the table
 
@@ -80,36 +82,46 @@ def build(about: Network, classes: int, size: int, seed: int) -> nn.Module:
 
 def measure(network: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> dict[str, float | str]:
     """What the table says of a network, from batches of images and their labels."""
-    seen: list[Tensor] = []  # what comes to the last layer, B × channels
-    hook = network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
-    agreement = median_agreement(network, batches)
-    hook.remove()
-    labels = torch.cat([y for _, y in batches])
+    exact = copy.deepcopy(network).double()
+    paired = [(x.double(), y) for x, y in batches[:PAIRED]]
+    labels = torch.cat([y for _, y in paired])
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
-    others = labels[order.to(labels.device)].split([len(y) for _, y in batches])
-    shuffled = median_agreement(network, [(x, y) for (x, _), y in zip(batches, others, strict=True)])
-    neighbours = neighbour_error(torch.cat(seen), labels)
-    found = {"agreement": agreement, "shuffled_agreement": shuffled, "neighbour_error": neighbours}
-    found |= {f"{precision}_cosine": exactness(network, *batches[0], precision) for precision in device.DTYPES}
+    others = labels[order.to(labels.device)].split([len(y) for _, y in paired])
+    gradients = [directions(exact, x, y) for x, y in paired]
+    shuffled = [directions(exact, x, y) for (x, _), y in zip(paired, others, strict=True)]
+    found = {"agreement": median_agreement(gradients), "shuffled_agreement": median_agreement(shuffled)}
+    found["neighbour_error"] = neighbour_error(features(network, batches), torch.cat([y for _, y in batches]))
+    for precision in device.DTYPES:
+        found[f"{precision}_cosine"] = exactness(gradients[0], network, *batches[0], precision)
     layer, ratio = anatomy.steepest(network, *batches[0])
     return found | {"layer": layer, "gradient_ratio": ratio}
 
 
-def median_agreement(network: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> float:
+def median_agreement(gradients: list[dict[str, Tensor]]) -> float:
     """The median over the convolutions of `mean_cosine` of the batches' gradients."""
-    found = [directions(network, x, y) for x, y in batches]
-    return statistics.median(mean_cosine(torch.stack([one[name] for one in found])) for name in found[0])
+    return statistics.median(mean_cosine(torch.stack([one[name] for one in gradients])) for name in gradients[0])
 
 
-def exactness(network: nn.Module, x: Tensor, y: Tensor, precision: str) -> float:
-    """The median over the convolutions of the cosine between the gradient in this precision and in float64; not a
+def exactness(exact: dict[str, Tensor], network: nn.Module, x: Tensor, y: Tensor, precision: str) -> float:
+    """The median over the convolutions of the cosine between the gradient in this precision and the exact one; not a
     number where the device lacks that precision.
     """
     if device.precision_on(x.device, precision) != precision:
         return math.nan
-    exact = directions(copy.deepcopy(network).double(), x.double(), y)
     rounded = directions(network, x, y, precision)
     return statistics.median((exact[name] @ rounded[name]).item() for name in exact)
+
+
+@torch.no_grad()
+def features(network: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """What the network hands to its last layer, batch norm as in training: images × channels."""
+    seen: list[Tensor] = []
+    hook = network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.train()
+    for x, _ in batches:
+        network(x)
+    hook.remove()
+    return torch.cat(seen)
 
 
 def directions(network: nn.Module, x: Tensor, y: Tensor, precision: str = "fp32") -> dict[str, Tensor]:
