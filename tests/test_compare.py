@@ -143,7 +143,7 @@ def test_a_clear_degradation(workspace):
     (row,) = [line for line in text.splitlines() if line.startswith('| <a id="claim-plain-train">')]
     assert "| S0 | 56 layers: **holds**, +15.25 pp<br>110 layers: not compared, did not start" in row
     assert (
-        "1. **Plain networks of 56 layers train worse than shallow ones.**" in text
+        "1. **Plain networks of 56 layers train worse than shallow ones (SIGNS, 30 epochs).**" in text
         and "*[holds](#claim-plain-train)*" in text
     )
     assert "not results" not in text and "plain-56-cifar10 –" not in text

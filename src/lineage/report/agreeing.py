@@ -15,25 +15,28 @@ from lineage.report.results import Results
 
 TEXT = """\
 A step for one batch helps the others if their gradients point the same way. *Agreement*: the cosine of the angle
-between the gradients of two batches of 64 training images in the weights of a convolution, before the first step; the
-mean over all pairs of eight batches, and of that the median over the convolutions. It averages over images: that of
-single images is far smaller. (Compare Sankararaman et al. 2020, *The impact of neural network overparameterization on
-gradient confusion*.) *Shuffled*: the same with the labels shuffled; what is left then has nothing to do with the
-classes. *Rounding*: the cosine of the angle between the gradient of the first batch as computed in bfloat16, as in
-training, or in float32, and the same computed in float64; again the median over the convolutions. 1: rounding does no
-harm; 0: it leaves nothing of the gradient. *1-NN error*: how often the nearest other image, by what the untrained
-network hands to its last layer, is of another class. *Ratio*: the largest ‖gradient‖ / ‖W‖ of any layer in the first of
-these batches (the table above has other images and, where an experiment has more of them, more seeds).
+between the gradients of two batches of 64 training images in the weights of a convolution, before the first step, in
+float64; the mean over all pairs of four batches, and of that the median over the convolutions. It averages over images:
+that of single images is far smaller. (Compare Sankararaman et al. 2020, *The impact of neural network
+overparameterization on gradient confusion*.) *Shuffled*: the same with the labels shuffled; what is left then has
+nothing to do with the classes. *Rounding*: the cosine of the angle between the gradient of the first batch as computed
+in bfloat16, as in training, or in float32, and the same computed in float64; again the median over the convolutions. 1:
+rounding does no harm; 0: it leaves nothing of the gradient. *1-NN error*: how often the nearest other image, by what
+the untrained network hands to its last layer, is of another class. *‖gradient‖ / ‖W‖*: the largest of any layer, in the
+first of these batches (the table above has other images and, where an experiment has more of them, more seeds).
 
 Known from the literature: batch norm makes gradients of networks without shortcuts grow exponentially with depth, less
 so near a linear network, and one step shrinks their range (Yang et al. 2019, *A mean field theory of batch
 normalization*). The gradients of plain networks with respect to their inputs, a related quantity, become like white
 noise with depth, those of residual ones much more slowly (Balduzzi et al. 2017, *The shattered gradients problem*).
 Training can amplify errors of the size of the last bit (Sun et al. 2022, *Surprising instabilities in training deep
-networks and a theoretical analysis*).
-*Looks linear* is Balduzzi's initialisation with the delta-orthogonal kernels of Xiao et al. (2018): all layers before
-the last ReLU begin as a linear map that is not the identity. The other initialisations are the identity plus a share of
-He's weights; He's alone is not the end of that series."""
+networks and a theoretical analysis*). *Looks linear* is Balduzzi's initialisation with the delta-orthogonal kernels of
+Xiao et al. (2018): all layers before the last ReLU begin as a linear map that is not the identity. The other
+initialisations are the identity plus a share of He's weights; He's alone is not the end of that series."""
+CAUSE = (
+    "Whether long gradients are a cause is tested with [limits on the steps](#why-do-deep-plain-networks-fail) and "
+    "with [gradients of the same relative length](#do-they-train-if-all-gradients-have-the-same-relative-length)."
+)
 # whether a plain network of 110 layers starts to train, predicted from the agreement of one seed
 PREDICTED = {"random-0.2": True, "random-0.8": False, "looks-linear": True}
 PREDICTION = """\
@@ -63,7 +66,7 @@ def section(results: Results, draw: Draw) -> list[str]:
         "agreement by depth; training error by agreement and by gradient",
     )
     header = "network | initialisation | agreement (range of the seeds) | shuffled | rounding: bfloat16 | float32 | "
-    header += "1-NN error (%) | ratio | "
+    header += "1-NN error (%) | ‖gradient‖ / ‖W‖ | "
     lines += table(header + "started to train | training error (%)", "l l r r r r r r r r", rows)
     paths = " and ".join(f"[{path.stem}](../{path.as_posix()})" for path in (AGREEMENT, TRAINED) if path.is_file())
     said = [
@@ -90,7 +93,7 @@ def predicted(found: pd.DataFrame) -> list[str]:
         if one.initialisation in PREDICTED:
             right = one.started if PREDICTED[one.initialisation] else one.n - one.started
             came.append(f"{one.words}: {one.started} of {one.n} seeds started, {right} of {one.n} as predicted")
-    return [*PREDICTION.splitlines(), f"What came: {'; '.join(came)}.", ""] if came else []
+    return [*PREDICTION.splitlines(), f"Outcome: {'; '.join(came)}.", ""] if came else []
 
 
 def concluded(found: pd.DataFrame) -> list[str]:
@@ -103,9 +106,9 @@ def concluded(found: pd.DataFrame) -> list[str]:
     highest = next(failed.sort_values("agreement", ascending=False).itertuples())
     apart = "One level tells them apart" if lowest.agreement > highest.agreement else "No level tells them apart"
     said = [
-        f"{len(tried)} of these networks were trained. Of the {len(started)} of which a seed started, "
-        f"{named(lowest)} has the lowest agreement, {lowest.agreement:.4f}; of the {len(failed)} of which none did, "
+        f"{len(tried)} of these networks were trained. Among the {len(started)} of which a seed started, "
+        f"{named(lowest)} has the lowest agreement, {lowest.agreement:.4f}; among the {len(failed)} of which none did, "
         f"{named(highest)} has the highest, {highest.agreement:.4f}. {apart}. Agreement was chosen as a measure when "
         "it was known which of the experiments start to train; so this is exploratory."
     ]
-    return [*said, *([compared(found)] if len(deepest(found)) > 2 else []), ""]
+    return [*said, *([f"{compared(found)} {CAUSE}"] if len(deepest(found)) > 2 else []), ""]

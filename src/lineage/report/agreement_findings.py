@@ -56,13 +56,15 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
     if plain.empty or plain.bf16.iloc[-1] > LOST:
         return []
     lost = plain[plain.bf16 < LOST].depth.min()
-    rounded = [f"{left(one)} with {one.depth} layers" for one in plain[plain.depth.isin(SHOWN)].itertuples()]
+    told = [f"rounding to bfloat16 leaves little of the gradients of plain networks of {lost} layers and more"]
+    if (plain.fp32 < LOST).any():
+        told.append(f"rounding to float32 of those of {plain[plain.fp32 < LOST].depth.min()}")
+    rounded = [f"{left(one)} with {one.depth} layers" for one in plain[plain.depth.isin({*SHOWN, lost})].itertuples()]
     beside = "".join(f"; residual ones {left(one)} with {one.depth} layers" for one in residual[-1:].itertuples())
     return [
-        f"**From He's initialisation, rounding leaves little of the gradients of plain networks of {lost} layers and "
-        "more, before training.** Cosine of the angle between a batch's gradient in bfloat16 and in float64, and in "
-        f"brackets between that in float32 and in float64 (median convolution): plain networks {listed(rounded)}"
-        f"{beside}. {trained_in_float32(results)} [More](#{PLACE})."
+        f"**Before training from He's initialisation, {listed(told)}.** How well a batch's gradient in bfloat16 (in "
+        "brackets: in float32) matches that in float64, as the cosine of the angle between them, in the median "
+        f"convolution: plain networks {listed(rounded)}{beside}. {trained_in_float32(results)} [More](#{PLACE})."
     ]
 
 
@@ -77,7 +79,8 @@ def goes_with(found: pd.DataFrame) -> list[str]:
     if not set(read_json(RECIPES)) & set(alike.initialisation):
         return []
     ends = [
-        f"{one.words} {one.shown} %, ratio {digits(one.ratio)}, agreement {one.agreement:.3f}"
+        f"{one.words} with {one.shown} %, where ‖gradient‖ / ‖W‖ is {digits(one.ratio)} and agreement "
+        f"{one.agreement:.3f}"
         for one in alike.iloc[[0, -1]].itertuples()
     ]
     ranks = alike[["agreement", "ratio", "error"]].rank().corr().error
@@ -86,8 +89,9 @@ def goes_with(found: pd.DataFrame) -> list[str]:
         follows = "falls with that agreement" if -ranks.agreement > CLEAR else "goes with neither of two measures"
     return [
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
-        f"{follows}** (exploratory). *Ratio*: that largest ‖gradient‖ / ‖W‖, geometric mean over the seeds. The lowest "
-        f"error has {ends[0]}; the highest {ends[1]}. {compared(found)}"
+        f"{follows}** (exploratory). That holds for the means of {len(alike)} initialisations (n = {alike.n.min()} or "
+        "more); neighbours overlap. The lowest error has "
+        f"{ends[0]}; the highest {ends[1]}. {compared(found)}"
     ]
 
 
@@ -114,12 +118,10 @@ def compared(found: pd.DataFrame) -> str:
     series = int(alike.initialisation.str.startswith("random-").sum()) + int("dirac" in set(alike.initialisation))
     near, far = (some[["agreement", "ratio", "error"]].rank().corr().error for some in (alike, normal))
     return (
-        f"Rank correlation of the training error with the ratio {near.ratio:.2f}, with agreement {near.agreement:.2f}, "
-        f"over {len(alike)} initialisations of plain networks of {alike.depth.max()} layers, of which {series} differ "
-        f"in the share of He's weights alone: little evidence. Over all {len(normal)} networks with batch norm in the "
-        f"table it is {far.ratio:.2f} and {far.agreement:.2f}. Whether the ratio is a cause is open: "
-        "[limits on the steps](#why-do-deep-plain-networks-fail) and [gradients of the same relative "
-        "length](#do-they-train-if-all-gradients-have-the-same-relative-length) test that, too."
+        f"Rank correlation of the training error with ‖gradient‖ / ‖W‖ {near.ratio:.2f}, with agreement "
+        f"{near.agreement:.2f}, over {len(alike)} initialisations of plain networks of {alike.depth.max()} layers, of "
+        f"which {series} differ in the share of He's weights alone: little evidence. Over all {len(normal)} networks "
+        f"with batch norm in the table it is {far.ratio:.2f} and {far.agreement:.2f}."
     )
 
 

@@ -30,9 +30,10 @@ def finding() -> list[str]:
     if not told:
         return []
     said = "; ".join(f"{name} {difference_text(difference(by_defect[name]), 'pp')}" for name in told)
+    others = "" if len(told) == len(by_defect) else "; of the others that is not decided"
     return [
         f"**Of {len(by_defect)} defects of the articles, each tried alone, {len(told)} change"
-        f"{'s' if len(told) == 1 else ''} the reported error** (corrected for {len(by_defect)} comparisons by "
+        f"{'s' if len(told) == 1 else ''} the reported error{others}** (corrected for {len(by_defect)} comparisons by "
         f"Holm's method). On SIGNS, n = {runs.seed.nunique()}: {said}. [All of them](#what-the-articles-defects-cost)."
     ]
 

@@ -1,5 +1,7 @@
 """The findings on depth, a sentence each: what it does to plain and to residual networks, and what helps."""
 
+from dataclasses import replace
+
 from lineage.report.claims import FLOOR
 from lineage.report.comparisons import Judgement
 from lineage.report.depth import beginning
@@ -9,8 +11,10 @@ from lineage.report.measured import (
     apart,
     deepest,
     difference,
+    elsewhere,
     main_ones,
     opened,
+    place,
     quotients,
     seeds,
     sentence,
@@ -32,7 +36,7 @@ def degradation(m: Measured) -> list[str]:
     """Where depth raises the training error of plain networks."""
     said, ones = [], main_ones(m, "plain-train")
     for one in ones:
-        said.append(f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
+        said.append(f"{place(one, ones)}{_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
     who = f"plain networks of {depths(ones)} layers"
     opening = opened(ones, who, "train worse than shallow ones", "train no worse than shallow ones")
     return sentence(f"{opening} Error on the training images.", said)
@@ -41,9 +45,9 @@ def degradation(m: Measured) -> list[str]:
 def degradation_on_test(m: Measured) -> list[str]:
     """Where depth raises the test error of plain networks."""
     ones = main_ones(m, "plain-test")
-    said = [f"{GROUPS[one.comparison.group].title}: {_errors(m, one, 'plain', 'test')}." for one in ones]
+    said = [f"{place(one, ones)}{_errors(m, one, 'plain', 'test')}." for one in ones]
     who, where = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
-    return sentence(opened(ones, who, f"do worse {where}", f"do no worse {where}"), said)
+    return sentence(opened(ones, who, f"do worse {where}", f"do no worse {where}"), said + elsewhere(m, ones))
 
 
 def depths(ones: list[Judgement]) -> str:
@@ -55,8 +59,7 @@ def _errors(m: Measured, one: Judgement, family: str, part: str) -> str:
     """The errors of a deep network and of the shallow one of its family and group, and their difference."""
     group, depth = one.comparison.group, one.comparison.depth
     errors = [m.error(family, layers, group, part) for layers in (shallow(family, group), depth)]
-    sign = "difference, shallow minus deep," if family == "resnet" else "difference"
-    return f"{', '.join(errors)}, {sign} {difference(one)}"
+    return f"{', '.join(errors)}, difference {difference(one)}"
 
 
 def no_start(m: Measured) -> list[str]:
@@ -68,14 +71,15 @@ def no_start(m: Measured) -> list[str]:
         if failed:
             shallower = m.results[one.comparison.smaller]
             turned = quotients(result)
-            p = "" if one.p is None else f", p = {one.p:.2g}"
+            p = "" if one.p is None else f", Fisher's exact test: p = {one.p:.2g}"
             first = beginning(result)
-            before = f", before it {first} in the layer where it is largest" if first else ""
+            largest = f"{first} in the layer where it is largest" if first else "not measured"
+            before = f" Before training, ‖gradient‖ / ‖W‖ is {largest}."
             said.append(
                 f"{link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
-                f"{shallower.n}; {difference(one)}{p}). After training, ‖gradient‖ / ‖W‖ is {turned.iloc[0]:.2g} in "
-                f"its first layer (first seed){before}."
+                f"{shallower.n}; {difference(one)}{p}).{before} After training, it is {turned.iloc[0]:.2g} in its "
+                "first layer (first seed)."
             )
     opening = "**Some deep plain networks did not start to train.** Their errors are not compared; seeds are counted."
     return sentence(opening, said)
@@ -96,7 +100,8 @@ def longer(m: Measured) -> list[str]:
             if control := m.results.get(GROUPS[group].same_warm_up):
                 said.append(
                     f"That is not the longer warm-up alone: with the short one {link(control.name)} has "
-                    f"{percent(control.error('train'))} % (n = {control.n})."
+                    f"{percent(control.error('train'))} % (on the test set {percent(control.error('test'))} %; "
+                    f"n = {control.n})."
                 )
             else:
                 said.append("The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart.")
@@ -139,9 +144,9 @@ def shortcuts(m: Measured) -> list[str]:
     for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         errors = [m.error(family, depth, group, "test") for family in ("plain", "resnet")]
-        said.append(f"{GROUPS[group].title}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
+        said.append(f"{place(one, ones)}{', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
     what = "lower the test error of deep networks"
-    return sentence(opened(ones, "shortcuts", what, f"do not {what}"), said)
+    return sentence(opened(ones, "shortcuts", what, f"do not {what}"), said + elsewhere(m, ones))
 
 
 def residual(m: Measured) -> list[str]:
@@ -149,7 +154,9 @@ def residual(m: Measured) -> list[str]:
     said, ones = [], deepest(m, "residual-test", *VERDICTS)
     for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
-        said.append(f"{GROUPS[group].title}: {_errors(m, one, 'resnet', 'test')}.")
+        mean, low, high = one.found or (0, 0, 0)  # of the shallow one less the deep one, as the claim says it
+        turned = replace(one, found=(-mean, -high, -low) if one.found else None)
+        said.append(f"{place(one, ones)}{_errors(m, turned, 'resnet', 'test')}.")
         if one.method == "Welch":
             images = len(m.results[GROUPS[group].members["resnet", depth]].predictions)
             said.append(f"That interval leaves out that the test set has only {images} images.")

@@ -24,14 +24,14 @@ def before_training(m: Measured) -> list[str]:
             logs = early_gradients.rises(family, depth)
             if len(logs):
                 low, high = (ratio_digits(value) for value in np.exp([logs.min(), logs.max()]))
-                said[family, depth] = f"× {low} … {high} in {WORDS[family]} networks of {depth} layers"
+                said[family, depth] = f"{low} … {high} times as long in {WORDS[family]} networks of {depth} layers"
     verdicts = {m.judgements["early-vanish", "", depth].verdict for depth in (56, 110)}
     if len(said) < 4 or verdicts != {REVERSED}:
         return []
     return [
         "**Before training, gradients of deep plain networks with batch norm explode towards the first layer; they do "
-        f"not vanish.** The first convolution's is larger than the last one's {'; '.join(said.values())} (the range "
-        "over three draws of each of three initialisations). For this state S1's claim that they shrink is "
+        f"not vanish.** Compared with the last convolution's, that of the first is {'; '.join(said.values())} "
+        "(the range over three draws of each of three initialisations). For this state S1's claim that they shrink is "
         f"*[{REVERSED}](#{anchor('early-vanish')})*. Without batch norm, and after training, it is [another matter]"
         "(#gradients)."
     ]

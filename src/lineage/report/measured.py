@@ -23,6 +23,7 @@ from lineage.report.verdicts import (
 )
 
 FOR, AGAINST = (HOLDS, LEANS), (REVERSED, DOES_NOT_HOLD, LEANS_AGAINST)
+DECIDABLE = (*FOR, *AGAINST, NOT_DECIDED)
 
 
 @dataclass(frozen=True)
@@ -97,19 +98,38 @@ def main_ones(m: Measured, claim: str) -> list[Judgement]:
     return [found[group] for group in GROUPS if group in found]
 
 
+def place(one: Judgement, ones: list[Judgement]) -> str:
+    """The training group of a judgement, where the finding is on more than the one in its opening."""
+    groups = {other.comparison.group for other in ones}
+    return f"{GROUPS[one.comparison.group].title}: " if len(groups) > 1 else ""
+
+
+def elsewhere(m: Measured, ones: list[Judgement]) -> list[str]:
+    """What the same claims have in the groups that are not among these judgements, for the deepest networks."""
+    told = {one.comparison.group for one in ones}
+    others = [other for claim in {one.comparison.claim.id for one in ones} for other in deepest(m, claim, *DECIDABLE)]
+    said = [
+        f"{GROUPS[one.comparison.group].title}, {one.comparison.depth} layers: {one.shown}, {verdict(one)}"
+        for one in others
+        if one.comparison.group not in told
+    ]
+    return [f"Elsewhere: {'; '.join(said)}."] if said else []
+
+
 def opened(ones: list[Judgement], who: str, does: str, does_not: str) -> str:
     """What a finding says first: a fact only where a primary comparison says so, for an exploratory one among many is
     none.
     """
     kinds, firm = {one.verdict for one in ones}, {one.verdict for one in ones if one.comparison.primary}
-    capital = who[0].upper() + who[1:]
+    capital, scopes = who[0].upper() + who[1:], {one.comparison.group for one in ones}
+    scope = "".join(f" ({GROUPS[group].title})" for group in scopes if group) if len(scopes) == 1 else ""
     if kinds & {*FOR} and kinds & {*AGAINST}:
         return f"**Whether {who} {does} depends on data and budget.**"
     if kinds & {*FOR}:
-        return f"**{capital} {'' if HOLDS in firm else 'probably '}{does}.**"
+        return f"**{capital} {'' if HOLDS in firm else 'probably '}{does}{scope}.**"
     if kinds & {*AGAINST}:
-        return f"**{capital} {'' if firm & {REVERSED, DOES_NOT_HOLD} else 'probably '}{does_not}.**"
-    return f"**Whether {who} {does} is not decided.**"
+        return f"**{capital} {'' if firm & {REVERSED, DOES_NOT_HOLD} else 'probably '}{does_not}{scope}.**"
+    return f"**Whether {who} {does} is not decided{scope}.**"
 
 
 def apart(m: Measured, one: Judgement) -> str:
@@ -120,8 +140,8 @@ def apart(m: Measured, one: Judgement) -> str:
     return (
         f" Each of the {len(larger)} seeds is above each of the {len(smaller)} others, but they differ so much among "
         f"themselves ({larger.min():.2f} to {larger.max():.2f} %) that the interval of the difference includes 0. An "
-        "exact permutation test, which assumes no distribution and was added after these numbers were known, gives "
-        f"p = {permutations(larger, smaller):.2g}."
+        "exact permutation test, which assumes no normal distribution and was added after these numbers were known, "
+        f"gives p = {permutations(larger, smaller):.2g}."
     )
 
 

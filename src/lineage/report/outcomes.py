@@ -27,6 +27,7 @@ class Outcome(NamedTuple):
 
     started: list[bool]  # seed by seed
     errors: list[float]  # on the training images, fractions
+    losses: list[float]
 
 
 def untrained() -> pd.DataFrame:
@@ -54,7 +55,7 @@ def outcome(results: Results, family: str, depth: int, normalisation: str, initi
             found = pd.read_csv(TRAINED)
             own = found[(found.initialisation == initialisation) & (found.depth == depth)]
             if len(own) and set(own.scale) == {experiments[initialisation].scale}:
-                return Outcome((own.trained == "yes").tolist(), own.train_error.tolist())
+                return Outcome((own.trained == "yes").tolist(), own.train_error.tolist(), own.train_loss.tolist())
         return None
     like = next(iter(experiments.values()))
     network = (depth, SHORTCUTS[family], normalisation, initialisation)
@@ -62,7 +63,9 @@ def outcome(results: Results, family: str, depth: int, normalisation: str, initi
         if result.experiment.dataset == like.dataset and describes(result) == network:
             free = {"seeds": like.recipe.seeds} | ({"lr": like.recipe.lr} if normalisation == "none" else {})
             if result.experiment.recipe.model_copy(update=free) == like.recipe:
-                return Outcome(result.started().tolist(), result.error("train").tolist())
+                return Outcome(
+                    *(one.tolist() for one in (result.started(), result.error("train"), result.loss("train")))
+                )
     return None
 
 
@@ -77,8 +80,8 @@ def describes(result: Result) -> tuple[int, str, str, str] | None:
 def gathered(results: Results) -> pd.DataFrame:
     """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement,
     shuffled_agreement, bf16_cosine, fp32_cosine and neighbour_error; the lowest and highest agreement and
-    gradient_ratio, and the geometric mean of the latter; how many seeds were trained, how many of them started, and the
-    mean training error in per cent (NaN where none was).
+    gradient_ratio, and the geometric mean of the latter; how many seeds were trained, how many of them started, their
+    training errors, the mean of these (NaN where none was), in per cent, and the training losses.
     """
     rows, measured = [], untrained()
     for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
@@ -92,9 +95,9 @@ def gathered(results: Results) -> pd.DataFrame:
         came = outcome(results, *key)
         row |= {"n": 0, "started": 0, "error": float("nan"), "shown": "not trained"}
         if came:
-            error = percent(pd.Series(came.errors))
-            row |= {"n": len(came.errors), "started": sum(came.started), "error": 100 * pd.Series(came.errors).mean()}
-            row |= {"shown": error}
+            errors = pd.Series(came.errors)
+            row |= {"n": len(errors), "started": sum(came.started), "error": 100 * errors.mean()}
+            row |= {"shown": percent(errors), "errors": 100 * errors, "losses": pd.Series(came.losses)}
         rows.append(row)
     return pd.DataFrame(rows)
 

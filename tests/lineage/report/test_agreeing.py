@@ -41,7 +41,7 @@ def study(workspace):
     pd.DataFrame(rows).to_csv(outcomes.AGREEMENT, index=False)
     trained = [("random-0.8", 0, 0.5, "no"), ("looks-linear", 0, 0.02, "yes"), ("looks-linear", 1, 0.04, "yes")]
     table = pd.DataFrame(trained, columns=["initialisation", "seed", "train_error", "trained"])
-    table.assign(depth=44, scale="full").to_csv(outcomes.TRAINED, index=False)
+    table.assign(depth=44, scale="full", train_loss=0.5).to_csv(outcomes.TRAINED, index=False)
 
 
 def read(*names):
@@ -76,14 +76,16 @@ def test_what_was_trained_is_beside_what_was_measured(study):
         assert f"| {about} | {agreed} | 0.900 | 40 | 3 … 3 | {came} |" in text
     assert "of the pixels themselves: 20 %; of guessing: 50 %." in text and "(agreement.svg)" in text
     # the network without batch norm agrees more than one that trains
-    assert "Of the 3 of which a seed started, plain, 20 layers (He) has the lowest agreement, 0.0150" in text
-    assert "of the 2 of which none did, plain, 44 layers, no batch norm (He) has the highest, 0.0300. No level" in text
+    assert "Among the 3 of which a seed started, plain, 20 layers (He) has the lowest agreement, 0.0150" in text
+    assert "among the 2 of which none did, plain, 44 layers, no batch norm (He) has the highest, 0.0300. No level" in text
 
 
 def test_one_level_of_agreement_may_tell_them_apart(study):
     measured("plain-20", (0.0, 0.1), network={"depth": 20})
     text = "\n".join(agreeing.section(read("plain-20"), drawn))
-    assert "of the 1 of which none did, plain, 44 layers (identity + 0.8 He) has the highest, 0.0002. One level" in text
+    assert (
+        "among the 1 of which none did, plain, 44 layers (identity + 0.8 He) has the highest, 0.0002. One level" in text
+    )
     assert "Over the" not in text  # two initialisations have no rank correlation to speak of
 
 
@@ -93,7 +95,7 @@ def test_what_was_predicted_and_what_came(study):
         table = pd.read_csv(path)
         table.assign(depth=table.depth.replace(44, 110)).to_csv(path, index=False)
     text = "\n".join(agreeing.section({}, drawn))
-    assert "What came: identity + 0.8 He: 0 of 1 seeds started, 1 of 1 as predicted; " in text
+    assert "Outcome: identity + 0.8 He: 0 of 1 seeds started, 1 of 1 as predicted; " in text
     assert "looks linear: 2 of 2 seeds started, 2 of 2 as predicted." in text
     table = pd.read_csv(outcomes.TRAINED)
     table.assign(trained="yes").to_csv(outcomes.TRAINED, index=False)

@@ -65,21 +65,40 @@ def test_each_network_with_its_own_ratio_beside_its_usual_training(study):
 
 def test_what_was_predicted_and_what_came(study):
     text = "\n".join(equalising.section({}, drawn))
-    assert "He: 0 of 2 seeds with its own ratio, 0 of 3 runs with any (as predicted)" in text
-    assert "looks linear: 2 of 2 seeds with its own ratio, 2 of 3 runs with any (as predicted)" in text
+    assert "He: 0 of all 3 runs started (as predicted)" in text
+    assert "looks linear: 2 of 2 seeds started with its own ratio, 1 ended below 1 % (not as predicted)" in text
     table = pd.read_csv(equalising.EQUALISED)
     table.loc[(table.initialisation == "he") & (table.ratio == 0.03), "trained"] = "yes"
     table.to_csv(equalising.EQUALISED, index=False)
     text = "\n".join(equalising.section({}, drawn))
-    assert "He: 0 of 2 seeds with its own ratio, 1 of 3 runs with any (not as predicted)" in text
+    assert "He: 1 of all 3 runs started (not as predicted)" in text
 
 
 def test_the_finding(study, monkeypatch):
     assert equalising.finding({}) == []  # nothing to compare with
-    usual = {"he": (82.0, "82.00 ± 1.00"), "looks-linear": (50.0, "50.00 ± 2.00")}
-    before = {"family": "plain", "depth": 110, "normalisation": "batch", "agreement": 0.1}
-    rows = [before | {"initialisation": k, "error": error, "shown": shown} for k, (error, shown) in usual.items()]
+    usual = {"he": (0, [81, 83], "82.00 ± 1.41"), "looks-linear": (2, [49, 51], "50.00 ± 1.41")}
+    before = {"family": "plain", "depth": 110, "normalisation": "batch", "agreement": 0.1, "n": 2}
+    rows = [
+        before | {"initialisation": name, "started": started, "error": sum(errors) / 2, "shown": shown}
+        for name, (started, errors, shown) in usual.items()
+    ]
+    for row, (_, errors, _) in zip(rows, usual.values(), strict=True):
+        row |= {"errors": pd.Series(errors), "losses": pd.Series([0.1, 0.4])}
     monkeypatch.setattr(equalising, "gathered", lambda _: pd.DataFrame(rows))
     (said,) = equalising.finding({})
-    assert "train better from 1 of 2 initialisations, and end with a training error of 1.00 to 90.00 %**" in said
-    assert "looks linear: 1.00 ± 1.41 % (as usual 50.00 ± 2.00 %); He: 90.00 ± 0.00 % (0 of 2 seeds started; as" in said
+    assert "110 layers end with a training error of 1.00 to 90.00 % instead of 50.00 to 82.00 %**" in said
+    assert "looks linear: 1.00 ± 1.41 %, as usual 50.00 ± 1.41 %, difference -49.00 pp (-55.08 … -42.92)" in said
+    assert "He: 90.00 ± 0.00 %, as usual 82.00 ± 1.41 %, 0 of 2 seeds started, as usual 0 of 2." in said
+    assert "train anyway" not in said
+
+
+def test_what_it_does_to_networks_that_train_anyway(study, monkeypatch):
+    table = pd.read_csv(equalising.EQUALISED)
+    table.loc[table.initialisation == "he", ["family", "train_error", "trained"]] = ["resnet", 0.0, "yes"]
+    table.to_csv(equalising.EQUALISED, index=False)
+    row = {"depth": 110, "normalisation": "batch", "agreement": 0.1, "n": 2, "started": 2, "shown": "0.00 ± 0.00"}
+    row |= {"error": 0.0, "errors": pd.Series([0.0, 0.0]), "losses": pd.Series([0.1, 0.4])}
+    rows = [{"family": "plain", "initialisation": "looks-linear"}, {"family": "resnet", "initialisation": "he"}]
+    monkeypatch.setattr(equalising, "gathered", lambda _: pd.DataFrame([row | one for one in rows]))
+    (said,) = equalising.finding({})
+    assert "Training loss of networks that train anyway: residual, 110 layers, from 0.2 to 0.5." in said

@@ -27,5 +27,6 @@ def test_means_over_the_seeds():
     assert (shallow.agreement, shallow.least, shallow.most) == pytest.approx((0.015, 0.01, 0.02))
     assert (shallow.n, shallow.started, shallow.error) == (2, 2, pytest.approx(2.5))
     assert (linear.n, linear.started, linear.error) == (2, 2, pytest.approx(3))
+    assert linear.errors.tolist() == pytest.approx([2, 4]) and linear.losses.tolist() == [0.5, 0.5]
     assert found.loc["plain", 44, "batch", "he"].n == 0
     assert found.words.tolist()[3:5] == ["identity + 0.8 He", "looks linear"]
