@@ -4,7 +4,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lineage.report import agreement_findings, deepening, defect_costs, depth_findings, early_gradients, equalising
+from lineage.report import (
+    agreement_findings,
+    deepening,
+    defect_costs,
+    depth_findings,
+    early_gradients,
+    equalising,
+    first_steps,
+)
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
 from lineage.report.markdown import link, percent, ratio_digits
@@ -109,6 +117,11 @@ def equalised(m: Measured) -> list[str]:
     return equalising.finding(m.results)
 
 
+def learning_rates(_: Measured) -> list[str]:
+    """Whether deep plain networks train with a lower learning rate."""
+    return first_steps.finding()
+
+
 def solution(_: Measured) -> list[str]:
     """Whether a plain network keeps a solution that it is given."""
     return deepening.finding()
@@ -123,7 +136,14 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
         depth_findings.shortcuts,
         depth_findings.residual,
     ],
-    "Why deep plain networks fail": [before_training, agreement, depth_findings.dirac, equalised, solution],
+    "Why deep plain networks fail": [
+        before_training,
+        learning_rates,
+        agreement,
+        depth_findings.dirac,
+        equalised,
+        solution,
+    ],
     "The articles": [blocks, defects, best_on_signs, headline],
 }
 

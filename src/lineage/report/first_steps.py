@@ -12,13 +12,16 @@ from lineage.report.results import Results
 from lineage.started import most_mistakes
 
 SWEEP = Path("plots/tables/sweep.csv")
+SHOWN = (20, 56, 110)  # depths in the finding
+START_WORDS = {"he": "He's initialisation", "dirac": "the Dirac initialisation"}
 SWEEP_TEXT = """\
 *The first step*: the learning rate of the first step times the largest ‖gradient‖ / ‖W‖ of a layer, measured before
 training, times what momentum makes of it (1.9 in Nesterov's form). It is how far the step moves that layer, as a
-fraction of its own norm, before any limit cuts it. *Trained*: fewer than 80 % of the mistakes of one who
-guesses, on the training images. A network has one seed, or more where a neighbour in depth or in learning rate gives
-another answer; each run counts once. *The best threshold* is the one with the fewest runs on its wrong side: above it
-and trained, or below it and not. It is chosen by the runs that it is judged by."""
+fraction of its own norm, before any limit cuts it. *Started*: as above, a training error below 80 % of that of
+guessing. A network has one seed, or more where a neighbour in depth or in learning rate gives another answer; each run
+counts once. *The best threshold* is the one with the fewest runs on its wrong side: above it and started, or below it
+and not. It is chosen by the runs that it is judged by; beside it is what the best threshold on the depth does."""
+PLACE = "does-the-first-step-tell-which-networks-train"
 
 
 def read(path: Path) -> tuple[pd.DataFrame, object]:
@@ -59,35 +62,66 @@ def sweep(results: Results, draw: Draw) -> list[str]:
         groups[" and ".join(free)] = runs[runs.start.isin(free)]
     groups |= {"all": runs} if len(limits) > 1 else {}
     rows = [(name, *prediction(some)) for name, some in groups.items()]
-    header = "start | runs | trained | their first steps | first steps of the others | the best threshold"
-    lines += table(header, "l r r r r l", rows)
+    header = (
+        "start | runs | started | their first steps | first steps of the others | the best threshold | on the depth"
+    )
+    lines += table(header, "l r r r r l l", rows)
     said = [
         f"From `{start}` no step is longer than {100 * limit:g} % of ‖W‖." for start, limit in limits.items() if limit
     ]
     return [*SWEEP_TEXT.splitlines(), *said, f"[All runs](../{SWEEP.as_posix()}).", "", *lines]
 
 
-def cell(runs: pd.DataFrame) -> str:
-    """The training error of one network over its seeds."""
+def cell(runs: pd.DataFrame, plain: bool = False) -> str:
+    """The training error of one network over its seeds, bold where one did not start unless it is to be plain."""
     if runs.empty:
         return ""
     through = int((runs.trained == "yes").sum())
     text = f"{100 * runs.train_error.mean():.1f}"
-    text = text if through == len(runs) else f"**{text}**"
+    text = text if plain or through == len(runs) else f"**{text}**"
     return f"{text} ({through} of {len(runs)})" if len(runs) > 1 else text
 
 
 def prediction(runs: pd.DataFrame) -> tuple[int | str, ...]:
-    """How many runs there are and how many trained, the first steps of both kinds, and what the best threshold does."""
-    trained, steps = (runs.trained == "yes").to_numpy(), runs.first_step.to_numpy()
-    counts = len(runs), int(trained.sum()), span(steps[trained]), span(steps[~trained])
-    if trained.all() or not trained.any():
-        return *counts, "nothing to tell apart"
-    value, wrong = threshold(steps, trained)
-    rarer = min(trained.sum(), (~trained).sum())
+    """How many runs there are and how many started, the first steps of both kinds, what the best threshold does, and
+    what the best one on the depth does.
+    """
+    started, steps = (runs.trained == "yes").to_numpy(), runs.first_step.to_numpy()
+    counts = len(runs), int(started.sum()), span(steps[started]), span(steps[~started])
+    if started.all() or not started.any():
+        return *counts, "nothing to tell apart", ""
+    value, wrong = threshold(steps, started)
+    rarer = min(started.sum(), (~started).sum())
+    by_depth = f"wrong {threshold(runs.depth.to_numpy(), started)[1]} times"
     if wrong == rarer:
-        return *counts, f"none is better than one answer for all, which is wrong {rarer} times"
-    return *counts, f"{value:.2g}: wrong {wrong} times (one answer for all: {rarer})"
+        return *counts, f"none is better than one answer for all, which is wrong {rarer} times", by_depth
+    return *counts, f"{value:.2g}: wrong {wrong} times (one answer for all: {rarer})", by_depth
+
+
+def finding() -> list[str]:
+    """Whether a lower learning rate lets deep plain networks train, and whether the first step tells which do."""
+    runs, _ = read(SWEEP)
+    started = runs.trained == "yes" if len(runs) else np.array([])
+    if not len(runs) or started.all() or not started.any():
+        return []
+    deepest, lrs = runs[runs.depth == runs.depth.max()], [f"{lr:g}" for lr in sorted(set(runs.lr), reverse=True)]
+    failed = [name for name, some in deepest.groupby("start", sort=False) if not (some.trained == "yes").any()]
+    opening = f"With none of {len(lrs)} learning rates do plain networks of {runs.depth.max()} layers start to train"
+    if not failed:
+        opening = f"Plain networks of {runs.depth.max()} layers start to train with some of {len(lrs)} learning rates"
+    value, wrong = threshold(runs.first_step.to_numpy(), started.to_numpy())
+    by_depth = threshold(runs.depth.to_numpy(), started.to_numpy())[1]
+    said = []
+    for (name, depth), some in runs[runs.depth.isin(SHOWN)].groupby(["start", "depth"], sort=False):
+        errors = [cell(some[some.lr == float(lr)], plain=True) for lr in lrs]
+        said.append(f"{START_WORDS.get(name, name)}, {depth} layers: {', '.join(errors)}")
+    start = f" from {' or '.join(START_WORDS.get(one, one) for one in failed)}" if failed else ""
+    return [
+        f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (in brackets "
+        f"how many seeds started, where there are several): {'; '.join(said)}. The length of the first step, known "
+        f"before training, tells which of {len(runs)} runs start but for {wrong} (the threshold, {value:.2g} of the "
+        f"layer's norm, was chosen by the same runs); the depth does so but for {by_depth}. [More](#{PLACE})."
+    ]
 
 
 def span(values: np.ndarray) -> str:
@@ -97,8 +131,8 @@ def span(values: np.ndarray) -> str:
 
 
 def threshold(steps: np.ndarray, trained: np.ndarray) -> tuple[float, int]:
-    """Above which first step runs fail, as far as one number can say it: that number, the lowest of equals, and how
-    many runs it is wrong about.
+    """Above which first step (or depth) runs fail, as far as one number can say it: that number, the lowest of equals,
+    and how many runs it is wrong about.
     """
     finite = np.sort(np.unique(steps))
     between = [0.0, *np.sqrt(finite[:-1] * finite[1:]), np.inf]

@@ -26,7 +26,7 @@ def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
             axis.scatter(steps, 100 * some.train_error, s=42, linewidths=0.7, alpha=0.9, **style)
         axis.axhline(guessing, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
         axis.annotate(
-            "not trained above this line",
+            "did not start above this line",
             **{"xy": (1, guessing), "xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"},
             **{"fontsize": 8, "color": "#666666"},
         )

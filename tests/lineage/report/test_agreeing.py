@@ -77,7 +77,9 @@ def test_what_was_trained_is_beside_what_was_measured(study):
     assert "of the pixels themselves: 20 %; of guessing: 50 %." in text and "(agreement.svg)" in text
     # the network without batch norm agrees more than one that trains
     assert "Among the 3 of which a seed started, plain, 20 layers (He) has the lowest agreement, 0.0150" in text
-    assert "among the 2 of which none did, plain, 44 layers, no batch norm (He) has the highest, 0.0300. No level" in text
+    assert (
+        "among the 2 of which none did, plain, 44 layers, no batch norm (He) has the highest, 0.0300. No level" in text
+    )
 
 
 def test_one_level_of_agreement_may_tell_them_apart(study):
