@@ -117,10 +117,10 @@ def finding() -> list[str]:
         said.append(f"{START_WORDS.get(name, name)}, {depth} layers: {', '.join(errors)}")
     start = f" from {' or '.join(START_WORDS.get(one, one) for one in failed)}" if failed else ""
     return [
-        f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (in brackets "
-        f"how many seeds started, where there are several): {'; '.join(said)}. The length of the first step, known "
-        f"before training, tells which of {len(runs)} runs start but for {wrong} (the threshold, {value:.2g} of the "
-        f"layer's norm, was chosen by the same runs); the depth does so but for {by_depth}. [More](#{PLACE})."
+        f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (in "
+        f"brackets how many seeds started, where there are several): {'; '.join(said)}. The length of the first step, "
+        f"known before training, tells which of {len(runs)} runs start but for {wrong} (the threshold, {value:.2g} of "
+        f"the layer's norm, was chosen by the same runs); the depth does so but for {by_depth}. [More](#{PLACE})."
     ]
 
 
