@@ -90,7 +90,8 @@ def goes_with(found: pd.DataFrame) -> list[str]:
     return [
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
         f"{follows}** (exploratory). That holds for the means of {len(alike)} initialisations (n = {alike.n.min()} or "
-        "more); neighbours overlap. The lowest error has "
+        "more): the identity plus a share of He's weights, *looks linear*, which begins as a linear map, and He's "
+        "weights alone. Neighbours overlap. The lowest error has "
         f"{ends[0]}; the highest {ends[1]}. {compared(found)}"
     ]
 

@@ -139,8 +139,8 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
     "Why deep plain networks fail": [
         before_training,
         learning_rates,
-        agreement,
         depth_findings.dirac,
+        agreement,
         equalised,
         solution,
     ],
