@@ -20,7 +20,7 @@ network and seed:
   convolutions. 1 where rounding does no harm, 0 where it leaves nothing. Without hardware for bfloat16 that is empty
 - layer, gradient_ratio: the layer with the largest ‖gradient‖ / ‖W‖ in the first batch, and that quotient
 
-In float32 unless said otherwise, on one thread. At full scale expect an hour and up to 7 GB.
+In float32 unless said otherwise, on one thread. At full scale expect half an hour and up to 7 GB.
 """
 
 from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load

@@ -37,7 +37,7 @@ def agreed(networks: pd.DataFrame) -> list[str]:
     """How far batches agree in the deepest networks with batch norm."""
     networks = networks[networks.depth == networks.depth.max()].set_index(["family", "initialisation"])
     said = [
-        f"{networks.agreement[key]:.3f} in {who} (with shuffled labels {networks.shuffled[key]:.3f})"
+        f"{shown(networks.agreement[key], 3)} in {who} (with shuffled labels {shown(networks.shuffled[key], 3)})"
         for key, who in WHO.items()
         if key in networks.index
     ]
@@ -126,6 +126,6 @@ def compared(found: pd.DataFrame) -> str:
     )
 
 
-def shown(cosine: float) -> str:
-    """Two decimal places, without a minus before 0.00."""
-    return f"{round(cosine, 2) + 0.0:.2f}"
+def shown(cosine: float, places: int = 2) -> str:
+    """Decimal places, without a minus before 0.00."""
+    return f"{round(cosine, places) + 0.0:.{places}f}"

@@ -66,3 +66,4 @@ def test_a_list_in_a_sentence():
 
 def test_no_minus_before_nothing():
     assert [agreement_findings.shown(value) for value in (-0.0004, -0.32, 0.914)] == ["0.00", "-0.32", "0.91"]
+    assert agreement_findings.shown(-0.0004, 3) == "0.000"
