@@ -56,13 +56,13 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
     if plain.empty or plain.bf16.iloc[-1] > LOST:
         return []
     lost = plain[plain.bf16 < LOST].depth.min()
-    told = [f"rounding to bfloat16 leaves little of the gradients of plain networks of {lost} layers and more"]
+    told = f"rounding to bfloat16 destroys most of the gradient in plain networks of {lost} or more layers"
     if (plain.fp32 < LOST).any():
-        told.append(f"rounding to float32 of those of {plain[plain.fp32 < LOST].depth.min()}")
+        told += f"; rounding to float32 does so with {plain[plain.fp32 < LOST].depth.min()}"
     rounded = [f"{left(one)} with {one.depth} layers" for one in plain[plain.depth.isin({*SHOWN, lost})].itertuples()]
     beside = "".join(f"; residual ones {left(one)} with {one.depth} layers" for one in residual[-1:].itertuples())
     return [
-        f"**Before training from He's initialisation, {listed(told)}.** How well a batch's gradient in bfloat16 (in "
+        f"**Before training, from He's initialisation, {told}.** How well a batch's gradient in bfloat16 (in "
         "brackets: in float32) matches that in float64, as the cosine of the angle between them, in the median "
         f"convolution: plain networks {listed(rounded)}{beside}. {trained_in_float32(results)} [More](#{PLACE})."
     ]

@@ -74,7 +74,8 @@ def finding() -> list[str]:
     logs = np.log(runs.pivot(index="seed", columns=["insertion", "state"], values="train_loss"))
     control = np.exp(logs["", "trained on"].mean())
     said, worse = [], []
-    for insertion in [name for name in dict.fromkeys(runs.insertion) if name]:
+    ways = [name for name in dict.fromkeys(runs.insertion) if name]
+    for insertion in ways:
         given, after = logs[insertion, "inserted"], logs[insertion, "trained on"]
         change = verdicts.difference(after - given, 0.0)
         times = " … ".join(f"{np.exp(end):.3g}" for end in change[1:])
@@ -87,10 +88,12 @@ def finding() -> list[str]:
     who = f"lain networks of {deep} layers that begin as trained ones of {shallow}"
     opening = f"**Whether p{who} end worse is not decided.**"
     if any(worse):
-        ways = "" if all(worse) else " if the layers are inserted in one of two ways"
-        opening = f"**P{who} probably end worse{ways}.**"
+        first = next(way for way, found in zip(ways, worse, strict=True) if found)
+        how = "" if all(worse) else f" if the inserted layers are {sweep_figures.WAYS[first]}"
+        opening = f"**P{who} probably end worse{how}.**"
     return [
-        f"{opening} {deep - shallow} layers that do nothing were inserted, and the network was trained on by the same "
+        f"{opening} {deep - shallow} layers that do not change the outputs were inserted (exact in training, or in "
+        "evaluation only, where batch norm changes them in training), and the network was trained on by the same "
         f"recipe, whose learning rate rises once more. Training loss before and after (n = {len(logs)}; with the 95 % "
         f"interval of the quotient): {'; '.join(said)}. Without inserted layers it ended at {control:.2g}. "
         f"[More](#{PLACE})."

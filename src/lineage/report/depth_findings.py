@@ -29,6 +29,7 @@ from lineage.report.verdicts import (
     LEANS,
     NOT_RUN,
     VERDICTS,
+    can_decide,
 )
 
 
@@ -73,13 +74,13 @@ def no_start(m: Measured) -> list[str]:
             turned = quotients(result)
             p = "" if one.p is None else f", Fisher's exact test: p = {one.p:.2g}"
             first = beginning(result)
-            largest = f"{first} in the layer where it is largest" if first else "not measured"
-            before = f" Before training, ‖gradient‖ / ‖W‖ is {largest}."
+            largest = f"{first} (over the seeds) in the layer where it is largest" if first else "not measured"
+            before = f" Before training, the gradient's norm over the weights', ‖gradient‖ / ‖W‖, is {largest}."
             said.append(
                 f"{link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
-                f"{shallower.n}; {difference(one)}{p}).{before} After training, it is {turned.iloc[0]:.2g} in its "
-                "first layer (first seed)."
+                f"{shallower.n}; {difference(one)}{p}).{before} After training, it is {turned.iloc[0]:.2g} in the "
+                "network's first layer (first seed)."
             )
     opening = "**Some deep plain networks did not start to train.** Their errors are not compared; seeds are counted."
     return sentence(opening, said)
@@ -95,7 +96,8 @@ def longer(m: Measured) -> list[str]:
             firm |= one.loss.verdict == HOLDS and one.comparison.primary
             loss = f"training loss {one.loss.shown} that of {link(one.comparison.smaller)}"
             said.append(
-                f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)})."
+                f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)}"
+                f"{'' if can_decide(one.n) else ': so few seeds cannot decide'})."
             )
             if control := m.results.get(GROUPS[group].same_warm_up):
                 said.append(
@@ -164,7 +166,7 @@ def residual(m: Measured) -> list[str]:
         if train and train.loss:
             said.append(
                 f"Both training errors are below {FLOOR} %. The deep one's training loss is {train.loss.shown} the "
-                f"shallow one's. (The claim that depth does not raise it: {verdict(train.loss)}.)"
+                f"shallow one's; the claim that depth does not raise it: {verdict(train.loss)}."
             )
     what = "help residual networks on the test set"
     opening = opened(ones, "more layers", what, f"do not {what}")

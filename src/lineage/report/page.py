@@ -33,8 +33,8 @@ command that makes it again. Verdicts are in italics and lead to their claim: *h
 [the rule](#how-to-read-a-verdict), *leans* nearly does, *not decided* is open. *Primary* comparisons were named as the
 main ones and are corrected for each other. *Exploratory* ones are not corrected: where there is no difference, about
 one in twenty still shows one. *Probably*: it leans, or it holds in an exploratory comparison. A seed *started* to
-train if its training error ends below 80 % of that of guessing (on SIGNS, with six classes, below 66.7 %). A network of
-which no seed started is counted, but its errors are not compared."""
+train if its training error ends below 80 % of that of guessing (on SIGNS, with six classes, below 66.7 %). Where no
+seed of a network started, its error is given, but its difference from others is not tested."""
 
 
 def results(results: Results, missing: list[str], folder: Path, scale: str) -> list[str]:

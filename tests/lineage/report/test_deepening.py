@@ -49,9 +49,13 @@ def test_the_finding(workspace):
     table.loc[on & (table.depth == 20), "train_loss"] = 0.001
     table.to_csv(deepening.DEEPENED, index=False)
     (said,) = deepening.finding()
-    assert "of 56 layers that begin as trained ones of 20 probably end worse.** 36 layers that do nothing" in said
+    assert "of 56 layers that begin as trained ones of 20 probably end worse.** 36 layers that do not change" in said
     assert "layers exact in training: from 0.01 to 0.1, × 9.97 (7.77 … 12.8), training error then 3.00 ± 1.00 %" in said
     assert "Without inserted layers it ended at 0.001." in said
+    other = table[table.insertion == "training"].assign(insertion="use", train_loss=0.01)
+    other.loc[other.seed == 0, "train_loss"] = 0.02
+    pd.concat([table, other]).to_csv(deepening.DEEPENED, index=False)
+    assert "probably end worse if the inserted layers are exact in training.** 36" in deepening.finding()[0]
     table.loc[on & (table.depth == 56) & (table.seed == 1), "train_loss"] = 0.005
     table.to_csv(deepening.DEEPENED, index=False)
     assert "end worse is not decided" in deepening.finding()[0]
