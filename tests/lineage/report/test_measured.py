@@ -63,3 +63,21 @@ def test_single_seeds_are_not_said_to_be_apart():
 def test_a_finding_without_words_is_none():
     assert measured.sentence("Depth hurts.", []) == []
     assert measured.sentence("Depth hurts.", ["a", "b"]) == ["Depth hurts. a b"]
+
+
+def test_a_finding_names_its_group_in_the_heading_or_for_each_of_several():
+    here, there = judgement(HOLDS), judgement(HOLDS, 56, "cifar10")
+    assert measured.opened([here], "depth", "hurts", "helps") == "**Depth probably hurts (SIGNS, 30 epochs).**"
+    assert measured.place(here, [here]) == ""
+    assert measured.opened([here, there], "depth", "hurts", "helps") == "**Depth probably hurts.**"
+    assert measured.place(there, [here, there]) == "CIFAR-10, 12 epochs: "
+
+
+def test_what_a_claim_has_in_other_groups():
+    here, there = judgement(HOLDS), judgement(NOT_DECIDED, 56, "cifar10", found=(1.0, -2.0, 4.0))
+    void = judgement(NOT_RUN, 56, "signs32-long")
+    (said,) = measured.elsewhere(all_of(here, there, void), [here])
+    assert said == (
+        "Elsewhere: CIFAR-10, 12 epochs, 56 layers: +1.00 pp (-2.00 … +4.00), *[not decided](#claim-plain-train)*."
+    )
+    assert measured.elsewhere(all_of(here), [here]) == []
