@@ -67,9 +67,9 @@ def test_a_finding_without_words_is_none():
 
 def test_a_finding_names_its_group_in_the_heading_or_for_each_of_several():
     here, there = judgement(HOLDS), judgement(HOLDS, 56, "cifar10")
-    assert measured.opened([here], "depth", "hurts", "helps") == "**Depth probably hurts (SIGNS, 30 epochs).**"
+    assert measured.opened([here], "depth", "hurts", "helps") == "**Depth hurts (SIGNS, 30 epochs).**"
     assert measured.place(here, [here]) == ""
-    assert measured.opened([here, there], "depth", "hurts", "helps") == "**Depth probably hurts.**"
+    assert measured.opened([here, there], "depth", "hurts", "helps") == "**Depth hurts.**"
     assert measured.place(there, [here, there]) == "CIFAR-10, 12 epochs: "
 
 
