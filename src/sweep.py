@@ -9,8 +9,7 @@ trained. Writes plots/tables/sweep.csv, a line per run:
 
 - layer, gradient_ratio, first_lr, first_step: at initialisation, the layer with the largest ‖gradient‖ / ‖W‖, that
   quotient, the learning rate of the first step, and their product with Nesterov's factor of 1.9, which is how far the
-  step moves the layer as a fraction of ‖W‖. From the start `trust` a step is cut to what the recipe allows (2 %), and
-  this is its length before that
+  step moves the layer as a fraction of ‖W‖ (before the limit of a start with `trust` cuts it)
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation
 - trained: whether it makes fewer than 80 % of the mistakes of one who guesses, on the training images
 

@@ -14,6 +14,7 @@ from lineage.report.outcomes import gathered, words
 from lineage.report.results import Results
 
 EQUALISED, RECIPES = Path("plots/tables/equalised.csv"), Path("recipes/equalised.json")
+LOWER = "does-the-first-step-tell-which-networks-train"
 PLACE = "do-they-train-if-all-gradients-have-the-same-relative-length"
 NETWORK = ["family", "depth", "initialisation"]
 TEXT = """\
@@ -27,8 +28,8 @@ far: momentum carries those further whose gradients agree from step to step. And
 initialisations: the function that the network begins with, and how far its weights can move before it breaks. Each
 ratio was tried with the first seed. The one with the lowest validation loss was then used for all seeds, the first one
 included. *As usual*: the same network and recipe with its gradients as they are, whose learning rate was not tuned, so
-a part of the difference may be that. *Agreement* is that [before
-training](#do-different-batches-ask-for-the-same-step)."""
+a part of the difference may be that: [with lower ones](#does-the-first-step-tell-which-networks-train). *Agreement* is
+that [before training](#do-different-batches-ask-for-the-same-step)."""
 # whether a plain network of 110 layers starts to train, predicted when trials of one seed were known
 PREDICTED = {"he": False, "random-0.8": False, "dirac": True, "looks-linear": True}
 PREDICTION = """\
@@ -132,7 +133,7 @@ def finding(results: Results) -> list[str]:
         f"lower mean training error from {(deep.error < deep.usual).sum()} of {len(deep)} initialisations** "
         f"(exploratory, n = {deep.n.min()}). For each "
         f"network that length is the best of {runs.ratio.nunique()} by validation loss, with the first seed; the "
-        f"learning rate of the usual training was not tuned. {'; '.join(said + more)}. {anyway}[More](#{PLACE})."
+        f"learning rate of the usual training was not tuned ([lower ones](#{LOWER})). {'; '.join(said + more)}. {anyway}[More](#{PLACE})."
     ]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import sweep_figures
-from lineage.report.markdown import Draw, table
+from lineage.report.markdown import Draw, digits, table
 from lineage.report.results import Results
 from lineage.started import most_mistakes
 
@@ -117,17 +117,18 @@ def finding() -> list[str]:
         said.append(f"{START_WORDS.get(name, name)}, {depth} layers: {', '.join(errors)}")
     start = f" from {' or '.join(START_WORDS.get(one, one) for one in failed)}" if failed else ""
     return [
-        f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (in "
-        f"brackets how many seeds started, where there are several): {'; '.join(said)}. The length of the first step, "
-        f"known before training, tells which of {len(runs)} runs start but for {wrong} (the threshold, {value:.2g} of "
-        f"the layer's norm, was chosen by the same runs); the depth does so but for {by_depth}. [More](#{PLACE})."
+        f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (n = 1; in "
+        f"brackets how many seeds started, where there are several): {'; '.join(said)}. Whether a run starts follows "
+        f"from the length of its first step, known before training, in {len(runs) - wrong} of {len(runs)} runs (the "
+        f"threshold, {digits(value)} times the layer's norm, was chosen by the same runs), from its depth in "
+        f"{len(runs) - by_depth}. [More](#{PLACE})."
     ]
 
 
 def span(values: np.ndarray) -> str:
     if not len(values):
         return ""
-    return f"{values.min():.2g} … {values.max():.2g}" if len(values) > 1 else f"{values[0]:.2g}"
+    return " … ".join(digits(value) for value in sorted({values.min(), values.max()}))
 
 
 def threshold(steps: np.ndarray, trained: np.ndarray) -> tuple[float, int]:

@@ -64,10 +64,10 @@ def test_the_sweep_in_numbers(workspace):
     assert "| he | 0.1 | 1.5 (2 of 2) | **65.0** (1 of 2) |" in text
     assert "| dirac | 0.1 | 0.0 | 3.0 |" in text and "| trust | 0.1 | 1.0 | **90.0** |" in text
     assert "| dirac | 2 | 2 | 0.001 … 0.002 |  | nothing to tell apart |  |" in text
-    assert "| trust | 2 | 1 | 0.01 | 2e+02 | 1.4: wrong 0 times (one answer for all: 1) | wrong 0 times |" in text
+    assert "| trust | 2 | 1 | 0.01 | 200 | 1.4: wrong 0 times (one answer for all: 1) | wrong 0 times |" in text
     one_answer = "none is better than one answer for all, which is wrong 1 times"
-    assert f"| he | 4 | 3 | 0.01 … 3e+02 | 3e+02 | {one_answer} | wrong 1 times |" in text
-    assert f"| he and dirac | 6 | 5 | 0.001 … 3e+02 | 3e+02 | {one_answer} | wrong 1 times |" in text
+    assert f"| he | 4 | 3 | 0.01 … 300 | 300 | {one_answer} | wrong 1 times |" in text
+    assert f"| he and dirac | 6 | 5 | 0.001 … 300 | 300 | {one_answer} | wrong 1 times |" in text
     assert "| all | 8 | 6 |" in text and "(first-steps.svg)" in text
     assert "From `trust` no step is longer than 2 % of ‖W‖." in text
 
@@ -78,7 +78,7 @@ def test_the_finding(workspace):
     (said,) = first_steps.finding()
     assert "With none of 1 learning rates do plain networks of 110 layers start to train from He's init" in said
     assert "He's initialisation, 20 layers: 1.5 (2 of 2); He's initialisation, 110 layers: 75.0 (0 of 2); the" in said
-    assert "which of 6 runs start but for 0 (the threshold, 1.7 of" in said and "the depth does so but for 1." in said
+    assert "in 6 of 6 runs (the threshold, 1.7 times the layer's norm" in said and "from its depth in 5." in said
     swept(ERRORS, STEPS)
     assert "**Plain networks of 110 layers start to train with some of 1 learning rates** (" in first_steps.finding()[0]
     swept({key: (0.0,) for key in ERRORS}, STEPS)
