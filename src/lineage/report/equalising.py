@@ -131,9 +131,9 @@ def finding(results: Results) -> list[str]:
     return [
         f"**With gradients that all have the same relative length, plain networks of {deep.depth.max()} layers have a "
         f"lower mean training error from {(deep.error < deep.usual).sum()} of {len(deep)} initialisations** "
-        f"(exploratory, n = {deep.n.min()}). For each "
-        f"network that length is the best of {runs.ratio.nunique()} by validation loss, with the first seed; the "
-        f"learning rate of the usual training was not tuned ([lower ones](#{LOWER})). {'; '.join(said + more)}. {anyway}[More](#{PLACE})."
+        f"(exploratory, n = {deep.n.min()}). For each network that length is the best of {runs.ratio.nunique()} by "
+        "validation loss, with the first seed; the learning rate of the usual training was not tuned ([lower "
+        f"ones](#{LOWER})). {'; '.join(said + more)}. {anyway}[More](#{PLACE})."
     ]
 
 
