@@ -15,7 +15,7 @@ from task import Task
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from lineage.engine import augment, device, training
+from lineage.engine import augment, device, optimisation, training
 
 PIXELS = 2**28  # bytes that ours gathers its batches from at most: beyond any CPU's cache
 Train = Callable[[int], float]  # train for so many steps, and return the seconds that took
@@ -60,7 +60,7 @@ def bare(task: Task, option: tuple[str, str, bool]) -> Train:
     network, batch = task.network(layout).train(), task.resident(recipe.batch_size)
     inputs = batch.plain(0, len(batch)).contiguous(memory_format=augment.LAYOUTS[layout])
     groups = [{"params": list(network.parameters()), "weight_decay": recipe.weight_decay}]
-    optimiser = training.OPTIMISERS[recipe.optimiser](groups, torch.tensor(recipe.lr, device=task.device), recipe)
+    optimiser = optimisation.OPTIMISERS[recipe.optimiser](groups, torch.tensor(recipe.lr, device=task.device), recipe)
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -103,20 +103,22 @@ class Clocked(training.Training):
         pixels, val = task.resident(images, task.recipe.shift), task.resident(1)
         super().__init__(task.network(task.recipe.layout), pixels, val, endless, seed=0)
         self.clocked(1)  # on CUDA, this captures the step
-        size = task.recipe.input_size
-        step, self._first = self._replays.get(size, self._step), 0.0
-
-        def stamped() -> None:
-            self._first = self._first or now(task.device)
-            step()
-
-        self._replays[size] = stamped
 
     def clocked(self, steps: int) -> tuple[float, float]:
         """Train an epoch of so many steps: the seconds before the first of them, and from there to the end."""
-        self.per_epoch, self._first, began = steps, 0.0, now(self._lr.device)
+        device = self.train.labels.device
+        self.per_epoch, self._first, began = steps, 0.0, now(device)
         self.epoch()
-        return self._first - began, now(self._lr.device) - self._first
+        return self._first - began, now(device) - self._first
+
+    def _taking(self, size: int) -> Callable[[], None]:
+        take = super()._taking(size)
+
+        def stamped() -> None:
+            self._first = self._first or now(self.train.labels.device)
+            take()
+
+        return stamped
 
     def _validate(self) -> tuple[float, float]:
         return 0.0, 0.0

@@ -56,7 +56,7 @@ def train(one: runs.Run, place: torch.device, progress: Progress) -> training.Tr
     network = runs.untrained(experiment, one.seed, place)
     if defect and defect.spoil:
         defect.spoil(network)
-    job = training.Training(network, images["train"], images["val"], recipe, one.seed, say=progress.say)
+    job = training.Training(network, images["train"], images["val"], recipe, one.seed)
     while not job.finished:
         progress.begin(str(one), len(job.history) + 1)
         job.epoch()

@@ -37,9 +37,9 @@ def read() -> dict[str, Experiment]:
 
 def begun(one: runs.Run, place: torch.device) -> torch.nn.Module:
     """A run's network before its training: as He's initialisation draws it, then changed."""
-    network = runs.untrained(one.experiment, one.seed, place)
+    network = runs.untrained(one.experiment, one.seed, torch.device("cpu"))  # a GPU would draw other numbers
     initialisations.initialise(network, one.about["initialisation"])
-    return network
+    return network.to(place)
 
 
 def measure(place: torch.device, one: runs.Run) -> runs.Row:

@@ -16,9 +16,10 @@ import zipfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-# Before torch loads: two tests run at once, on a core each.
+# Before torch loads: two tests run at once, on a core each, and not on a GPU unless one is named.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import numpy as np
 import pytest

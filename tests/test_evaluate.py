@@ -146,6 +146,20 @@ def test_the_same_weights_give_the_same_bytes(trained, run_here):
     assert outputs() == first
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+def test_a_gpu_gives_the_same_bytes_twice(data, run_script):
+    experiment(precision="bf16")
+    ends = []
+    for _ in range(2):
+        for script in ("train", "evaluate"):
+            result = run_script(script, "mine")
+            assert result.returncode == 0, result.stderr
+        shutil.rmtree("runs")
+        ends.append(outputs())
+    assert ends[0] == ends[1]
+    assert checkpoint.load(Path("models/mine/seed-0.safetensors"))[1]["device"] == torch.cuda.get_device_name()
+
+
 def test_every_seeds_answers(trained, hands):
     answers, predictions = table("answers"), table("predictions", dtype={"image": str})
     assert list(answers) == ["predicted_0", "confidence_0", "predicted_1", "confidence_1"]

@@ -22,9 +22,14 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, err
 
 _NO_MEMORY = "out of memory: close other programs, set SEEDS_AT_ONCE=1, or try `-S scale=sample`"
 # what torch's errors say; it is not imported here, because it takes seconds
+_NO_GPU_MEMORY = (
+    "out of GPU memory: lower train.batch_size, set SEEDS_AT_ONCE=1, or free the GPU; the data set, which lies there "
+    "as a whole, may itself be too large for it"
+)
 _OUT_OF_MEMORY = {
-    "OutOfMemoryError": "out of GPU memory: lower train.batch_size, set SEEDS_AT_ONCE=1, or free the GPU; the data "
-    "set, which lies there as a whole, may itself be too large for it",
+    "OutOfMemoryError": _NO_GPU_MEMORY,
+    "CUDA error: out of memory": _NO_GPU_MEMORY,  # before the first tensor
+    "CUBLAS_STATUS_ALLOC_FAILED": _NO_GPU_MEMORY,
     "DefaultCPUAllocator": _NO_MEMORY,
 }
 

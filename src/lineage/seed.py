@@ -28,7 +28,7 @@ def train_seed(
     images = augment.load(experiment, ("train", "val"), place, recipe.shift)
     torch.manual_seed(seed)
     network = experiment.build().to(place, memory_format=augment.LAYOUTS[recipe.layout])
-    job = training.Training(network, images["train"], images["val"], recipe, seed, say=progress.say)
+    job = training.Training(network, images["train"], images["val"], recipe, seed)
     if found := checkpoint.load_state(state, progress.say):
         job.resume(*found)
         progress.say(f"seed {seed}: resuming at epoch {len(job.history) + 1} of {job.epochs}")

@@ -22,6 +22,8 @@ from lineage.errors import Failure, Mistake, run
         (MemoryError(), 1, "out of memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 1, "SEEDS_AT_ONCE=1"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), 1, "the data set, which lies there"),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), 1, "out of GPU memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), 1, "out of GPU memory"),
         (OSError(errno.ENOSPC, "No space left on device", "models/x"), 1, "cannot write models/x: No space left"),
     ],
 )

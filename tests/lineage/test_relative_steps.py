@@ -4,7 +4,7 @@ from test_train import experiment
 from torch.nn import functional as F
 
 from lineage import initialisations, runs
-from lineage.engine import augment, training
+from lineage.engine import augment, device, training
 from lineage.engine.experiment import Experiment
 from lineage.relative_steps import Equalised, equalise
 
@@ -43,6 +43,20 @@ def test_a_step_of_the_engine_moves_every_kernel_equally_far(workspace, unchange
         scale = before[name].norm() if parameter.ndim > 1 else parameter.numel() ** 0.5
         moved = ((parameter - before[name]).norm() / scale).item()
         assert moved == pytest.approx(1.9 * line.lr * 0.5, rel=1e-3), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+def test_a_cuda_graph_scales_gradients_too(workspace, unchanged):
+    one, ends, place = mine(epochs=2), [], torch.device("cuda")
+    device.prepare(place, 1)
+    for graph in (True, False):
+        network = runs.untrained(one, 1, place)
+        images = augment.load(one, ("train", "val"), place)
+        run = training.Training(network, images["train"], images["val"], one.recipe, 1, graph)
+        while not run.finished:
+            run.epoch()
+        ends.append({name: tensor.cpu() for name, tensor in run.weights().items()})
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
 
 
 def test_it_begins_with_the_initialisation_that_it_names(workspace):

@@ -15,11 +15,12 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 def choose() -> torch.device:
     """The first GPU, or else the CPU. Raises `Mistake` where the machine has NVIDIA's driver but torch cannot use it:
-    a training on the CPU instead would take days before anyone notices.
+    a training on the CPU instead would take days before anyone notices. So does a GPU that is too old.
     """
     with warnings.catch_warnings(record=True) as said:  # why there is no CUDA
         warnings.simplefilter("always")
         if torch.cuda.is_available():
+            _check_generation()
             return torch.device("cuda")
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     if torch.version.cuda and not hidden and _has_nvidia_driver():
@@ -30,6 +31,18 @@ def choose() -> torch.device:
             "the command goes on with the CPU"
         )
     return torch.device("cpu")
+
+
+def _check_generation() -> None:
+    """Raises `Mistake` for a GPU that is older than those for which torch has been built."""
+    major, minor = torch.cuda.get_device_capability()
+    built_for = [arch.removeprefix("sm_") for arch in torch.cuda.get_arch_list()]  # sm_75, sm_90a, …
+    oldest = min((int(arch) for arch in built_for if arch.isdecimal()), default=0)
+    if 10 * major + minor < oldest:
+        raise Mistake(
+            f"{torch.cuda.get_device_name()} has compute capability {major}.{minor}, and this PyTorch needs "
+            f"{oldest // 10}.{oldest % 10} or more: CUDA_VISIBLE_DEVICES= (empty) in front of the command takes the CPU"
+        )
 
 
 def _has_nvidia_driver() -> bool:
@@ -68,6 +81,11 @@ def keep_memory() -> None:
     if mallopt:
         mallopt(-4, 0)  # M_MMAP_MAX: no blocks of their own
         mallopt(-1, -1)  # M_TRIM_THRESHOLD: the heap does not shrink
+
+
+def graphs_wanted() -> bool:
+    """Whether a step on a GPU runs as a CUDA graph: not with CUDA_GRAPHS=0 in front of the command."""
+    return os.environ.get("CUDA_GRAPHS") != "0"
 
 
 def precision_on(device: torch.device, wanted: str) -> str:

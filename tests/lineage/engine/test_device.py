@@ -19,6 +19,14 @@ def deterministic():
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.parametrize(("value", "wanted"), [(None, True), ("1", True), ("0", False)])
+def test_cuda_graphs_unless_they_are_switched_off(monkeypatch, value, wanted):
+    monkeypatch.delenv("CUDA_GRAPHS", raising=False)
+    if value:
+        monkeypatch.setenv("CUDA_GRAPHS", value)
+    assert device.graphs_wanted() == wanted
+
+
 def test_what_cannot_be_deterministic_is_an_error():
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
@@ -81,6 +89,27 @@ def test_a_gpu_that_torch_cannot_use_is_a_mistake_unless_the_cpu_is_asked_for(
     assert "\n" not in str(error.value)
 
 
-def test_the_first_gpu_where_there_is_one(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+@pytest.fixture
+def gpu(monkeypatch):
+    """Pretend a GPU of this compute capability."""
+
+    def pretend(*capability):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80", "sm_90a", "sm_100", "compute_120"])
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+
+    return pretend
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (9, 0), (12, 1)])
+def test_the_first_gpu_where_there_is_one(gpu, capability):
+    gpu(*capability)
     assert device.choose() == torch.device("cuda")
+
+
+@pytest.mark.parametrize("capability", [(7, 0), (6, 1)])
+def test_a_gpu_that_torch_was_not_built_for_is_a_mistake(gpu, capability):
+    gpu(*capability)
+    with pytest.raises(Mistake, match=r"Some GPU has compute capability \d\.\d, and this PyTorch needs 7\.5 or more"):
+        device.choose()
