@@ -1,6 +1,7 @@
 """What a finding may look at, and the words in which it says what it saw."""
 
 from dataclasses import dataclass
+from os.path import commonprefix
 
 import pandas as pd
 
@@ -121,8 +122,9 @@ def opened(ones: list[Judgement], who: str, does: str, does_not: str) -> str:
     none.
     """
     kinds, firm = {one.verdict for one in ones}, {one.verdict for one in ones if one.comparison.primary}
-    capital, scopes = who[0].upper() + who[1:], {one.comparison.group for one in ones}
-    scope = "".join(f" ({GROUPS[group].title})" for group in scopes if group) if len(scopes) == 1 else ""
+    capital, groups = who[0].upper() + who[1:], {one.comparison.group for one in ones}
+    shared = commonprefix([GROUPS[group].title.split(", ") if group else [] for group in groups])
+    scope = f" ({', '.join(shared)})" if shared else ""
     if kinds & {*FOR} and kinds & {*AGAINST}:
         return f"**Whether {who} {does} depends on data and budget.**"
     if kinds & {*FOR}:

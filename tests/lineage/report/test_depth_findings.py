@@ -25,6 +25,16 @@ def test_what_other_groups_say_is_not_left_out(workspace):
     assert line.endswith("*[not decided](#claim-plain-test)*.")
 
 
+def test_the_scope_of_several_groups_is_what_their_titles_share(workspace):
+    degrade()
+    names = ["plain-20-signs32-low-lr", "plain-56-signs32-low-lr"]
+    for name, errors in zip(names, (FEW, MANY), strict=True):
+        measured(name, errors)
+    line = one(said(*SIGNS, *names), "Plain networks of 56 layers train worse than shallow ones")
+    assert "shallow ones (SIGNS, 30 epochs).**" in line
+    assert "SIGNS, 30 epochs, learning rate 0.03: [plain-20-signs32-low-lr]" in line
+
+
 def test_degradation_on_the_test_set_is_a_finding_of_its_own(workspace):
     degraded = degrade()
     line = one(degraded, "Plain networks of 56 layers probably do worse than shallow ones on the test set")
