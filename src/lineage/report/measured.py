@@ -99,10 +99,16 @@ def main_ones(m: Measured, claim: str) -> list[Judgement]:
     return [found[group] for group in GROUPS if group in found]
 
 
+def shared(ones: list[Judgement]) -> list[str]:
+    """What the titles of the training groups of these judgements begin with."""
+    groups = {one.comparison.group for one in ones}
+    return commonprefix([GROUPS[group].title.split(", ") if group else [] for group in groups])
+
+
 def place(one: Judgement, ones: list[Judgement]) -> str:
-    """The training group of a judgement, where the finding is on more than the one in its opening."""
-    groups = {other.comparison.group for other in ones}
-    return f"{GROUPS[one.comparison.group].title}: " if len(groups) > 1 else ""
+    """What the title of a judgement's training group has beyond what the finding's opening says."""
+    own = ", ".join(GROUPS[one.comparison.group].title.split(", ")[len(shared(ones)) :])
+    return f"{own[0].upper()}{own[1:]}: " if own else ""
 
 
 def elsewhere(m: Measured, ones: list[Judgement]) -> list[str]:
@@ -122,9 +128,8 @@ def opened(ones: list[Judgement], who: str, does: str, does_not: str) -> str:
     none.
     """
     kinds, firm = {one.verdict for one in ones}, {one.verdict for one in ones if one.comparison.primary}
-    capital, groups = who[0].upper() + who[1:], {one.comparison.group for one in ones}
-    shared = commonprefix([GROUPS[group].title.split(", ") if group else [] for group in groups])
-    scope = f" ({', '.join(shared)})" if shared else ""
+    capital, common = who[0].upper() + who[1:], shared(ones)
+    scope = f" ({', '.join(common)})" if common else ""
     if kinds & {*FOR} and kinds & {*AGAINST}:
         return f"**Whether {who} {does} depends on data and budget.**"
     if kinds & {*FOR}:

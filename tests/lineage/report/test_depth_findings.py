@@ -31,8 +31,8 @@ def test_the_scope_of_several_groups_is_what_their_titles_share(workspace):
     for name, errors in zip(names, (FEW, MANY), strict=True):
         measured(name, errors)
     line = one(said(*SIGNS, *names), "Plain networks of 56 layers train worse than shallow ones")
-    assert "shallow ones (SIGNS, 30 epochs).**" in line
-    assert "SIGNS, 30 epochs, learning rate 0.03: [plain-20-signs32-low-lr]" in line
+    assert "shallow ones (SIGNS, 30 epochs).** Error on the training images. [plain-20-signs32]" in line
+    assert "primary. Learning rate 0.03: [plain-20-signs32-low-lr]" in line
 
 
 def test_degradation_on_the_test_set_is_a_finding_of_its_own(workspace):
