@@ -1,7 +1,7 @@
 """What a finding may look at, and the words in which it says what it saw."""
 
 from dataclasses import dataclass
-from os.path import commonprefix
+from itertools import takewhile
 
 import pandas as pd
 
@@ -102,7 +102,9 @@ def main_ones(m: Measured, claim: str) -> list[Judgement]:
 def shared(ones: list[Judgement]) -> list[str]:
     """What the titles of the training groups of these judgements begin with."""
     groups = {one.comparison.group for one in ones}
-    return commonprefix([GROUPS[group].title.split(", ") if group else [] for group in groups])
+    titles = [GROUPS[group].title.split(", ") if group else [] for group in groups]
+    alike = takewhile(lambda parts: len(set(parts)) == 1, zip(*titles, strict=False))
+    return [parts[0] for parts in alike]
 
 
 def place(one: Judgement, ones: list[Judgement]) -> str:
