@@ -106,13 +106,13 @@ class Clocked(training.Training):
 
     def clocked(self, steps: int) -> tuple[float, float]:
         """Train an epoch of so many steps: the seconds before the first of them, and from there to the end."""
-        device = self.train.labels.device
-        self.per_epoch, self._first, began = steps, 0.0, now(device)
+        place = self.train.labels.device
+        self.per_epoch, self._first, began = steps, 0.0, now(place)
         self.epoch()
-        return self._first - began, now(device) - self._first
+        return self._first - began, now(place) - self._first
 
-    def _taking(self, size: int) -> Callable[[], None]:
-        take = super()._taking(size)
+    def _prepared(self, size: int) -> Callable[[], None]:
+        take = super()._prepared(size)
 
         def stamped() -> None:
             self._first = self._first or now(self.train.labels.device)

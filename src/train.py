@@ -8,8 +8,8 @@ metrics/validation/<experiment>.json, by which recipes are judged. Uses the firs
 (CUDA_VISIBLE_DEVICES= in front of the command: the CPU).
 
 On a CPU as many seeds train at once as cores and memory allow, on a GPU one; SEEDS_AT_ONCE=3 in front of the command
-sets the number, which changes no byte of the results. On a GPU a step is a CUDA graph; CUDA_GRAPHS=0 does without, to
-the same bytes, more slowly.
+sets the number, which changes no byte of the results. On a GPU a step is a CUDA graph; CUDA_GRAPHS=0 trains without,
+more slowly, and should give the same bytes (not yet tried).
 
 Every half a minute (CHECKPOINT_SECONDS) the state of a seed goes to runs/<experiment>/, when an epoch ends: kill the
 run whenever you like, the same command goes on and ends with the same bytes. Trained seeds stay there until dvc.lock

@@ -28,7 +28,7 @@ _NO_GPU_MEMORY = (
 )
 _OUT_OF_MEMORY = {
     "OutOfMemoryError": _NO_GPU_MEMORY,
-    "CUDA error: out of memory": _NO_GPU_MEMORY,  # before the first tensor
+    "CUDA error: out of memory": _NO_GPU_MEMORY,  # while CUDA starts
     "CUBLAS_STATUS_ALLOC_FAILED": _NO_GPU_MEMORY,
     "DefaultCPUAllocator": _NO_MEMORY,
 }

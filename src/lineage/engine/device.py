@@ -15,7 +15,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 def choose() -> torch.device:
     """The first GPU, or else the CPU. Raises `Mistake` where the machine has NVIDIA's driver but torch cannot use it:
-    a training on the CPU instead would take days before anyone notices. So does a GPU that is too old.
+    a training on the CPU instead would take days before anyone notices. Also raises it for a GPU that is too old.
     """
     with warnings.catch_warnings(record=True) as said:  # why there is no CUDA
         warnings.simplefilter("always")
@@ -41,7 +41,8 @@ def _check_generation() -> None:
     if 10 * major + minor < oldest:
         raise Mistake(
             f"{torch.cuda.get_device_name()} has compute capability {major}.{minor}, and this PyTorch needs "
-            f"{oldest // 10}.{oldest % 10} or more: CUDA_VISIBLE_DEVICES= (empty) in front of the command takes the CPU"
+            f"{oldest // 10}.{oldest % 10} or more: CUDA_VISIBLE_DEVICES= (empty) in front of the command goes on with "
+            "the CPU"
         )
 
 

@@ -36,7 +36,7 @@ def _sgd(groups: list[dict], lr: Tensor, recipe: Recipe) -> torch.optim.Optimize
 
 def _adam(groups: list[dict], lr: Tensor, _: Recipe) -> torch.optim.Optimizer:
     adam = torch.optim.Adam(groups, lr=lr, betas=(MOMENTUM, 0.999), fused=True, capturable=lr.is_cuda)
-    adam._warned_capturable_if_run_uncaptured = True  # the steps that rehearse a CUDA graph run outside of it
+    adam._warned_capturable_if_run_uncaptured = True  # no warning: the rehearsals of a CUDA graph run outside of it
     return adam
 
 

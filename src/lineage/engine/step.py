@@ -90,7 +90,8 @@ class Step:
                 raise cause from None
             reason = (str(cause).splitlines() or [type(cause).__name__])[0]
             raise Failure(
-                f"no CUDA graph ({reason}): CUDA_GRAPHS=0 in front of the command trains without, and more slowly"
+                f"cannot capture a CUDA graph ({reason}): CUDA_GRAPHS=0 in front of the command trains without one, "
+                "more slowly"
             ) from None
         self.restore(before)
         return graph.replay

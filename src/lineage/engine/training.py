@@ -49,7 +49,8 @@ class Training:
         self.step = Step(network, train, recipe, plan(recipe, len(train), seed, 1))
         self._best: dict[str, Tensor] = {}
         self._graph = graph and train.labels.is_cuda and graphs_wanted()
-        self._replays: dict[int, Callable[[], None]] = {}  # the CUDA graph, by its input size
+        self._replay: Callable[[], None] | None = None  # the CUDA graph
+        self._captured = 0  # the input size that it is for
 
     @property
     def result(self) -> nn.Module:
@@ -80,7 +81,7 @@ class Training:
         A loss that is not finite ends the training: the weights go back to where the epoch began.
         """
         step, number, before = self.step, len(self.history) + 1, copies(self.step.state())
-        take = self._taking(self.recipe.size_in(number, self.epochs))
+        take = self._prepared(self.recipe.size_in(number, self.epochs))
         step.network.train()
         torch.manual_seed(epoch_seed(self.seed, number))  # for dropout
         choices = plan(self.recipe, len(self.train), self.seed, number)
@@ -116,15 +117,15 @@ class Training:
         self._best = {name.removeprefix("best/"): t for name, t in state.items() if name.startswith("best/")}
         self.step.restore({name: tensor for name, tensor in state.items() if not name.startswith("best/")})
 
-    def _taking(self, size: int) -> Callable[[], None]:
-        """What takes a step with inputs of this size."""
+    def _prepared(self, size: int) -> Callable[[], None]:
+        """Set the size of the inputs, and return what takes a step with them."""
         self.train.input_size = self.val.input_size = size
         if not self._graph:
             return self.step.take
-        if size not in self._replays:
-            self._replays.clear()  # inputs only grow, and a graph keeps its memory
-            self._replays[size] = self.step.captured()
-        return self._replays[size]
+        if self._captured != size:
+            self._replay = None  # an older graph gives its memory back first
+            self._replay, self._captured = self.step.captured(), size
+        return self._replay
 
     def _validate(self) -> tuple[float, float]:
         """Loss and error on the validation part."""

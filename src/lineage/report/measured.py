@@ -133,9 +133,10 @@ def opened(ones: list[Judgement], who: str, does: str, does_not: str) -> str:
     capital, common = who[0].upper() + who[1:], shared(ones)
     scope = f" ({', '.join(common)})" if common else ""
     if kinds & {*FOR} and kinds & {*AGAINST}:
-        return f"**Whether {who} {does} depends on data and budget.**"
+        return f"**Whether {who} {does} depends on the setting.**"
     if kinds & {*FOR}:
-        return f"**{capital} {'' if HOLDS in firm else 'probably '}{does}{scope}.**"
+        open_ = "; the main comparison is not decided" if NOT_DECIDED in firm else ""
+        return f"**{capital} {'' if HOLDS in firm else 'probably '}{does}{scope}{open_}.**"
     if kinds & {*AGAINST}:
         return f"**{capital} {'' if firm & {REVERSED, DOES_NOT_HOLD} else 'probably '}{does_not}{scope}.**"
     return f"**Whether {who} {does} is not decided{scope}.**"

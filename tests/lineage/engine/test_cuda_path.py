@@ -181,6 +181,15 @@ def fake_cuda(monkeypatch):
         yield torch.device("cuda:0")
 
 
+@pytest.mark.parametrize(("variable", "graph"), [("1", True), ("0", False)])
+def test_a_step_on_a_gpu_is_a_graph_unless_they_are_switched_off(fake_cuda, monkeypatch, variable, graph):
+    monkeypatch.setenv("CUDA_GRAPHS", variable)
+    run = training.Training(*task(CASES["lenet"], fake_cuda), 0)
+    assert run._graph == graph
+    monkeypatch.setattr(run.step, "captured", lambda: "the graph")
+    assert run._prepared(32) == ("the graph" if graph else run.step.take)
+
+
 @every_case
 def test_a_step_on_a_gpu_stays_there(case, fake_cuda, monkeypatch):
     network, train, val, recipe = task(case, fake_cuda)

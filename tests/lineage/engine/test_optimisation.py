@@ -1,3 +1,5 @@
+import inspect
+
 import pytest
 import torch
 
@@ -65,6 +67,14 @@ def test_sgd_by_hand():
 
 def test_adam_takes_steps_of_the_learning_rate():
     assert moved(3, optimiser="adam", lr=0.001) == pytest.approx(1 - 0.003, abs=1e-6)
+
+
+def test_adam_does_not_warn_of_the_rehearsals_of_a_cuda_graph():
+    """Torch asks for an attribute of its own before it warns."""
+    groups = [{"params": [torch.ones(2, 2, requires_grad=True)], "weight_decay": 0.0}]
+    optimiser = optimisation.OPTIMISERS["adam"](groups, torch.tensor(0.1), Recipe(**RECIPE))
+    assert optimiser._warned_capturable_if_run_uncaptured
+    assert "_warned_capturable_if_run_uncaptured" in inspect.getsource(torch.optim.Optimizer)
 
 
 def test_steps_beyond_the_trust_are_shortened():
