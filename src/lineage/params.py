@@ -37,7 +37,7 @@ FILES = {
     "data/datasets.yaml": ("datasets",),
 }
 # the caps of `scale: sample`: seconds per experiment on two cores, whatever the recipe says
-SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 16, "input_size": 32}  # or the least that the network takes
+SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 8, "input_size": 32}  # or the least that the network takes
 SAMPLE_BATCHES = 2  # of images of each part
 
 # keys of a recipe of which one replaces the other
