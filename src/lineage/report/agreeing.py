@@ -71,7 +71,8 @@ def section(results: Results, draw: Draw) -> list[str]:
     paths = " and ".join(f"[{path.stem}](../{path.as_posix()})" for path in (AGREEMENT, TRAINED) if path.is_file())
     said = [
         f"1-NN error of the pixels themselves: {100 * pixels():.0f} %; of guessing: {guessing:.0f} %. "
-        f"All numbers: {paths}.",
+        "*Not trained*: not here; some of these networks are in the "
+        f"[sweep](#does-the-first-step-tell-which-networks-train). All numbers: {paths}.",
         "",
     ]
     return [*TEXT.splitlines(), "", *lines, *said, *predicted(found), *concluded(found)]

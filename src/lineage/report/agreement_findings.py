@@ -56,7 +56,7 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
     if plain.empty or plain.bf16.iloc[-1] > LOST:
         return []
     lost = plain[plain.bf16 < LOST].depth.min()
-    told = f"rounding to bfloat16 destroys most of the gradient in plain networks of {lost} or more layers"
+    told = f"rounding to bfloat16 leaves little of the gradient in plain networks of {lost} or more layers"
     if (plain.fp32 < LOST).any():
         told += f"; rounding to float32 does so with {plain[plain.fp32 < LOST].depth.min()}"
     rounded = [f"{left(one)} with {one.depth} layers" for one in plain[plain.depth.isin({*SHOWN, lost})].itertuples()]
@@ -64,7 +64,8 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
     return [
         f"**Before training, from He's initialisation, {told}.** How well a batch's gradient in bfloat16 (in "
         "brackets: in float32) matches that in float64, as the cosine of the angle between them, in the median "
-        f"convolution: plain networks {listed(rounded)}{beside}. {trained_in_float32(results)} [More](#{PLACE})."
+        f"convolution (*little*: below {LOST}): plain networks {listed(rounded)}{beside}. "
+        f"{trained_in_float32(results)} [More](#{PLACE})."
     ]
 
 

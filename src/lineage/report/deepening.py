@@ -58,9 +58,9 @@ def kept(runs: pd.DataFrame) -> Iterable[str]:
     for insertion in [name for name in dict.fromkeys(runs.insertion) if name]:
         given, after = errors[insertion, "inserted"], errors[insertion, "trained on"]
         yield (
-            f"- Layers {sweep_figures.WAYS[insertion]}: after training on, the training error is no higher than "
-            f"directly after the insertion in {(after <= given).sum()} of {len(after)} seeds, and no higher than that "
-            f"of the shallow network trained on in {(after <= control).sum()}."
+            f"- Layers {sweep_figures.WAYS[insertion]}: after further training the training error is higher than "
+            f"directly after the insertion in {(after > given).sum()} of {len(after)} seeds, and higher than that of "
+            f"the shallow network after further training in {(after > control).sum()}."
         )
 
 

@@ -17,7 +17,8 @@ Errors and losses on the training images are measured after training, without au
 validation split, because the test set is read once, after training. All networks of a group share their recipe
 ([how it was chosen](recipes.md)); what is said of a network holds for this recipe."""
 CONSTRUCTION = """\
-The axis is linear up to 10 % and logarithmic above. Networks that did not start to train are crosses, off the line.
+Bars: one standard deviation over the seeds, not a 95 % interval. The axis is linear up to 10 % and logarithmic above.
+Networks that did not start to train are crosses, off the line.
 *By construction* (He et al. 2015, section 1): a shallow plain network with further layers that hand on their input is a
 deeper one with the same outputs, hence with the same errors. Where training ends above that mark, it has not found a
 solution that exists."""

@@ -19,7 +19,7 @@ def section(results: Results, draw: Draw) -> list[str]:
             raise Mistake(f"study.yaml, figures, {one.id}: {wanted}")
         named = {label: results[name].history for label, name in one.experiments.items() if name in results}
         if len(named) > 1:
-            title = f"{one.title} (mean; band from least to most)"
+            title = f"{one.title} (mean; band: lowest to highest)"
             drawn = figures.lines(named, one.shows, AXES[one.shows], title, one.mark)
             lines += draw(drawn, f"{one.id}.svg", f"{AXES[one.shows]} by epoch: {one.title}")
     return lines

@@ -13,6 +13,7 @@ from lineage.report.style import (
     DASHES,
     DEPTHS,
     FILL,
+    INITIALISATION_WORDS,
     INITIALISATIONS,
     LINES,
     MARKS,
@@ -54,7 +55,7 @@ def degradation(
         axes[0].set_ylabel("error in %")
         seeds = {history.seed.nunique() for history in histories.values()}
         n = f"n = {'–'.join(str(s) for s in sorted({min(seeds), max(seeds)}))}"
-        band = "; mean, band from the least to the most" if max(seeds) > 1 else ""
+        band = "; mean, band: lowest to highest" if max(seeds) > 1 else ""
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", handlelength=3)
         figure.suptitle(f"{title} ({n}{band})", fontsize=10)
         return figure
@@ -134,7 +135,9 @@ def gradients(table: pd.DataFrame, title: str) -> Figure:
             axis.set_title(f"{family}-{depth}", fontsize=9)
         for axis in axes[1]:
             axis.set_xlabel("layer")
-        handles = [Line2D([], [], color=colour, label=name) for name, colour in INITIALISATIONS.items()]
+        handles = [
+            Line2D([], [], color=colour, label=INITIALISATION_WORDS[name]) for name, colour in INITIALISATIONS.items()
+        ]
         figure.legend(handles=handles, loc="outside right center", title="initialisation")
         figure.suptitle(title, fontsize=10)
         return figure

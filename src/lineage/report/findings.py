@@ -96,7 +96,7 @@ def headline(m: Measured) -> list[str]:
             f"**VGG16 on CIFAR-100: {percent(result.top1('test'))} % test accuracy** after {result.budget} "
             f"(n = {result.n}; {link(result.name)}). That it reaches 75 %: {difference(tried[0])}."
         ]
-    sentences = ["**S2's 75 % for VGG16 on CIFAR-100 has not been tested: no VGG16 has run.**"]
+    sentences = ["**S2's 75 % for VGG16 on CIFAR-100 has not been tested: no run of VGG16 has been recorded.**"]
     if vgg11 := m.results.get("vgg11-cifar100-32px"):
         sentences.append(f"{link(vgg11.name)} has {percent(vgg11.top1('test'))} % test accuracy (n = {vgg11.n}).")
     return [" ".join(sentences)]

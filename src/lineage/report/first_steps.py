@@ -9,6 +9,7 @@ from lineage.files import read_json
 from lineage.report import sweep_figures
 from lineage.report.markdown import Draw, digits, table
 from lineage.report.results import Results
+from lineage.report.style import START_NAMES
 from lineage.started import most_mistakes
 
 SWEEP = Path("plots/tables/sweep.csv")
@@ -52,19 +53,18 @@ def sweep(results: Results, draw: Draw) -> list[str]:
     depths = sorted(set(runs.depth))
     rows = []
     for (start, lr), some in runs.groupby(["start", "lr"], sort=False):
-        rows.append((start, f"{lr:g}", *(cell(some[some.depth == depth]) for depth in depths)))
-    header = " | ".join(["start | learning rate", *(f"{depth} layers" for depth in depths)])
+        rows.append((START_NAMES.get(start, start), f"{lr:g}", *(cell(some[some.depth == depth]) for depth in depths)))
+    header = " | ".join(["initialisation | learning rate", *(f"{depth} layers" for depth in depths)])
     lines += table(header, "l r" + " r" * len(depths), rows)
     lines += ["Training error in %, bold where a seed did not start to train; in brackets how many did.", ""]
     groups = {start: runs[runs.start == start] for start in limits}
     free = [start for start, limit in limits.items() if not limit]
     if 1 < len(free) < len(limits):
-        groups[" and ".join(free)] = runs[runs.start.isin(free)]
+        groups[" and ".join(START_NAMES.get(start, start) for start in free)] = runs[runs.start.isin(free)]
     groups |= {"all": runs} if len(limits) > 1 else {}
-    rows = [(name, *prediction(some)) for name, some in groups.items()]
-    header = (
-        "start | runs | started | their first steps | first steps of the others | the best threshold | on the depth"
-    )
+    rows = [(START_NAMES.get(name, name), *prediction(some)) for name, some in groups.items()]
+    header = "initialisation | runs | started | their first steps | first steps of the others | the best threshold | "
+    header += "on the depth"
     lines += table(header, "l r r r r l l", rows)
     said = [
         f"From `{start}` no step is longer than {100 * limit:g} % of ‖W‖." for start, limit in limits.items() if limit

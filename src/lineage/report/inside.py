@@ -15,7 +15,7 @@ GRADIENTS = f"""\
 Norms of the loss gradient in each layer's weights, in float32; zero is drawn at {style.TINY:g}. *a → b*: a in the last
 convolution, b in the first. *Explodes* and *vanishes*: b is larger or smaller than a by a factor of {HARMLESS} or more,
 *keeps*: by less; *huge* and *tiny*: the median layer's norm is above 1000, or below a millionth. The first table shows
-medians over three draws of the weights from He's distribution, from PyTorch's default (*framework*), and from a normal
+medians over three draws of the weights from He's distribution, from PyTorch's default, and from a normal
 distribution with standard deviation 0.01."""
 AFTER = """\
 In a layer followed by batch norm, the norm of its weights W does not change the output, and the gradient is
@@ -39,18 +39,18 @@ def bases(results: Results) -> dict[str, Members]:
 def gradients(results: Results, draw: Draw) -> list[str]:
     measured, lines = untrained(), []
     if len(measured):
-        title = "Loss gradient by layer before training (a batch of SIGNS; median, band from the least to the most)"
+        title = "Loss gradient by layer before training (a batch of SIGNS; median, band: lowest to highest)"
         lines += draw(figures.gradients(measured, title), "gradients.svg", "gradient by layer before training")
         norms = measured.groupby(["family", "depth", "batch_norm", "initialisation", "layer"]).gradient.median()
         rows = []
         for (family, depth, batch_norm), one in norms.groupby(level=[0, 1, 2]):
             begun = [one[family, depth, batch_norm, name] for name in style.INITIALISATIONS]
             rows.append((f"{family}-{depth}", batch_norm, *(way(values.iloc[:-1]) for values in begun)))
-        header = " | ".join(["network | batch norm", *style.INITIALISATIONS])
+        header = " | ".join(["network | batch norm", *style.INITIALISATION_WORDS.values()])
         lines += table(header, "l l" + " l" * len(style.INITIALISATIONS), rows)
     for group, members in bases(results).items():
         tables = {key: r.layers.gradient.iloc[:-1] for key, r in members.items()}
-        title = f"Loss gradient by layer after training: {group}"
+        title = f"Loss gradient by layer after training: {GROUPS[group].title}"
         drawn = figures.inside(tables, "‖∂loss/∂W‖", "place of the layer in %", title, log=True)
         lines += draw(drawn, f"gradients-trained-{group}.svg", f"gradient by layer after training, {group}")
         rows = [row for result in members.values() for row in turning(result)]
@@ -103,7 +103,7 @@ def blocks(results: Results, draw: Draw) -> list[str]:
     lines = []
     for group, members in bases(results).items():
         responses = {key: result.layers.response.iloc[:-1] for key, result in members.items()}
-        title = f"Response of each layer, after batch norm: {group}"
+        title = f"Response of each layer, after batch norm: {GROUPS[group].title}"
         drawn = figures.inside(
             responses, "standard deviation of the response", "place of the layer in %", title, log=True, share=False
         )
@@ -111,7 +111,7 @@ def blocks(results: Results, draw: Draw) -> list[str]:
         additions = {key: found.addition for key, r in members.items() if (found := r.table("blocks")) is not None}
         if not additions:
             continue
-        title = f"What each residual block adds beside what it keeps: {group}"
+        title = f"What each residual block adds beside what it keeps: {GROUPS[group].title}"
         drawn = figures.inside(additions, "‖F(x)‖ / ‖x‖", "place of the block in %", title, log=False)
         lines += draw(drawn, f"additions-{group}.svg", f"what each block adds, {group}")
         lines += table(ADDED, "l l r r r r r", [row for result in members.values() for row in added(result)])

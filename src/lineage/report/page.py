@@ -27,14 +27,16 @@ from lineage.report.results import Results
 from lineage.report.study import ARTICLES, GPU
 
 INTRODUCTION = """\
-Mean ± standard deviation over n random seeds; pp: percentage points. The test set was read by `evaluate` alone, after
-all settings were chosen. Each name of an experiment leads to its card: recipe, scores, history, provenance, and the
-command that makes it again. Verdicts are in italics and lead to their claim: *holds* and *reversed* pass
-[the rule](#how-to-read-a-verdict), *leans* nearly does, *not decided* is open. *Primary* comparisons were named as the
-main ones and are corrected for each other. *Exploratory* ones are not corrected: where there is no difference, about
-one in twenty still shows one. *Probably*: it leans, or it holds in an exploratory comparison. A seed *started* to
-train if its training error ends below 80 % of that of guessing (on SIGNS, with six classes, below 66.7 %). Where no
-seed of a network started, its error is given, but its difference from others is not tested."""
+Mean ± standard deviation over n random seeds; losses are geometric means, and ratios of losses are ratios of these. pp:
+percentage points. Only `evaluate` reads the test set, and no setting was chosen by it. Some comparisons were set up
+when test errors of other experiments were known; their sections say so. Each name of an experiment leads to its card:
+recipe, scores, history, provenance, and the command that makes it again. Verdicts are in italics and lead to their
+claim: *holds* and *reversed* pass [the rule](#how-to-read-a-verdict), *leans* nearly does, *not decided* is open.
+*Primary* comparisons were named as the main ones and are corrected for each other. *Exploratory* ones are not
+corrected: where there is no difference, about one in twenty still shows one. *Probably*: it leans, or it holds in an
+exploratory comparison. A seed *started* to train if its training error ends below 80 % of that of guessing (on SIGNS,
+with six classes, below 66.7 %). Where no seed of a network started, its error is given, but its difference from others
+is not tested."""
 
 
 def results(results: Results, missing: list[str], folder: Path, scale: str) -> list[str]:

@@ -40,8 +40,10 @@ FILL = {"plain": "none", "resnet": "full"}  # of the points of a depth
 KINDS = ["#08306b", "#D55E00", "#7cc4e8"]
 LINES = [*KINDS, "#009E73", "#CC79A7", "#E69F00"]
 INITIALISATIONS = dict(zip(["he", "framework", "normal-0.01"], KINDS, strict=True))
+INITIALISATION_WORDS = {"he": "He", "framework": "PyTorch's default", "normal-0.01": "normal, deviation 0.01"}
 MARKS = {"by construction": "D", "He et al. 2015": "*", "nabla0001": "s", "a-martyn": "^", "weiaicunzai": "v"}
 STARTS = ["o", "D", "^"]  # of the runs of a sweep, in their order
+START_NAMES = {"he": "He", "dirac": "Dirac"}  # in figures and tables
 TINY = 1e-30  # what a logarithmic axis shows of zero
 BANNER = "scale: sample – not results"
 

@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lineage.report.style import DASHES, DEPTHS, LINES, OTHER_DEPTH, STARTS, STYLE, TINY, from_zero
+from lineage.report.style import DASHES, DEPTHS, LINES, OTHER_DEPTH, START_NAMES, STARTS, STYLE, TINY, from_zero
 
 NO_AGREEMENT = 0.001  # below this the axis is linear, through 0
 WAYS = {"training": "exact in training", "use": "exact in evaluation only"}  # inserted layers, in deepened.csv
@@ -39,7 +39,10 @@ def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
             Line2D([], [], marker="o", color=DEPTHS.get(depth, OTHER_DEPTH), label=f"{depth} layers", **dot)
             for depth in sorted(set(runs.depth))
         ]
-        handles += [Line2D([], [], marker=m, color="#555555", label=start, **dot) for start, m in markers.items()]
+        handles += [
+            Line2D([], [], marker=m, color="#555555", label=START_NAMES.get(start, start), **dot)
+            for start, m in markers.items()
+        ]
         figure.legend(handles=handles, loc="outside right center")
         figure.suptitle(title, fontsize=10)
         return figure

@@ -60,14 +60,14 @@ def test_the_sweep_in_numbers(workspace):
     limited = {("trust", 20): (0.01,), ("trust", 110): (0.9,)}
     swept(ERRORS | limited, STEPS | {("trust", 20): 0.01, ("trust", 110): 200.0})
     text = "\n".join(first_steps.sweep({}, drawn))
-    assert "| start | learning rate | 20 layers | 110 layers |" in text
-    assert "| he | 0.1 | 1.5 (2 of 2) | **65.0** (1 of 2) |" in text
-    assert "| dirac | 0.1 | 0.0 | 3.0 |" in text and "| trust | 0.1 | 1.0 | **90.0** |" in text
-    assert "| dirac | 2 | 2 | 0.001 … 0.002 |  | nothing to tell apart |  |" in text
+    assert "| initialisation | learning rate | 20 layers | 110 layers |" in text
+    assert "| He | 0.1 | 1.5 (2 of 2) | **65.0** (1 of 2) |" in text
+    assert "| Dirac | 0.1 | 0.0 | 3.0 |" in text and "| trust | 0.1 | 1.0 | **90.0** |" in text
+    assert "| Dirac | 2 | 2 | 0.001 … 0.002 |  | nothing to tell apart |  |" in text
     assert "| trust | 2 | 1 | 0.01 | 200 | 1.4: wrong 0 times (one answer for all: 1) | wrong 0 times |" in text
     one_answer = "none is better than one answer for all, which is wrong 1 times"
-    assert f"| he | 4 | 3 | 0.01 … 300 | 300 | {one_answer} | wrong 1 times |" in text
-    assert f"| he and dirac | 6 | 5 | 0.001 … 300 | 300 | {one_answer} | wrong 1 times |" in text
+    assert f"| He | 4 | 3 | 0.01 … 300 | 300 | {one_answer} | wrong 1 times |" in text
+    assert f"| He and Dirac | 6 | 5 | 0.001 … 300 | 300 | {one_answer} | wrong 1 times |" in text
     assert "| all | 8 | 6 |" in text and "(first-steps.svg)" in text
     assert "From `trust` no step is longer than 2 % of ‖W‖." in text
 

@@ -19,7 +19,7 @@ def test_first_steps_have_the_colour_of_their_depth_and_the_marker_of_their_star
     assert len(deep.get_paths()[0].vertices) != len(dirac.get_paths()[0].vertices)
     assert deep.get_edgecolor()[0][:3].tolist() == [1, 0, 0] and shallow.get_edgecolor()[0][:3].tolist() == [1, 1, 1]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["20 layers", "110 layers", "he", "dirac"]
+    assert names == ["20 layers", "110 layers", "He", "Dirac"]
     plt.close(figure)
 
 
