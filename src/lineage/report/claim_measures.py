@@ -18,7 +18,8 @@ class Measure:
 
     of: Callable[[Result], pd.Series]
     unit: str = "pp"
-    images: bool = False  # an error of test images: their sampling and their number limit what can be said
+    images: bool = False  # of test images: their sampling and their number limit what can be said
+    accuracy: bool = False  # of them the share that is right, not the share that is wrong
 
     @property
     def ratio(self) -> bool:
@@ -48,7 +49,7 @@ def epochs(result: Result) -> pd.Series:
 
 MEASURES = {
     "test_error": Measure(test_error, images=True),
-    "test_accuracy": Measure(lambda result: 100 * result.top1("test"), images=True),
+    "test_accuracy": Measure(lambda result: 100 * result.top1("test"), images=True, accuracy=True),
     "train_error": Measure(train_error),
     "gap": Measure(gap),
     "epochs": Measure(epochs, "epochs"),

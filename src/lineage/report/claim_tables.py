@@ -16,7 +16,7 @@ def primary() -> str:
     return "\n".join(f"- {GROUPS[group].title}, {depth} layers: {CLAIMS[one].text}" for one, group, depth in places)
 
 
-RULES = f"""\
+RULES = """\
 ### How to read a verdict
 
 A claim says that one experiment exceeds another by some measure.
@@ -29,7 +29,7 @@ A claim says that one experiment exceeds another by some measure.
   against three, no exact permutation test can fall below 5 %), or it fails Holm's correction, or the difference is
   smaller than the relevant one;
 - *at the floor*: both training errors are below 0.3 %. The training losses are compared instead; their ratio is
-  relevant from {LOSS_FACTOR} on;
+  relevant from {loss_factor} on;
 - *not compared*: the training of one side diverged, or some of its seeds *did not start to train*: on the training
   images they make more than 80 % of the mistakes of guessing. Their errors are no measure of the network, so seeds are
   counted instead (*start* claims, Fisher's exact test);
@@ -39,7 +39,7 @@ The smallest relevant difference is 0.5 percentage points (pp) where a claim nam
 test image. These comparisons were named as **primary**, when a first record of SIGNS was known and before the present
 one and any of CIFAR-10. They are held to Holm's correction for all of them, run or not:
 
-{primary()}
+{primary}
 
 All others are exploratory and not corrected: where there is no difference, about one in twenty still shows one.
 Intervals are Welch's, over the seeds. Where each seed's answers have been kept, the wider of that and of a bootstrap
@@ -51,10 +51,15 @@ recipe that reaches 75 % confirms that claim; one that does not reach it refutes
 were chosen on the test set, but do not compare with them."""
 
 
+def rules() -> str:
+    """What each verdict means, and which comparisons are primary."""
+    return RULES.format(loss_factor=LOSS_FACTOR, primary=primary())
+
+
 def section(found: Judgements) -> list[str]:
     run = {place: one for place, one in found.items() if one.verdict != NOT_RUN}
     tried = [summary(found), "", *by_group(run), *outside(run)] if run else []
-    return [*tried, *RULES.splitlines(), "", *(intervals(run) if run else []), *waiting(run)]
+    return [*tried, *rules().splitlines(), "", *(intervals(run) if run else []), *waiting(run)]
 
 
 def summary(found: Judgements) -> str:

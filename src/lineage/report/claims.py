@@ -92,14 +92,16 @@ def _of_means(one: Judgement, measure: Measure, sides: list[Result], relevant: f
 
 
 def _bootstrapped(measure: Measure, sides: list[Result], number: str | float) -> tuple[float, float] | None:
+    """None where an answer of a seed is not known, or where the sides were tested on different images."""
     wrong = [side.wrong_answers() for side in sides]
-    if any(one is None for one in wrong):
+    if any(one is None for one in wrong) or len({side.experiment.dataset for side in sides}) > 1:
         return None
-    low, high = verdicts.bootstrap(*wrong)
-    if isinstance(number, float):
-        low, high = 1 - high, 1 - low  # an accuracy
-        return 100 * low - number, 100 * high - number
-    return 100 * low, 100 * high
+    low, high = (100 * end for end in verdicts.bootstrap(*wrong))
+    if measure.accuracy:  # of one side, or a difference of two, in which the 100 % cancel out
+        whole = 100 if len(sides) == 1 else 0
+        low, high = whole - high, whole - low
+    less = number if isinstance(number, float) else 0
+    return low - less, high - less
 
 
 def _of_failures(one: Judgement, sides: list[Result]) -> Judgement:

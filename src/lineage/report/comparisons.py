@@ -78,6 +78,9 @@ def check(claim: Claim) -> None:
     measures = ("gradient_fall", "gradient_rise") if claim.untrained else MEASURES
     if claim.measure not in measures:
         raise Mistake(f"study.yaml, claims, {claim.id}: the measure is one of {', '.join(measures)}")
+    ratio = bool(claim.untrained) or MEASURES[claim.measure].ratio
+    if ratio and (claim.relevant < 1 or 0 < claim.least < 1):
+        raise Mistake(f"study.yaml, claims, {claim.id}: `relevant` and `least` of a ratio are 1 or more")
     if bool(claim.each) + bool(claim.pairs) + bool(claim.untrained) != 1 or (claim.each and claim.each not in PAIRS):
         wanted = f"`each` ({', '.join(PAIRS)}), `pairs` or `untrained`"
         raise Mistake(f"study.yaml, claims, {claim.id}: it needs one of {wanted}")

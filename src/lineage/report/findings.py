@@ -33,7 +33,7 @@ def before_training(m: Measured) -> list[str]:
             if len(logs):
                 low, high = (ratio_digits(value) for value in np.exp([logs.min(), logs.max()]))
                 said[family, depth] = f"{low} … {high} times as long in {WORDS[family]} networks of {depth} layers"
-    verdicts = {m.judgements["early-vanish", "", depth].verdict for depth in (56, 110)}
+    verdicts = {one.verdict for depth in (56, 110) if (one := m.judged("early-vanish", "", depth))}
     if len(said) < 4 or verdicts != {REVERSED}:
         return []
     return [

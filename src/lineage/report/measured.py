@@ -88,14 +88,14 @@ def deepest(m: Measured, claim: str, *kinds: str) -> list[Judgement]:
 
 
 def main_ones(m: Measured, claim: str) -> list[Judgement]:
-    """Of each group the deepest network on which the claim holds or leans, else its primary comparison, whatever came
-    of it, else the deepest on which something speaks against it.
+    """Of each group its primary comparison, whatever came of it, else the deepest network on which the claim holds or
+    leans, else the deepest on which something speaks against it.
     """
     found = {one.comparison.group: one for one in deepest(m, claim, *AGAINST)}
+    found |= {one.comparison.group: one for one in deepest(m, claim, *FOR)}
     for (of, group, _), one in m.judgements.items():
         if of == claim and one.comparison.primary and one.verdict != NOT_RUN:
             found[group] = one
-    found |= {one.comparison.group: one for one in deepest(m, claim, *FOR)}
     return [found[group] for group in GROUPS if group in found]
 
 

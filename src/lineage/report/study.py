@@ -1,12 +1,15 @@
 """What the report compares and claims, as study.yaml says it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
 from lineage.report.results import Result, Results
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,33 +57,53 @@ def _group(title: str, plain: dict[int, str], resnet: dict[int, str], **others: 
     return Group(title, named | {("resnet", depth): name for depth, name in resnet.items()}, **others)
 
 
-def _entries(kind: type, block: str) -> dict:
-    """The entries of a block by their `id`; what is wrong with an entry goes to `FAULTS`, because nobody catches what a
-    module raises while it loads.
+def _made(make: Callable[..., T], entry: dict, place: str) -> T | None:
+    """What an entry describes; what is wrong with it goes to `FAULTS`, because nobody catches what a module raises
+    while it loads.
     """
+    try:
+        return make(**entry)
+    except TypeError as error:  # a key too few or too many: "Claim.__init__() got …"
+        said = str(error).partition("() ")[2] or error
+        FAULTS.append(f"{FILE.name}, {place}: {said}; the comment above the block lists the keys")
+        return None
+
+
+def _groups() -> dict[str, Group]:
+    """The training groups by name."""
+    made = {name: _made(_group, about, f"groups, {name}") for name, about in _STUDY["groups"].items()}
+    return {name: group for name, group in made.items() if group}
+
+
+def _entries(kind: type, block: str) -> dict:
+    """The entries of a block by their `id`."""
     found = {}
     for entry in _STUDY[block]:
-        place = f"{FILE.name}, {block}, {entry.get('id', 'without an id')}"
-        try:
-            one = kind(**entry)
-        except TypeError as error:  # a key too few or too many
-            said = str(error).removeprefix(f"{kind.__name__}.__init__() ")
-            FAULTS.append(f"{place}: {said}; the comment above the block lists the keys")
-            continue
-        if one.id in found:
-            FAULTS.append(f"{place}: another entry has the same id")
-        found[one.id] = one
+        place = f"{block}, {entry.get('id', 'without an id')}"
+        if one := _made(kind, entry, place):
+            if one.id in found:
+                FAULTS.append(f"{FILE.name}, {place}: another entry has the same id")
+            found[one.id] = one
     return found
+
+
+def _primary() -> set[tuple[str, str, int]]:
+    """Claim, group and depth of each primary comparison."""
+    places = {tuple(place) for place in _STUDY["primary"]}
+    for one, group, depth in sorted(places):
+        if one not in CLAIMS or group not in GROUPS:
+            FAULTS.append(f"{FILE.name}, primary, {one}, {group}, {depth}: there is no such claim or group")
+    return places
 
 
 FAULTS: list[str] = []  # each says where and what
 FILE = Path(__file__).with_suffix(".yaml")
 _STUDY = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 ARTICLES: dict[str, dict[str, str]] = _STUDY["articles"]
-GROUPS = {name: _group(**about) for name, about in _STUDY["groups"].items()}
+GROUPS: dict[str, Group] = _groups()
 CLAIMS: dict[str, Claim] = _entries(Claim, "claims")
 FIGURES: dict[str, Lines] = _entries(Lines, "figures")
-PRIMARY = {tuple(place) for place in _STUDY["primary"]}  # claim, group, depth
+PRIMARY = _primary()
 UNTESTED: list[dict[str, str]] = _STUDY["untested"]
 WHY: dict[str, str] = _STUDY["why"]
 LINEAGE = [tuple(row) for row in _STUDY["lineage"]]  # year, network, experiments
@@ -96,11 +119,10 @@ def place(experiment: str) -> tuple[str, int, str] | None:
     return _PLACES.get(experiment)
 
 
-def groups(results: Results | Iterable[Result]) -> dict[str, Members]:
+def groups(results: Results) -> dict[str, Members]:
     """The results of each group that has any, from shallow to deep."""
-    names = results if isinstance(results, dict) else {result.name: result for result in results}
     found = {
-        group: {key: names[name] for key, name in sorted(about.members.items()) if name in names}
+        group: {key: results[name] for key, name in sorted(about.members.items()) if name in results}
         for group, about in GROUPS.items()
     }
     return {group: members for group, members in found.items() if members}

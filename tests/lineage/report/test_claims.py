@@ -23,7 +23,15 @@ BY_SEED = {0: [0.5, 0.2, 0.3], 1: [0.25, 0.2, 0.1], 2: [0.9, 0.9, 0.9]}  # train
 
 
 def result(
-    test=(0.1, 0.2), train=0.02, loss=0.1, by_seed=BY_SEED, diverged=False, images=1000, started=None, wrong=None
+    test=(0.1, 0.2),
+    train=0.02,
+    loss=0.1,
+    by_seed=BY_SEED,
+    diverged=False,
+    images=1000,
+    started=None,
+    wrong=None,
+    dataset="signs",
 ):
     rows = [(seed, epoch, error) for seed, errors in by_seed.items() for epoch, error in enumerate(errors, 1)]
     history = pd.DataFrame(rows, columns=["seed", "epoch", "train_error"])
@@ -31,6 +39,7 @@ def result(
     errors = {"test": pd.Series(test), "train": pd.Series(train + spread if np.isscalar(train) else train)}
     losses = pd.Series(loss * (1 + spread) if np.isscalar(loss) else loss)
     return SimpleNamespace(
+        experiment=SimpleNamespace(dataset=dataset),
         history=history,
         error=errors.get,
         top1=lambda part: 1 - errors[part],
@@ -143,6 +152,33 @@ def test_a_number_can_be_confirmed_and_not_refuted():
     mean, low, high = both.found
     assert both.method == "seeds and images" and low < mean < high
     assert mean == pytest.approx(25 - 100 * wrong.mean())
+
+
+def drawn(error, seeds=5, images=1000, **about):
+    """A result whose answers are wrong so often."""
+    wrong = np.random.default_rng(round(1000 * error)).random((seeds, images)) < error
+    return result(tuple(wrong.mean(1)), wrong=wrong, **about)
+
+
+def test_a_difference_of_accuracies_is_that_of_errors_turned_round():
+    worse, better = drawn(0.3), drawn(0.1)
+    accuracy, error = judged(better, worse, measure="test_accuracy"), judged(worse, better)
+    assert accuracy.method == error.method == "seeds and images"
+    assert accuracy.verdict == error.verdict == HOLDS
+    assert accuracy.found == pytest.approx(error.found, abs=0.2) and 15 < accuracy.found[1] < accuracy.found[2] < 25
+
+
+def test_an_error_is_compared_with_a_number_as_it_is():
+    claim = Claim("n", "S0", "more than 20 % are wrong", "test_error")
+    one = claims.judged(Comparison(claim, "a", 20.0), {"a": drawn(0.3)})
+    assert (one.verdict, one.method) == (HOLDS, "seeds and images")
+    assert 5 < one.found[1] < one.found[0] < one.found[2] < 15
+
+
+def test_of_different_test_images_only_the_seeds_are_resampled():
+    for images in (1000, 500):  # as many images, and another number
+        one = judged(drawn(0.3, dataset="cifar100", images=images), drawn(0.1))
+        assert (one.verdict, one.method) == (HOLDS, "Welch")
 
 
 def epochs_claim(a, b, **about):

@@ -42,6 +42,12 @@ def test_pairs_are_counted_and_numbers_are_numbers():
         ({}, "mine: it needs one of `each`"),
         ({"each": "deeper plain", "pairs": [("a", "b")]}, "mine: it needs one of `each`"),
         ({"each": "wider plain"}, "mine: it needs one of `each`"),
+        ({"measure": "train_loss", "pairs": [("a", "b")]}, "mine: `relevant` and `least` of a ratio are 1 or more"),
+        ({"measure": "train_loss", "pairs": [("a", "b")], "relevant": 0}, "mine: `relevant` and `least` of a ratio"),
+        (
+            {"measure": "epochs_ratio", "pairs": [("a", "b")], "relevant": 2, "least": 0.5},
+            "mine: `relevant` and `least`",
+        ),
     ],
 )
 def test_a_claim_that_cannot_be_judged_is_one_line(about, said):

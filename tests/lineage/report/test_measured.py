@@ -6,7 +6,7 @@ import pytest
 from lineage.report import measured
 from lineage.report.comparisons import Comparison, Judgement
 from lineage.report.study import Claim
-from lineage.report.verdicts import HOLDS, NOT_DECIDED, NOT_RUN
+from lineage.report.verdicts import DOES_NOT_HOLD, HOLDS, LEANS, LEANS_AGAINST, NOT_DECIDED, NOT_RUN, REVERSED
 
 CLAIM = Claim(id="plain-train", by="S0", text="depth hurts", measure="train_error", each="deeper plain")
 
@@ -37,6 +37,15 @@ def test_the_deepest_network_of_a_group_with_the_verdict():
     m = all_of(judgement(HOLDS), judgement(HOLDS, 110), judgement(NOT_DECIDED, 44), judgement(HOLDS, 56, "cifar10"))
     found = measured.deepest(m, "plain-train", HOLDS)
     assert {(one.comparison.group, one.comparison.depth) for one in found} == {("signs32", 110), ("cifar10", 56)}
+
+
+@pytest.mark.parametrize("primary", [REVERSED, DOES_NOT_HOLD, LEANS_AGAINST, NOT_DECIDED, HOLDS])
+@pytest.mark.parametrize("deeper", [HOLDS, LEANS, REVERSED])
+def test_no_exploratory_comparison_hides_the_primary_one_of_its_group(primary, deeper):
+    ones = judgement(primary), judgement(deeper, 110), judgement(LEANS, 44, "cifar10-long")
+    found = measured.main_ones(all_of(*ones), "plain-train")
+    assert ones[0].comparison.primary and not ones[1].comparison.primary
+    assert found == [ones[0], ones[2]]  # in a group without a primary one, the deepest that speaks for the claim
 
 
 @pytest.mark.parametrize(

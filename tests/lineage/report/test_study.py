@@ -51,6 +51,18 @@ def test_wrong_keys_and_the_same_id_twice(monkeypatch):
     assert "without an id: missing 3 required positional arguments: 'id', 'text'" in lacking
 
 
+def test_wrong_keys_of_a_group_and_a_primary_comparison_of_nothing(monkeypatch):
+    about = {"title": "mine", "plain": {20: "a"}, "resnet": {20: "b"}}
+    monkeypatch.setitem(study._STUDY, "groups", {"good": about, "bad": about | {"longr": "good"}})
+    monkeypatch.setitem(study._STUDY, "primary", [["plain-train", "signs32", 56], ["plain-train", "bad", 56]])
+    monkeypatch.setattr(study, "FAULTS", [])
+    assert list(study._groups()) == ["good"]
+    assert ("plain-train", "bad", 56) in study._primary()
+    longer, nowhere = study.FAULTS
+    assert longer.startswith("study.yaml, groups, bad: got an unexpected keyword argument 'longr'; the comment above")
+    assert nowhere == "study.yaml, primary, plain-train, bad, 56: there is no such claim or group"
+
+
 def test_the_primary_comparisons_are_five_that_exist():
     places = {one.place for claim in study.CLAIMS.values() for one in comparisons.comparisons(claim)}
     assert len(study.PRIMARY) == 5 and places >= study.PRIMARY
