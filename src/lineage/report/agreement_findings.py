@@ -14,6 +14,7 @@ from lineage.report.study import PRECISION
 SHOWN = (20, 56, 110)  # depths in the finding on rounding
 CLEAR = 0.8  # a rank correlation
 LOST = 0.1  # a cosine: of a gradient and of what rounding leaves of it
+ORTHOGONAL, ALIGNED = 0.05, 0.2  # cosines of two gradients: below the one, above the other
 WHO = {
     ("plain", "he"): "plain networks with He's initialisation",
     ("resnet", "he"): "residual ones",
@@ -41,9 +42,16 @@ def agreed(networks: pd.DataFrame) -> list[str]:
         for key, who in WHO.items()
         if key in networks.index
     ]
+    opening = "**Before training, two batches agree more or less on the first step, depending on the network.**"
+    if {("plain", "he"), ("resnet", "he")} <= {*networks.index}:
+        plain, residual = (networks.agreement[family, "he"] for family in ("plain", "resnet"))
+        if plain < ORTHOGONAL and residual > ALIGNED:
+            opening = (
+                "**Before training, the gradients of two batches are almost orthogonal in deep plain networks, and not "
+                "in residual ones.**"
+            )
     return [
-        "**Before training, the gradients of two batches are almost orthogonal in deep plain networks, and not in "
-        "residual ones.** Their *agreement* is the cosine of the angle between them, in the median convolution "
+        f"{opening} Their *agreement* is the cosine of the angle between them, in the median convolution "
         f"(n = {untrained().seed.nunique()}). With {networks.depth.max()} layers it is "
         f"{listed(said)}. What is left with shuffled labels does not come from the classes. [More](#{PLACE})."
     ]

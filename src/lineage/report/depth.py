@@ -59,6 +59,17 @@ def degradation(results: Results, draw: Draw) -> list[str]:
     return [*PANELS.splitlines(), "", *lines] if lines else []
 
 
+ALSO = {  # where a recipe has them
+    "label_smoothing": "label smoothing {:g}",
+    "ema": "averaged weights (decay {:g} per step)",
+    "clip": "gradients clipped to norm {:g}",
+    "trust": "steps of at most {:g} times a kernel's norm",
+    "rotate": "rotations of up to {:g}°",
+    "zoom": "zoom factors of 1 ± {:g}",
+    "cutout": "a square of {} pixels cut out",
+    "cutmix": "CutMix with probability {:g}",
+    "shift": "shifts of up to {} pixels",
+}
 SCHEDULES = {"onecycle": "linearly up and down", "steps": "divided by 10 after 1/2 and 3/4", "constant": "constant"}
 
 
@@ -82,8 +93,7 @@ def _conditions(result: Result) -> list[str]:
         share = f"{recipe.warm_up_steps} steps" if recipe.warm_up_steps else f"{100 * recipe.warm_up:g} % of the steps"
         found.append(f"a warm-up of {share}")
     found.append(f"weight decay {recipe.weight_decay:g}")
-    if recipe.shift:
-        found.append(f"shifts of up to {recipe.shift} pixels")
+    found += [words.format(value) for key, words in ALSO.items() if (value := getattr(recipe, key))]
     return [*found, "flips"] if recipe.flip else found
 
 

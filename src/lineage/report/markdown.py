@@ -70,11 +70,11 @@ def difference_text(found: Interval, unit: str) -> str:
 
 def ratio_digits(ratio: float) -> str:
     """Three digits, without an exponent up to a hundred million."""
-    return f"{float(f'{ratio:.3g}'):,.0f}" if 1000 <= ratio < 1e8 else f"{ratio:.3g}"
+    return f"{float(f'{ratio:.3g}'):,.0f}" if 999.5 <= ratio < 1e8 else f"{ratio:.3g}"
 
 
 def digits(value: float) -> str:
     """Two digits, in full up to ten million."""
-    if value < 100 or value >= 1e7:
+    if value < 99.5 or value >= 1e7:
         return f"{value:.2g}"
     return f"{value:,.0f}" if value < 10_000 else f"{float(f'{value:.2g}'):,.0f}"

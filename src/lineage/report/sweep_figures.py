@@ -1,5 +1,7 @@
 """The figures of the stages `sweep`, `agreement` and `initialisations`, `equalised`, and `deepened`."""
 
+from itertools import cycle
+
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -58,7 +60,7 @@ def agreement(networks: pd.DataFrame, title: str) -> Figure:
         by_depth, by_agreement, by_ratio = axes
         by_ratio.sharey(by_agreement)
         kinds = networks.groupby(["family", "normalisation", "words"], sort=False)
-        for (kind, some), colour in zip(kinds, [*LINES, "#777777", "#000000"], strict=False):
+        for (kind, some), colour in zip(kinds, cycle([*LINES, "#777777", "#000000"])):
             family, normalisation, words = kind
             label = f"{'residual' if family == 'resnet' else 'plain'}, {words}"
             label += "" if normalisation == "batch" else ", no batch norm"

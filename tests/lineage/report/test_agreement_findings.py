@@ -38,6 +38,21 @@ def test_the_findings(monkeypatch):
     assert agreement_findings.finding({}) == []
 
 
+@pytest.mark.parametrize(
+    ("plain", "residual", "almost"), [(0.002, 0.45, True), (0.9, 0.45, False), (0.002, 0.01, False)]
+)
+def test_the_headline_follows_the_numbers(plain, residual, almost):
+    table = pd.read_csv(outcomes.AGREEMENT)
+    for family, agreement in (("plain", plain), ("resnet", residual)):
+        table.loc[(table.family == family) & (table.depth == 44) & (table.initialisation == "he"), "agreement"] = (
+            agreement
+        )
+    table.to_csv(outcomes.AGREEMENT, index=False)
+    said = agreement_findings.finding({})[0]
+    assert ("almost orthogonal in deep plain networks, and not in residual ones.**" in said) == almost
+    assert said.startswith("**Before training, ") and f"it is {plain:.3f} in plain networks" in said
+
+
 def test_what_the_training_error_goes_with():
     table = pd.read_csv(outcomes.AGREEMENT)
     table.loc[table.initialisation == "random-0.8", "gradient_ratio"] = 100.0

@@ -70,7 +70,22 @@ def test_a_table_of_many_rows_is_folded():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.2345, "0.23"), (98.7, "99"), (145.2, "145"), (573_000, "570,000"), (2.1e7, "2.1e+07")],
+    [
+        (0.2345, "0.23"),
+        (98.7, "99"),
+        (99.4, "99"),
+        (99.6, "100"),
+        (145.2, "145"),
+        (573_000, "570,000"),
+        (2.1e7, "2.1e+07"),
+    ],
 )
 def test_digits(value, text):
     assert markdown.digits(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.12345, "0.123"), (999.4, "999"), (999.7, "1,000"), (1_234_567, "1,230,000"), (2e8, "2e+08")]
+)
+def test_digits_of_a_ratio(value, text):
+    assert markdown.ratio_digits(value) == text

@@ -64,6 +64,12 @@ def test_a_cross_where_no_seed_started_to_train():
     assert names == ["plain, he", "plain, looks-linear", "residual, he"]
     low, high = right.get_xlim()
     assert low < -0.0004 and high > 0.6
+    many = [("plain", 20, f"kind {i}", 0.02, 2, 2, 0.0) for i in range(12)]  # more than there are colours
+    crowded = sweep_figures.agreement(
+        pd.DataFrame(many, columns=columns).assign(normalisation="batch", ratio=5.0), "title"
+    )
+    assert len(crowded.axes[0].get_lines()) == 12
+    plt.close(crowded)
     assert [point.get_offsets().tolist()[0] for point in by_ratio.collections] == [[5, 0], [5, 82], [5, 4]]
     plt.close(figure)
 
