@@ -6,6 +6,9 @@ takes to train.
 For people; not a stage. Reads recipes/experiments/<experiment>.json, needs neither data nor weights, and takes seconds.
 """
 
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import argparse
 
 import torch
@@ -13,7 +16,6 @@ import torchinfo
 
 from lineage import effort, models
 from lineage.engine.experiment import read_experiment
-from lineage.errors import run
 
 
 def main() -> None:

@@ -21,29 +21,33 @@ point where a few seeds agree by chance. A single seed has no spread, and its in
 Exit code: 0, or 1 if an experiment is *no*, or 2 for a mistake such as an unknown name.
 """
 
+from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import argparse
 import csv
-import hashlib
 import io
 import json
 import math
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 from scipy import stats
 
 from lineage.engine.recipe import Recipe
-from lineage.errors import Mistake, run
 from lineage.files import read_json
+from lineage.lock import today
+from lineage.options import NETWORKS, options_of
 
 ENVIRONMENT = ("device", "instructions", "precision", "threads", "torch", "cuda")
 # of an experiment: they may change the bytes of its results, but not what it is
 ARITHMETIC = {"recipe.threads", "recipe.precision", "recipe.layout"}
-DEFAULTS = {f"recipe.{key}": field.default for key, field in Recipe.model_fields.items()}
+DEFAULTS = {key: field.default for key, field in Recipe.model_fields.items() if not field.is_required()}
 Files = dict[str, bytes]  # by path
 
 
@@ -90,8 +94,8 @@ def flat(tree: dict[str, object], prefix: str = "") -> Iterator[tuple[str, objec
 
 
 def differences(here: dict[str, object], there: dict[str, object], keys: list[str]) -> str:
-    """`lr 0.2 instead of 0.1, …`; a key that is not there has its default value."""
-    pairs = [(key, here.get(key, DEFAULTS.get(key)), there.get(key, DEFAULTS.get(key))) for key in keys]
+    """`lr 0.2 instead of 0.1, …`."""
+    pairs = [(key, here.get(key), there.get(key)) for key in keys]
     return ", ".join(f"{key.removeprefix('recipe.')} {a} instead of {b}" for key, a, b in pairs if a != b)
 
 
@@ -101,14 +105,14 @@ def environment(table: bytes) -> dict[str, str]:
     return {key: found.get(key, "(not recorded)") or "none" for key in ENVIRONMENT}
 
 
-def dvc_hash(folder: Path) -> str:
-    """The MD5 by which DVC knows a folder: that of the list of its files."""
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    entries = []
-    for name in sorted(files):
-        with files[name].open("rb") as file:
-            entries.append({"md5": hashlib.file_digest(file, "md5").hexdigest(), "relpath": name})
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+def complete(described: dict[str, object]) -> dict[str, object]:
+    """An experiment's description with the defaults that it leaves out, as far as this version knows them."""
+    found = described | {"recipe": DEFAULTS | described["recipe"]}
+    if described.get("model") in NETWORKS:
+        with suppress(ValidationError):  # options of another version
+            network = options_of(described["model"]).model_validate(described.get("network", {}))
+            found["network"] = network.model_dump()
+    return found
 
 
 def why_not_run(name: str, there: dict[str, object], stages: dict[str, dict]) -> str:
@@ -117,9 +121,9 @@ def why_not_run(name: str, there: dict[str, object], stages: dict[str, dict]) ->
     if not (weights.is_dir() and described.is_file() and Path("metrics/experiments", f"{name}.json").is_file()):
         return f"run dvc repro evaluate@{name}"
     deps = stages.get(f"evaluate@{name}", {}).get("deps", [])
-    if dvc_hash(weights) not in [dep["md5"] for dep in deps if dep["path"] == weights.as_posix()]:
+    if today(weights.as_posix(), "*")["md5"] not in [dep["md5"] for dep in deps if dep["path"] == weights.as_posix()]:
         return f"models/{name} is not what the tables describe: run dvc repro evaluate@{name}"
-    here, there = dict(flat(read_json(described))), dict(flat(there))
+    here, there = (dict(flat(complete(one))) for one in (read_json(described), there))
     keys = sorted((here.keys() | there.keys()) - ARITHMETIC, key=lambda key: (key != "scale", key))
     other = differences(here, there, keys)
     return other and f"another experiment: {other}"
@@ -146,7 +150,7 @@ def judge(name: str, recorded: Files, stages: dict[str, dict]) -> list[str]:
     return [*line, "yes" if low <= ours <= high else "no", remark]
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", metavar="experiment", help="all that are recorded, if none is named")
     parser.add_argument("--against", default="HEAD", metavar="REVISION", help="of Git, where the recorded results are")
@@ -164,7 +168,7 @@ def main() -> None:
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
     for line in (header, *lines):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    sys.exit(1 if any(line[4] == "no" for line in lines) else 0)
+    return 1 if any(line[4] == "no" for line in lines) else 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ every time. SIGNS ships whole and is not made here. The real cats and dogs must 
 stand in for them.
 """
 
+from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import csv
 import io
 import tarfile
@@ -19,7 +22,6 @@ from PIL import Image
 
 from lineage import parts
 from lineage.archive_formats import PARTS
-from lineage.errors import Mistake, run
 
 
 def sheet(images: np.ndarray, columns: int = 20) -> bytes:

@@ -15,6 +15,9 @@ What dvc.lock means afterwards: the results were recorded by an earlier commit, 
 the shortened training. `git log dvc.lock` has both commits. Exit code 1 if something is not proven.
 """
 
+from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import argparse
 import json
 import math
@@ -28,7 +31,6 @@ from pathlib import Path
 import yaml
 from dvc.utils.serialize import dumps_yaml
 
-from lineage.errors import Failure, Mistake, run
 from lineage.files import read_json, write_text
 from lineage.lock import code, git, recorded_by, today
 
@@ -40,7 +42,7 @@ SEEDS, EPOCHS, BATCHES = 2, 3, 2.5  # of the shortened training; the half batch 
 
 
 def unpacked(revision: str, folder: Path) -> Path:
-    with tarfile.open(fileobj=BytesIO(git("archive", revision, "src", "dvc.yaml", "recipes"))) as tar:
+    with tarfile.open(fileobj=BytesIO(git("archive", revision, "src"))) as tar:
         tar.extractall(folder, filter="data")
     return folder
 
@@ -49,14 +51,14 @@ def outputs(source: Path, name: str, folder: Path) -> dict[str, dict[str, bytes]
     """What `source` writes for a shortened training of an experiment and its evaluation, by stage and path. Raises
     `Failure`.
     """
-    experiment = read_json(source / "recipes/experiments" / f"{name}.json")
+    experiment = read_json(Path("recipes/experiments", f"{name}.json"))  # which is the recorded one
     recipe = {key: value for key, value in experiment["recipe"].items() if key != "iterations"}
     experiment |= {"max_images": math.ceil(BATCHES * recipe["batch_size"])}
     experiment["recipe"] = recipe | {"epochs": EPOCHS, "seeds": SEEDS}
     (folder / "recipes/experiments").mkdir(parents=True)
     (folder / "recipes/experiments" / f"{name}.json").write_text(json.dumps(experiment))
-    for linked, target in (("recipes/labels", source / "recipes/labels"), ("data", Path("data"))):
-        (folder / linked).symlink_to(target.resolve())
+    for linked in ("recipes/labels", "data"):
+        (folder / linked).symlink_to(Path(linked).resolve())
     written = {}
     for stage, patterns in OUTPUTS.items():
         command = [sys.executable, str(source.resolve() / f"src/{stage}.py"), name]
@@ -80,14 +82,16 @@ def prove(name: str, lock: dict) -> tuple[bool, list[str]]:
     and what to say. Raises `Failure`.
     """
     said, whole, stale = [], True, {}
-    item = read_json(Path("recipes/experiments", f"{name}.json"))
+    resolved = Path("recipes/experiments", f"{name}.json")
+    if not resolved.is_file():
+        raise Failure("it is in dvc.lock, but no longer in experiments.yaml")
+    item = read_json(resolved)
     for stage in OUTPUTS:
         entry = lock["stages"].get(f"{stage}@{name}")
         if entry is None:
             continue
         known = {dep["path"]: dep["md5"] for dep in entry["deps"]}
-        recipe = f"recipes/experiments/{name}.json"
-        if known[recipe] != today(recipe)["md5"]:
+        if known[resolved.as_posix()] != today(resolved.as_posix())["md5"]:
             raise Failure(f"its recipe has changed: `dvc repro evaluate@{name}` trains it again")
         deps = [today(path) for path in code(stage, item)]
         if {dep["path"]: dep["md5"] for dep in deps} != {p: md5 for p, md5 in known.items() if p.startswith("src/")}:
@@ -116,6 +120,8 @@ def main() -> None:
     parser.add_argument("experiments", nargs="*", metavar="experiment", help="all recorded ones, if none is named")
     args = parser.parse_args()
     path = Path("dvc.lock")
+    if not path.is_file():
+        raise Mistake("dvc.lock is missing: run this in the top folder of the repository")
     lock, before = (yaml.safe_load(path.read_text(encoding="utf-8")) for _ in range(2))
     recorded = [stage.removeprefix("train@") for stage in lock["stages"] if stage.startswith("train@")]
     for name in args.experiments:

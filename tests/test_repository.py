@@ -1,9 +1,11 @@
 """What is committed: recorded at full scale, consistent with dvc.lock, and installable as it says."""
 
+import ast
 import hashlib
 import json
 import re
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -111,6 +113,20 @@ def test_every_source_has_its_test_file():
     sources = [path for folder in ("src", "bench") for path in (REPOSITORY / folder).rglob("*.py")]
     alone = {"__init__.py", "usual.py", "task.py", "ways.py", "seeds.py"}  # by test_models.py and test_throughput.py
     assert {path.name for path in sources if f"test_{path.name}" not in tests} <= alone
+
+
+def test_scripts_are_ready_for_ctrl_c_before_they_load_what_takes_seconds():
+    slow, scripts = {"torch", "pandas", "scipy", "dvc", "PIL"}, 0
+    for path in (REPOSITORY / "src").glob("*.py"):
+        loads = []
+        for line in ast.parse(path.read_text(encoding="utf-8")).body:
+            loads += [alias.name for alias in line.names] if isinstance(line, ast.Import) else []
+            loads += [line.module] if isinstance(line, ast.ImportFrom) else []
+        others = [module for module in loads if module not in sys.stdlib_module_names]
+        if slow & {module.split(".")[0] for module in others}:
+            scripts += 1
+            assert others[0] == "lineage.errors", path.name
+    assert scripts > 10
 
 
 def test_the_groups_of_the_documentation_are_all_experiments_once():

@@ -106,6 +106,22 @@ def test_another_experiment_is_no_reproduction(recorded, run_here, change, said)
     assert verdict(result) == ("not run", f"another experiment: {said}")
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "said"),
+    [
+        ({"initialisation": "dirac"}, {}, "network.initialisation dirac instead of he"),
+        ({}, {"initialisation": "he"}, ""),
+        ({"of another version": 1}, {}, "network.of another version 1 instead of None"),
+    ],
+)
+def test_options_of_a_network_that_are_left_out_have_their_defaults(here, there, said):
+    about = {"model": "resnet", "recipe": RECIPE}
+    plain = {"depth": 20, "shortcut": "none"}
+    sides = [dict(reproduced.flat(reproduced.complete(about | {"network": plain | side}))) for side in (here, there)]
+    found = reproduced.differences(*sides, ["network.initialisation", "network.of another version"])
+    assert said in found and bool(said) == bool(found)
+
+
 def test_threads_and_precision_are_a_matter_of_the_environment(recorded, run_here):
     measured(top1=0.905, threads=1, precision="fp32", environment=HERE | {"threads": "1", "precision": "fp32"})
     kind, remark = verdict(run_here("reproduced", "mine"))

@@ -61,6 +61,19 @@ def test_without_a_change_there_is_nothing_to_prove(recorded):
     assert "other is not recorded in dvc.lock" in one_line(recorded("other"), 2)
 
 
+def test_an_experiment_that_is_gone_does_not_end_the_others(recorded):
+    content = yaml.safe_load(Path("dvc.lock").read_text())
+    content["stages"] = {"train@gone": content["stages"]["train@mine"]} | content["stages"]
+    Path("dvc.lock").write_text(yaml.safe_dump(content))
+    result = recorded()
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    gone, mine = result.stdout.splitlines()
+    assert gone == "gone: not proven: it is in dvc.lock, but no longer in experiments.yaml"
+    assert mine == "mine: nothing to prove, its code has not changed"
+    Path("dvc.lock").unlink()
+    assert "dvc.lock is missing: run this in the top folder" in one_line(recorded(), 2)
+
+
 @pytest.mark.slow
 def test_a_comment_and_another_name_are_proven_to_change_nothing(recorded):
     replace("src/lineage/engine/augment.py", "corner", "first")

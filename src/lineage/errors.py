@@ -2,8 +2,7 @@
 
 Exit code 2 stands for a mistake of the user's (a wrong key, a missing input), 1 for anything else that failed (no
 network, a damaged archive, a full disk), 130 for Ctrl-C, 141 where nobody reads the output any more (`… | head`), as
-the shell has it. What none of these explains is a bug of ours and keeps its
-traceback.
+the shell has it. What none of these explains is a bug of ours and keeps its traceback.
 """
 
 import errno
@@ -46,8 +45,8 @@ class Failure(Exception):
     exit_code = 1
 
 
-def run(main: Callable[[], None]) -> None:
-    """Call `main` and leave the process with the right exit code."""
+def run(main: Callable[[], int | None]) -> None:
+    """Call `main` and leave the process with the right exit code: the one that it returns, if it does."""
     name = sys.argv[0]
     _name_user()
     for stream in (sys.stdout, sys.stderr):
@@ -55,8 +54,10 @@ def run(main: Callable[[], None]) -> None:
     try:
         if signal.getsignal(signal.SIGINT) is _interrupted:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        main()
+        code = main()
         sys.stdout.flush()  # here rather than at exit, where an error is a traceback
+        if code:
+            sys.exit(code)
     except (Mistake, Failure) as error:
         sys.exit(_say(name, str(error), error.exit_code))
     except KeyboardInterrupt:
@@ -70,17 +71,12 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(_say(name, short, 1))
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _unread(sys.stdout):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
+            _drop(sys.stdout)
             sys.exit(141)
         if error.errno not in _DISK:
             raise
-        sys.exit(
-            _say(
-                name,
-                f"cannot write {error.filename or 'a file'}: {os.strerror(error.errno)}; mend that and run it again",
-                1,
-            )
-        )
+        what = f"cannot read or write {error.filename or 'a file'}: {os.strerror(error.errno)}"
+        sys.exit(_say(name, f"{what}; mend that and run it again", 1))
 
 
 def _name_user() -> None:
@@ -98,11 +94,20 @@ def _unread(stream: TextIO) -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
+def _drop(stream: TextIO) -> None:
+    """Forget what is still to be written to a stream, which would be an error at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _interrupted(_signal: int, _frame: FrameType | None) -> None:
     os._exit(_say(sys.argv[0], "interrupted; the same command goes on", 130))
 
 
 def _say(name: str, message: str, exit_code: int) -> int:
+    try:
+        sys.stdout.flush()  # what was printed before comes first
+    except BrokenPipeError:
+        _drop(sys.stdout)
     print(f"{name}: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return exit_code
 

@@ -47,13 +47,14 @@ def at_revision(path: str, revision: str) -> str | None:
     return hashed(path, files, 0, path not in own)["md5"] if own else None
 
 
-def today(path: str) -> dict[str, object]:
-    """A dependency as it is in the working tree."""
-    place = Path(path)
-    paths = sorted(p for p in place.rglob("*.py") if p.is_file()) if place.is_dir() else [place]
-    contents = {p.as_posix(): p.read_bytes() for p in paths}
-    files = {name: hashlib.md5(text, usedforsecurity=False).hexdigest() for name, text in contents.items()}
-    return hashed(path, files, sum(map(len, contents.values())), place.is_dir())
+def today(path: str, pattern: str = "*.py") -> dict[str, object]:
+    """A dependency as it is in the working tree; of a folder, the files whose names have the pattern."""
+    place, files = Path(path), {}
+    paths = [p for p in place.rglob(pattern) if p.is_file()] if place.is_dir() else [place]
+    for one in paths:
+        with one.open("rb") as file:
+            files[one.as_posix()] = hashlib.file_digest(file, "md5").hexdigest()
+    return hashed(path, files, sum(one.stat().st_size for one in paths), place.is_dir())
 
 
 def code(stage: str, item: dict[str, object]) -> list[str]:
@@ -65,7 +66,7 @@ def code(stage: str, item: dict[str, object]) -> list[str]:
 def recorded_by(entry: dict[str, object]) -> str:
     """The newest commit whose code is what the entry of dvc.lock was recorded with. Raises `Failure`."""
     wanted = {dep["path"]: dep["md5"] for dep in entry["deps"] if dep["path"].startswith("src/")}
-    for revision in git("log", "--format=%H", "--", "src", "recipes").decode().split():
+    for revision in git("log", "--format=%H", "--", "src").decode().split():
         if all(at_revision(path, revision) == md5 for path, md5 in wanted.items()):
             return revision
     raise Failure("no commit has the code that it was recorded with")

@@ -24,7 +24,8 @@ from lineage.errors import Failure, Mistake, run
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), 1, "the data set, which lies there"),
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), 1, "out of GPU memory"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), 1, "out of GPU memory"),
-        (OSError(errno.ENOSPC, "No space left on device", "models/x"), 1, "cannot write models/x: No space left"),
+        (OSError(errno.ENOSPC, "No space left on device", "models/x"), 1, "write models/x: No space left"),
+        (OSError(errno.EACCES, "Permission denied", "cifar.tar"), 1, "cannot read or write cifar.tar: Permission"),
     ],
 )
 def test_one_line_and_the_right_exit_code(capsys, error, exit_code, said):
@@ -62,19 +63,37 @@ def test_a_bug_keeps_its_traceback(error):
         run(main)
 
 
+def test_a_script_may_have_an_exit_code_of_its_own(capsys):
+    run(lambda: 0)
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: 1)
+    assert ended.value.code == 1 and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("lines", "end", "exit_code", "said"),
+    [
+        (1, "return None", 141, ""),  # which is written only as Python exits
+        (100_000, "return None", 141, ""),
+        (1, "return 1", 141, ""),
+        (1, "raise Mistake('wrong key')", 2, "-c: wrong key\n"),
+    ],
+)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("lines", [1, 100_000])
-def test_a_reader_that_leaves_is_no_fault(unbuffered, lines):
-    """As in `describe.py … | head -1`; one line is written only as Python exits."""
+def test_a_reader_that_leaves_is_no_fault(unbuffered, lines, end, exit_code, said):
+    """As in `describe.py … | head -1`."""
     main = f"""
 import sys; sys.path.insert(0, 'src')
-from lineage.errors import run
+from lineage.errors import Mistake, run
 def main():
     sys.stdin.read()  # until the reader has gone
     for i in range({lines}):
         print(i)
+    {end}
 run(main)
 """
+    if unbuffered and "raise" in end:
+        pytest.skip("the first line already meets no reader")
     started = subprocess.Popen(
         [sys.executable, "-c", main],
         stdin=subprocess.PIPE,
@@ -86,8 +105,8 @@ run(main)
     )
     started.stdout.close()
     started.stdin.close()
-    assert started.stderr.read() == ""
-    assert started.wait(30) == 141
+    assert started.stderr.read() == said
+    assert started.wait(30) == exit_code
     started.stderr.close()
 
 
