@@ -269,6 +269,10 @@ def main() -> None:
     if min(args.repeats, args.seconds, args.threads) <= 0:
         raise Mistake("--repeats, --seconds and --threads want numbers above 0")
     experiments = [read_experiment(name) for name in args.experiments]  # all of them, before any work
+    if any(one.scale != "full" for one in experiments):
+        raise Mistake(
+            "recipes/ holds the miniature: set `scale: full` in params.yaml and run `dvc repro recipes` first"
+        )
     device = torch.device(args.device)
     args.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     set_mode("bare", device, args.threads)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -188,6 +189,13 @@ def test_the_table_says_what_ours_does_otherwise_than_its_recipe(task, monkeypat
 
 def test_an_unknown_experiment_is_one_line(workspace):
     assert "no such experiment" in one_line(bench("small"), 2)
+
+
+def test_a_recipe_in_miniature_is_not_timed(task):
+    task()
+    path = Path("recipes/experiments/small.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scale": "sample"}))
+    assert "recipes/ holds the miniature: set `scale: full`" in one_line(bench("small"), 2)
 
 
 def test_ratios_are_taken_repetition_by_repetition():

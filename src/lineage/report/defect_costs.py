@@ -56,9 +56,15 @@ def section(results: Results, draw: Draw) -> list[str]:
 
 
 def described(experiment: dict) -> str:
+    """A network of the stage, in words."""
     network, recipe = experiment["network"], experiment["recipe"]
-    shortcuts = {"identity": "ResNet", "none": "plain network"}.get(network.get("shortcut"), "VGG")
-    return f"{shortcuts} of {network['depth']} layers, {recipe['epochs']} epochs"
+    words = {"resnet": "ResNet", "vgg": "VGG", "alexnet": "AlexNet", "lenet": "LeNet-5", "residual_vgg": "residual VGG"}
+    kind = words[experiment["model"]]
+    if network.get("shortcut") == "none":
+        kind = {"ResNet": "plain network", "residual VGG": "plain VGG"}[kind]
+    depth = f" of {network['depth']} layers" if "depth" in network else ""
+    number, unit = (recipe["epochs"], "epoch") if "epochs" in recipe else (recipe["iterations"], "step")
+    return f"{kind}{depth}, {number:,} {unit}{'s' * (number != 1)}"
 
 
 def row(name: str, runs: pd.DataFrame) -> tuple[str | int, ...]:

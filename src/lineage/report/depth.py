@@ -118,9 +118,7 @@ def concluded(results: Results) -> list[str]:
     """What the table says of each network that does not start to train as it is."""
     said = []
     for base in (results[name] for name, changed in WHY.items() if changed == "nothing" and name in results):
-        tried = [
-            results[name] for name in WHY if name in results and results[name] != base and alike(results[name], base)
-        ]
+        tried = [results[name] for name in WHY if name in results and name != base.name and alike(results[name], base)]
         if base.started().any() or not tried:
             continue
         counts = "; ".join(f"{WHY[result.name]}: {outcome(result)}" for result in tried)

@@ -11,15 +11,14 @@ from matplotlib.ticker import MaxNLocator
 
 from lineage.report.style import (
     DASHES,
-    DEPTHS,
     FILL,
     INITIALISATION_WORDS,
     INITIALISATIONS,
     LINES,
     MARKS,
-    OTHER_DEPTH,
     STYLE,
     TINY,
+    depth_colour,
     from_zero,
 )
 
@@ -39,7 +38,7 @@ def degradation(
         for axis, (column, name) in zip(axes, panels, strict=True):
             for (family, depth), history in sorted(histories.items()):
                 by_epoch = over_seeds(history, column)
-                style = {"color": DEPTHS.get(depth, OTHER_DEPTH), "linestyle": DASHES[family]}
+                style = {"color": depth_colour(depth), "linestyle": DASHES[family]}
                 said = "\n(did not start)" if (family, depth) in failed else ""
                 axis.plot(by_epoch["mean"], label=f"{family}-{depth}{said}", **style)
                 axis.fill_between(
@@ -158,7 +157,7 @@ def inside(
             for depth in sorted(depth for other, depth in tables if other == family):
                 values = tables[family, depth].to_numpy()
                 values = np.maximum(values, TINY) if log else values
-                style = {"color": DEPTHS.get(depth, OTHER_DEPTH), "linestyle": DASHES[family]}
+                style = {"color": depth_colour(depth), "linestyle": DASHES[family]}
                 place = np.linspace(0, 100, len(values)) if len(values) > 1 else [50]
                 axis.plot(place, values, label=f"{family}-{depth}", linewidth=1.2, **style)
             axis.set_xlabel(x_label)

@@ -11,7 +11,7 @@ from lineage.files import read_json
 from lineage.started import most_mistakes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tables have no truth value
 class Result:
     """One experiment as it was measured. Top-1 and errors are fractions."""
 

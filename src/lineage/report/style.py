@@ -5,13 +5,16 @@ The same tables give the same bytes. Lines are saved as SVG, heat maps as PNG; e
 metadata.
 """
 
+import math
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("agg")
+from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 STYLE = {
@@ -33,7 +36,7 @@ STYLE = {
 # from light to dark with the depth: told apart by the colour-blind, and in grey
 DEPTHS = {18: "#fcb519", 20: "#fcb519", 32: "#f37819", 34: "#a52c60", 44: "#d24644", 56: "#a52c60"}
 DEPTHS |= {80: "#65156e", 110: "#140b34"}
-OTHER_DEPTH = "#888888"
+LIGHTEST, DARKEST = 8, 200  # depths
 DASHES = {"plain": (0, (4, 2)), "resnet": "solid"}
 FILL = {"plain": "none", "resnet": "full"}  # of the points of a depth
 # for what is no depth: told apart in the same way
@@ -46,6 +49,14 @@ STARTS = ["o", "D", "^"]  # of the runs of a sweep, in their order
 START_NAMES = {"he": "He", "dirac": "Dirac"}  # in figures and tables
 TINY = 1e-30  # what a logarithmic axis shows of zero
 BANNER = "scale: sample – not results"
+
+
+def depth_colour(depth: int) -> str:
+    """From light to dark with the depth, also where it is not one of `DEPTHS`."""
+    if depth in DEPTHS:
+        return DEPTHS[depth]
+    place = math.log(depth / LIGHTEST) / math.log(DARKEST / LIGHTEST)
+    return to_hex(colormaps["inferno"](0.85 - 0.8 * min(1.0, max(0.0, place))))
 
 
 def from_zero(*axes: Axes) -> None:

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lineage.report.style import DASHES, DEPTHS, LINES, OTHER_DEPTH, START_NAMES, STARTS, STYLE, TINY, from_zero
+from lineage.report.style import DASHES, LINES, START_NAMES, STARTS, STYLE, TINY, depth_colour, from_zero
 
 NO_AGREEMENT = 0.001  # below this the axis is linear, through 0
 WAYS = {"training": "exact in training", "use": "exact in evaluation only"}  # inserted layers, in deepened.csv
@@ -23,7 +23,7 @@ def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
         markers = dict(zip(dict.fromkeys(runs.start), STARTS * len(runs), strict=False))
         for (start, depth), some in runs.groupby(["start", "depth"], sort=False):
             edges = ["red" if diverged == "yes" else "white" for diverged in some.diverged]
-            style = {"color": DEPTHS.get(depth, OTHER_DEPTH), "marker": markers[start], "edgecolors": edges}
+            style = {"color": depth_colour(depth), "marker": markers[start], "edgecolors": edges}
             steps = some.first_step.clip(lower=TINY)
             axis.scatter(steps, 100 * some.train_error, s=42, linewidths=0.7, alpha=0.9, **style)
         axis.axhline(guessing, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
@@ -38,7 +38,7 @@ def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
         axis.set_ylabel("training error at the end in %")
         dot = {"linestyle": "none", "markersize": 6}
         handles = [
-            Line2D([], [], marker="o", color=DEPTHS.get(depth, OTHER_DEPTH), label=f"{depth} layers", **dot)
+            Line2D([], [], marker="o", color=depth_colour(depth), label=f"{depth} layers", **dot)
             for depth in sorted(set(runs.depth))
         ]
         handles += [
@@ -100,7 +100,7 @@ def equalised(networks: pd.DataFrame, title: str) -> Figure:
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.4, 1.2 + 0.34 * len(networks)), layout="constrained")
         for place, one in enumerate(networks.itertuples()):
-            colour = DEPTHS.get(one.depth, OTHER_DEPTH)
+            colour = depth_colour(one.depth)
             axis.plot([one.usual, one.error], [place, place], color=colour, linestyle=DASHES[one.family])
             axis.plot(one.usual, place, "o", color=colour, markerfacecolor="white", markersize=8)
             axis.plot(one.error, place, "o", color=colour, markersize=6)
@@ -132,7 +132,7 @@ def deepened(runs: pd.DataFrame, title: str) -> Figure:
                     if "trained" not in own:
                         own["trained"] = some[some.state == "trained"][f"{part}_error"].iloc[0]
                     places = [place for place, state in enumerate(names) if state in own]
-                    style = {"color": DEPTHS.get(some[some.insertion == way].depth.iloc[0], OTHER_DEPTH)}
+                    style = {"color": depth_colour(some[some.insertion == way].depth.iloc[0])}
                     style |= {"marker": marker, "linestyle": "solid" if way != ways[-1] else (0, (4, 2))}
                     values = [100 * own[names[place]] for place in places]
                     first = seed == runs.seed.min()

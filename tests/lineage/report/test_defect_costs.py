@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from lineage.report import defect_costs
 
@@ -14,8 +15,13 @@ def write(scale="full", recipes_scale="full"):
         rows.append({"defect": "best epoch"} | about | {"reported": correct - 0.01, "scale": scale})
     defect_costs.TABLE.parent.mkdir(parents=True)
     pd.DataFrame(rows).to_csv(defect_costs.TABLE, index=False)
-    residual = {"scale": recipes_scale, "recipe": {"epochs": 30}, "network": {"depth": 20, "shortcut": "identity"}}
-    dropout = {"scale": recipes_scale, "recipe": {"epochs": 30}, "network": {"depth": 11}}
+    residual = {
+        "model": "resnet",
+        "scale": recipes_scale,
+        "recipe": {"epochs": 30},
+        "network": {"depth": 20, "shortcut": "identity"},
+    }
+    dropout = {"model": "vgg", "scale": recipes_scale, "recipe": {"epochs": 30}, "network": {"depth": 11}}
     Path("recipes").mkdir()
     Path("recipes/defects.json").write_text(json.dumps({"residual": residual, "dropout": dropout}))
 
@@ -42,3 +48,18 @@ def test_the_defects_that_change_the_error_are_a_finding(workspace):
 def test_a_table_of_another_scale_is_not_shown(workspace):
     write("sample")
     assert defect_costs.section({}, None) == [] and defect_costs.finding() == []
+
+
+@pytest.mark.parametrize(
+    ("model", "network", "recipe", "words"),
+    [
+        ("resnet", {"depth": 20, "shortcut": "identity"}, {"epochs": 30}, "ResNet of 20 layers, 30 epochs"),
+        ("resnet", {"depth": 34, "shortcut": "projection"}, {"epochs": 1}, "ResNet of 34 layers, 1 epoch"),
+        ("resnet", {"depth": 20, "shortcut": "none"}, {"epochs": 30}, "plain network of 20 layers, 30 epochs"),
+        ("vgg", {"depth": 11}, {"iterations": 64000}, "VGG of 11 layers, 64,000 steps"),
+        ("residual_vgg", {"shortcut": "none"}, {"epochs": 10}, "plain VGG, 10 epochs"),
+        ("lenet", {}, {"epochs": 10}, "LeNet-5, 10 epochs"),
+    ],
+)
+def test_networks_in_words(model, network, recipe, words):
+    assert defect_costs.described({"model": model, "network": network, "recipe": recipe}) == words

@@ -32,6 +32,15 @@ def test_depths_are_told_apart_in_grey():
     assert all(light - dark > 15 for light, dark in itertools.pairwise(shades))
 
 
+def test_depths_of_ones_own_are_told_apart_and_darken():
+    depths = (8, 14, 26, 38, 50, 68, 98)
+    colours = [style.depth_colour(depth) for depth in depths]
+    lightness = [sum(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in colours]
+    assert len(set(colours)) == len(depths) and lightness == sorted(lightness, reverse=True)
+    assert style.depth_colour(56) == style.DEPTHS[56]
+    assert style.depth_colour(2) == style.depth_colour(8) and style.depth_colour(1202) == style.depth_colour(200)
+
+
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_the_same_bytes_every_time_and_the_scale_inside(tmp_path, suffix):
     paths = [tmp_path / f"{i}.{suffix}" for i in range(2)]
