@@ -28,29 +28,21 @@ needs Linux or macOS and 6 GB of memory.
 """
 
 import argparse
-import ctypes
-import gc
-import math
 import os
-import platform
-import resource
 import statistics
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import psutil
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
+from measure import built, forget, machine, matmul_peak, set_mode, tuned
 from seeds import together
 from task import Task, prepared
-from ways import WAYS, Clocked, Train, Way, now, precisions
+from ways import WAYS, Clocked, precisions
 
 from lineage import models
 from lineage.engine import device as devices
@@ -59,79 +51,6 @@ from lineage.errors import Mistake, run
 
 EXPERIMENTS = "vgg16-cifar100", "resnet-20-cifar10", "resnet-56-cifar10", "resnet34-signs", "alexnet-cats-vs-dogs"
 BARS = {"bare": 0.95, "usual": 1.5}  # what ours should reach, as multiples of the others
-FEWEST = 8  # steps of one measurement
-TRIAL = 4  # the fewest steps of a trial in tuning
-
-
-def set_mode(way: str, device: torch.device, threads: int) -> None:
-    """As ours is run, or as torch comes, without what makes it deterministic."""
-    devices.prepare(device, threads)
-    if way != "ours":
-        torch.use_deterministic_algorithms(False)
-        torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = True
-
-
-def pace(train: Train, seconds: float) -> float:
-    """Steps a second, in a trial of so many seconds or a few steps, after a step to warm up."""
-    train(1)
-    steps = TRIAL
-    while (took := train(steps)) < seconds:
-        steps *= 2
-    return steps / took
-
-
-def tuned(task: Task, way: Way, args: argparse.Namespace) -> tuple[Any, int]:
-    """The choice that is fastest in short trials, and how many steps it makes in one measurement. Those close to the
-    fastest are tried again, because a trial may meet with whatever else the machine does.
-    """
-
-    def trial(choice: object) -> float:
-        found = pace(way.make(task, choice), args.seconds / 4)
-        gc.collect()  # its workers, and its memory on the device
-        return found
-
-    choices = way.choices(task.device, args.cores)
-    paces = [trial(choice) for choice in choices]
-    close = 0.8 * max(paces) if len(choices) > 1 else math.inf
-    paces = [
-        max(found, trial(choice)) if found > close else found for choice, found in zip(choices, paces, strict=True)
-    ]
-    return choices[int(np.argmax(paces))], max(FEWEST, round(max(paces) * args.seconds))
-
-
-def peak_memory(task: Task, way: str, choice: object, threads: int) -> float:
-    """The most bytes that a process has held which does nothing but train this way, its loader's workers aside."""
-    set_mode(way, task.device, threads)
-    WAYS[way].make(task, choice)(2)
-    status = Path("/proc/self/status")  # because Linux hands ru_maxrss on from a parent
-    if status.exists():
-        (kibibytes,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return 1024 * int(kibibytes)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def built(task: Task, name: str, choice: object, threads: int) -> tuple[Train, float]:
-    """Ready to measure, and the most bytes that it takes: on a GPU those that it holds there, else a process's."""
-    way = WAYS[name]
-    if task.device.type != "cuda":
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            memory = pool.submit(peak_memory, task, name, choice, threads).result()
-        train = way.make(task, choice)
-        train(1)
-        return train, memory
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    train = way.make(task, choice)
-    train(1)
-    return train, torch.cuda.max_memory_allocated() - before
-
-
-def forget() -> None:
-    """Hand back what one experiment's memory was, which `keep_memory` keeps, so that the next begins as the first."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:
@@ -229,30 +148,6 @@ def linear(task: Task, args: argparse.Namespace) -> None:
     for (factor, epochs), values in times.items():
         share = statistics.median(ratios(values, times[1, 1])) / (factor * epochs)
         print(f"  {factor * steps * batch:9}  {epochs:6}  {row(values, 3)}  {share:.3f}")
-
-
-def matmul_peak(dtype: torch.dtype, device: torch.device) -> float:
-    """The most FLOP a second in products of square matrices, which grow until one takes a tenth of a second."""
-    best, side, took = 0.0, 256, 0.0
-    while took < 0.1 and side < 16384:
-        side *= 2
-        a, b = torch.randn(2, side, side, device=device).to(dtype)
-        times: list[float] = []
-        while len(times) < 4 or sum(times) < 0.2:
-            began = now(device)
-            a @ b
-            times.append(now(device) - began)
-        took = min(times)
-        best = max(best, 2 * side**3 / took)
-    return best
-
-
-def machine(device: torch.device, cores: int) -> str:
-    """Its processors, by name where the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(": ")[1] for line in lines if line.startswith("model name")] or [platform.processor()]
-    return f"{names[0]}, {cores} cores{f', {torch.cuda.get_device_name()}' if device.type == 'cuda' else ''}"
 
 
 def main() -> None:

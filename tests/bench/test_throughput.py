@@ -20,6 +20,7 @@ from lineage.engine.experiment import Experiment
 from lineage.errors import Failure
 
 sys.path.append(str(REPOSITORY / "bench"))
+import measure
 import seeds
 import task as tasks
 import throughput
@@ -306,8 +307,8 @@ def test_tuning_takes_the_fastest(task):
     speeds = {"slow": 0.02, "fast": 0.01, "slower": 0.04}
     way = ways.Way(lambda _, choice: lambda steps: steps * speeds[choice], lambda *_: list(speeds), str)
     args = SimpleNamespace(seconds=1.0, cores=2)
-    assert throughput.tuned(task(), way, args) == ("fast", 100)
-    assert throughput.tuned(task(), way, SimpleNamespace(seconds=0.001, cores=2)) == ("fast", throughput.FEWEST)
+    assert measure.tuned(task(), way, args) == ("fast", 100)
+    assert measure.tuned(task(), way, SimpleNamespace(seconds=0.001, cores=2)) == ("fast", measure.FEWEST)
 
 
 def test_a_trial_that_was_disturbed_is_made_good(task):
@@ -318,7 +319,7 @@ def test_a_trial_that_was_disturbed_is_made_good(task):
         return lambda steps: steps * step
 
     way = ways.Way(make, lambda *_: ["fast", "other"], str)
-    assert throughput.tuned(task(), way, SimpleNamespace(seconds=1.0, cores=2)) == ("fast", 100)
+    assert measure.tuned(task(), way, SimpleNamespace(seconds=1.0, cores=2)) == ("fast", 100)
 
 
 def test_workers_are_tried_up_to_the_cores():
