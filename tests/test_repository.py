@@ -114,10 +114,7 @@ def test_every_source_has_its_test_file():
     elsewhere = {  # and the file that tests them instead
         "lineage/initialisations.py": "lineage/test_initialisations_of_networks.py",  # pytest wants another name
         **{f"lineage/options/{name}": "lineage/test_options.py" for name in MODELS},
-        **{
-            f"bench/{name}": "bench/test_throughput.py"
-            for name in ("usual.py", "task.py", "ways.py", "seeds.py", "measure.py")
-        },
+        **{f"bench/{name}.py": "bench/test_throughput.py" for name in ("measure", "seeds", "task", "usual", "ways")},
     }
     sources = [path.relative_to(REPOSITORY / "src") for path in (REPOSITORY / "src").rglob("*.py")]
     sources += [path.relative_to(REPOSITORY) for path in (REPOSITORY / "bench").rglob("*.py")]
