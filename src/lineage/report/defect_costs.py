@@ -59,9 +59,9 @@ def described(experiment: dict) -> str:
     """A network of the stage, in words."""
     network, recipe = experiment["network"], experiment["recipe"]
     words = {"resnet": "ResNet", "vgg": "VGG", "alexnet": "AlexNet", "lenet": "LeNet-5", "residual_vgg": "residual VGG"}
-    kind = words[experiment["model"]]
+    kind = words.get(experiment["model"], experiment["model"])
     if network.get("shortcut") == "none":
-        kind = {"ResNet": "plain network", "residual VGG": "plain VGG"}[kind]
+        kind = {"ResNet": "plain network", "residual VGG": "plain VGG"}.get(kind, kind)
     depth = f" of {network['depth']} layers" if "depth" in network else ""
     number, unit = (recipe["epochs"], "epoch") if "epochs" in recipe else (recipe["iterations"], "step")
     return f"{kind}{depth}, {number:,} {unit}{'s' * (number != 1)}"
