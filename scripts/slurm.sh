@@ -30,7 +30,7 @@ options=()
 while [[ ${1:-} == -* ]]; do options+=("$1") && shift; done
 [ $# -gt 0 ] || fail "name experiments: scripts/slurm.sh [--option=value ...] experiment ... (options go to sbatch)"
 command -v sbatch >/dev/null || fail "there is no sbatch here; run this where SLURM's jobs are submitted"
-[ -z "$(git status --porcelain -- src data '*.yaml')" ] || fail "commit your changes: tasks train what is committed"
+[ -z "$(git status --porcelain -- src '*.yaml')" ] || fail "commit your changes: tasks train what is committed"
 
 dvc repro recipes
 for name; do [ -f "recipes/experiments/$name.json" ] || fail "experiments.yaml has no experiment '$name'"; done

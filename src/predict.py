@@ -3,9 +3,9 @@
     python src/predict.py resnet34-signs hand.jpg photos/ --figure out.png
 
 For people; not a stage. Prints the five most likely classes of each image with their probabilities, averaged over the
-seeds; `--json` prints them as JSON. Images are read as `fetch` reads those of an archive: any mode, up to 35 million
-pixels, squashed to the data set's size. Works from any folder; expect seconds. The weights say themselves which recipe
-and scale they come from.
+seeds; `--json` prints them as JSON. Images are read as `fetch` reads those of an archive: grey or coloured, 8 or 16
+bits, up to 35 million pixels, squashed to the data set's size. Works from any folder; expect seconds. The weights say
+themselves which recipe and scale they come from.
 """
 
 from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line while the others load
@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 from lineage import decoding, effort
-from lineage.engine import augment, checkpoint, device, training
+from lineage.engine import augment, checkpoint, device, tensors, training
 from lineage.engine.experiment import Experiment, read_experiment
 from lineage.files import read_json
 
@@ -36,22 +37,25 @@ def find(arguments: list[str], here: Path) -> list[Path]:
     found = []
     for name in arguments:
         path = here / name
-        inside = [p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.name[0] != "." and p.is_file()]
+        inside = [p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
+        inside = [p for p in inside if not any(part[0] == "." for part in p.relative_to(path).parts)]  # hidden
         if not path.is_file() and not inside:
             raise Mistake(f"{name} holds no images" if path.is_dir() else f"there is no file and no folder {name}")
         found += [path] if path.is_file() else sorted(inside)
     return found
 
 
-def read(path: Path, size: int) -> tuple[np.ndarray, Image.Image]:
-    """The image as `fetch` would store it (size×size×3, uint8), and a small one to look at. Raises `Failure`."""
+def read(path: Path, size: int, shown: bool) -> tuple[np.ndarray, Image.Image | None]:
+    """The image as `fetch` would store it (size×size×3, uint8), and, if it is to be shown, a small one to look at.
+    Raises `Failure`.
+    """
     try:
         image = Image.fromarray(decoding.decode(path.read_bytes()))
     except (ValueError, OSError) as error:
         raise Failure(f"{path} cannot be read as an image: {error}") from None
     squashed = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     image.thumbnail((SIDE, SIDE))
-    return squashed, image
+    return squashed, image if shown else None
 
 
 def load(path: Path) -> tuple[Experiment, torch.nn.Module, dict]:
@@ -119,7 +123,14 @@ def main() -> None:
     data = read_json(known)
     if len(data["classes"]) != seeds[0][0].classes:
         raise Mistake(f"{known} has another number of classes than models/{name}: run `dvc repro train@{name}`")
-    pixels, pictures = zip(*(read(path, data["image_size"]) for path in paths), strict=True)
+    prepared = tensors.path(seeds[0][0].dataset, "train")
+    if prepared.is_file():  # what was trained with, where it is still here
+        with safe_open(prepared, "numpy") as file:
+            if json.loads(file.metadata()["classes"]) != data["classes"]:
+                raise Mistake(
+                    f"{known} has other classes than {prepared}, or in another order: run `dvc repro train@{name}`"
+                )
+    pixels, pictures = zip(*(read(path, data["image_size"], bool(given.figure)) for path in paths), strict=True)
     mean = sum(probabilities(np.stack(pixels), *seed) for seed in seeds) / len(seeds)
     if not np.isfinite(mean).all():
         raise Failure(f"models/{name} answers with numbers that are not finite: its training diverged")

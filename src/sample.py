@@ -1,7 +1,7 @@
 """Make the archives of data/sample/ from the full ones: small parts of CIFAR-10 and CIFAR-100, and a stand-in for cats
 and dogs.
 
-    DATA_MIRROR=/folder/with/archives python src/sample.py
+    DATA_MIRROR=/folder/with/archives dvc repro fetch@cifar10 fetch@cifar100 && python src/sample.py
 
 For maintainers: the archives ship with the repository, and this shows what they are. It needs data/raw/cifar10.h5 and
 data/raw/cifar100.h5 at full scale (`dvc repro fetch@{cifar10,cifar100}`), takes seconds, and gives the same bytes

@@ -22,7 +22,7 @@ import predict
 import preprocess
 import train
 from lineage import decoding
-from lineage.engine import checkpoint
+from lineage.engine import checkpoint, tensors
 from lineage.engine.experiment import Experiment
 from lineage.errors import Failure, Mistake
 from lineage.files import write_json
@@ -209,6 +209,10 @@ def test_mistakes_say_what_to_do(place, monkeypatch):
     known = Path("recipes/datasets/signs.json")
     write_json(known, {"classes": list("01234"), "image_size": 64})
     assert "another number of classes" in said("mine", "photos/0.png")
+    write_json(known, {"classes": list("102345"), "image_size": 64})  # two have changed places
+    one = {"images": np.zeros((1, 3, 2, 2), np.uint8), "labels": np.zeros(1, np.int64)}
+    tensors.save(Path("data/tensors/signs/train.safetensors"), one, list("012345"))
+    assert "or in another order: run `dvc repro train@mine`" in said("mine", "photos/0.png")
     known.unlink()
     assert "signs.json is missing: run `dvc repro recipes` first" in said("mine", "photos/0.png")
     shutil.rmtree("models")
@@ -291,7 +295,7 @@ def test_any_bytes_are_an_image_or_one_error(tmp_path, kind, mode, changes, cut,
         content = content[: cut and cut % len(content)]
     path.write_bytes(content)
     try:
-        squashed, small = predict.read(path, 16)
+        squashed, small = predict.read(path, 16, shown=True)
     except Failure as error:
         assert str(error).startswith(f"{path} cannot be read as an image: ")
         assert junk is not None or changes or cut is not None or mode == "I;16"  # sound ones are read

@@ -139,7 +139,7 @@ def test_a_mistake_is_one_line_and_submits_nothing(without_dvc, arguments, said)
     assert not [call for call in calls() if call.startswith("sbatch")]
 
 
-@pytest.mark.parametrize("path", ["params.yaml", "src/new.py", "data/sample/mine.zip"])
+@pytest.mark.parametrize("path", ["params.yaml", "src/new.py", "data/datasets.yaml"])
 def test_what_is_not_committed_is_refused(without_dvc, path):
     Path(path).parent.mkdir(exist_ok=True)
     Path(path).write_text("changed")

@@ -56,7 +56,8 @@ def read(
     lacking = [f"{part}/{kind}" for part in PARTS for kind in classes if (part, kind) not in there]
     if lacking:
         raise Mistake(
-            f"{files[0]}: there is no image of {', '.join(lacking[:8])}; every class needs some in both parts"
+            f"{files[0]}: there is no image of {', '.join(lacking[:8])}; every class needs some in both parts; "
+            "folders called train and test say which is where"
         )
     items.sort(key=lambda item: (SPLITS.index(item[0]), classes.index(item[1]), item[2]))
     arrays = {

@@ -38,9 +38,16 @@ def _names(value: object) -> object:
     return value.split() if isinstance(value, str) else value
 
 
+def _name(value: object) -> object:
+    """YAML makes numbers of digits, which are good names, and true and false of yes and no."""
+    if isinstance(value, bool | float):
+        raise ValueError(f"YAML reads this name as {str(value).lower()}: put it in quotes")
+    return str(value)
+
+
 class Dataset(Checked):
     # a list, or the names in one text, which DVC's rewriting of the file leaves as it stands
-    classes: Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_names), Field(min_length=2)]
+    classes: Annotated[tuple[Annotated[str, BeforeValidator(_name)], ...], BeforeValidator(_names), Field(min_length=2)]
     image_size: Count
     sample: Sample
     archives: tuple[Archive, ...] = ()  # in order of preference
@@ -81,7 +88,7 @@ Part = create_model(
 )
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")]
 Initialisation = Annotated[str, Field(pattern=r"^(random-\d+(\.\d+)?|looks-linear)$")]  # lineage/initialisations.py
-Start = Literal["he", "dirac"] | Initialisation
+Start = Annotated[str, Field(pattern=r"^(he|dirac|random-\d+(\.\d+)?|looks-linear)$")]
 
 
 class Sweep(Checked):

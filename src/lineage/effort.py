@@ -1,6 +1,6 @@
 """How long a training takes, roughly: for those who ask before they start it. No result depends on it.
 
-On two CPU cores with bfloat16 in hardware, the networks of docs/speed.md train at 60 to 125 billion multiply-adds of
+On two CPU cores with bfloat16 in hardware, the networks of docs/speed.md train at 37 to 125 billion multiply-adds of
 the forward pass per second. Small networks are limited by what is done for each image, whatever its network.
 """
 
@@ -12,7 +12,7 @@ from lineage import models
 from lineage.engine.experiment import Experiment
 from lineage.files import read_json
 
-MULTIPLY_ADDS = 60e9  # of the forward pass, per second of training: the slowest of docs/speed.md
+MULTIPLY_ADDS = 35e9  # of the forward pass, per second of training: the slowest of docs/speed.md
 IMAGES = 20_000  # per second, of a network that costs nothing
 
 

@@ -18,6 +18,7 @@ from typing import TextIO
 
 # faults of the disk rather than of the code
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
+_DISK |= {errno.EIO, errno.ENAMETOOLONG, errno.ESTALE, errno.ENOLCK}  # the last two are NFS's
 
 _NO_MEMORY = "out of memory: close other programs, set SEEDS_AT_ONCE=1, or try `-S scale=sample`"
 # what torch's errors say; it is not imported here, because it takes seconds
@@ -49,8 +50,11 @@ def run(main: Callable[[], int | None]) -> None:
     """Call `main` and leave the process with the right exit code: the one that it returns, if it does."""
     name = sys.argv[0]
     _name_user()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
+    for number, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        if stream is None:  # closed by the shell: `>&-`
+            setattr(sys, number, open(os.devnull, "w"))  # noqa: SIM115
+        else:
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
     try:
         if signal.getsignal(signal.SIGINT) is _interrupted:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lineage.errors import Mistake
+from lineage.errors import Failure, Mistake
 
 
 @contextmanager
@@ -92,4 +92,9 @@ def _digits(value: float) -> str:
 
 
 def read_json(path: Path) -> dict[str, object]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Raises `Failure` for a file that is not JSON, such as one in which Git has marked a conflict."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        advice = "; `dvc repro recipes` writes it again" if path.parts[:1] == ("recipes",) else ""
+        raise Failure(f"{path} is not JSON ({error}){advice}") from None

@@ -50,7 +50,7 @@ def _path(member: zipfile.ZipInfo) -> PurePosixPath | None:
             name = name.encode("cp437").decode()
     name = unicodedata.normalize("NFC", name.replace("\\", "/"))
     path = PurePosixPath(name)
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts)  # zip stores ../
     if name.endswith("/") or hidden or len(path.parts) < 2:
         return None
     if len(path.name.encode()) > 255:

@@ -113,6 +113,8 @@ def complete(params: Params, name: str, line: dict[str, object], place: str) -> 
     if params.scale == "sample":
         smallest = SAMPLE | {"input_size": max(SAMPLE["input_size"], network.smallest)}
         caps = {key: min(cap, values.get(key, cap)) for key, cap in smallest.items()}
+        side = min(image_size, caps["input_size"])
+        caps |= {key: min(values[key], side - 1) for key in ("shift", "cutout") if key in values}
         values = _overlay(values, caps, {"grow": {}})
     recipe = _checked(Recipe, values, place)
     stored = min(image_size, recipe.input_size)

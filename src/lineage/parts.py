@@ -100,11 +100,12 @@ def read_raw(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of each channel over all pixels of N×3×H×W uint8 images, in units of 1, exact to the last
-    digit.
+    digit. The deviation of a channel that is the same everywhere is 1, so that it can be divided by.
     """
     values = np.arange(256)
     counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
     n = counts.sum(1)
     mean = counts @ values / n
     std = np.sqrt(counts @ values**2 / n - mean**2)
+    std[std == 0] = 255
     return mean / 255, std / 255

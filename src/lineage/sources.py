@@ -57,7 +57,8 @@ def verify(path: Path, sha256: str) -> None:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != sha256:
         raise Failure(
-            f"{path} is damaged or another file: its SHA-256 is {actual[:12]}…, not {sha256[:12]}…; replace it"
+            f"{path} is damaged or another file: its SHA-256 is {actual}, not {sha256[:12]}…; replace it or, if it is "
+            "your own and you have changed it, write that into data/datasets.yaml"
         )
 
 
@@ -76,6 +77,8 @@ def download(urls: list[str], name: str, sha256: str, folder: Path, timeout: flo
             reasons.append(
                 f"{url.split('/')[2]}: damaged or another file" if "hash" in str(error) else f"{url}: {error}"
             )
+        except PermissionError as error:  # pooch's own has no number, the one behind it has
+            raise error.__cause__ or error from None
         except OSError as error:
             if error.errno is not None:  # the disk's fault, not the network's
                 raise

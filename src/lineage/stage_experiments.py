@@ -4,11 +4,13 @@ from itertools import product
 
 from lineage.blocks import Deepened, Equalised, Initialisations, Sweep
 from lineage.engine.experiment import Experiment
+from lineage.errors import Mistake
 from lineage.params import Params, complete
 
 # at scale sample
 SAMPLE_DEPTH = 20  # of the network with several initialisations, of which the last is tried
 SAMPLE_SWEEP = {"depths": 2, "lrs": 1}  # so many of each, the first ones
+DEFECTS_MODELS = ("resnet", "vgg")
 
 
 def sweep(params: Params) -> dict[str, list[Experiment]]:
@@ -19,6 +21,11 @@ def sweep(params: Params) -> dict[str, list[Experiment]]:
     depths, lrs = block.depths[: most.get("depths")], block.lrs[: most.get("lrs")]
     found: dict[str, list[Experiment]] = {}
     for start, changes in block.starts.items():
+        if fixed := sorted(changes.keys() & {"dataset", "model", "depth", "shortcut", "lr"}):
+            place = f"params.yaml: sweep.starts.{start}"
+            raise Mistake(
+                f"{place}: {', '.join(fixed)} cannot be set here: plain networks on SIGNS, `depths` and `lrs`"
+            )
         named = {}
         for lr, depth in product([params.train.get("lr", lr) for lr in lrs], depths):
             name = f"plain-{depth}-{start}-{lr:g}"
@@ -68,12 +75,14 @@ def deepened(params: Params) -> dict[str, Experiment]:
 
 def defects(params: Params) -> dict[str, Experiment]:
     """The networks of the block `defects`: what the stage of that name reads. Raises `Mistake`."""
-    block, place = params.defects, "params.yaml: defects.networks"
+    block, found = params.defects, {}
     line = {"dataset": "signs", "recipe": block.recipe, "seeds": block.seeds}
-    return {
-        name: complete(params, f"{name}-defects", line | network, f"{place}.{name}")
-        for name, network in block.networks.items()
-    }
+    for name, network in block.networks.items():
+        place = f"params.yaml: defects.networks.{name}"
+        if "dataset" in network or network.get("model") not in DEFECTS_MODELS:  # dvc.yaml has these as dependencies
+            raise Mistake(f"{place}: the stage is on SIGNS, and `model` is one of {', '.join(DEFECTS_MODELS)}")
+        found[name] = complete(params, f"{name}-defects", line | network, place)
+    return found
 
 
 def plain(block: Sweep | Initialisations | Equalised | Deepened, depth: int) -> dict[str, object]:

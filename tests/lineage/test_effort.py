@@ -7,22 +7,22 @@ from lineage import effort
 from lineage.engine.experiment import read_experiment
 from lineage.files import write_json
 
-# images per second as docs/speed.md has them
+# images per second of the slower machine of docs/speed.md, from which the README's times come
 MEASURED = {
-    "vgg16-cifar100": 100,
-    "resnet-20-cifar10": 1479,
-    "resnet-56-cifar10": 564,
-    "resnet34-signs": 230,
-    "alexnet-cats-vs-dogs": 112,
+    "vgg16-cifar100": 54,
+    "resnet-20-cifar10": 1041,
+    "resnet-56-cifar10": 352,
+    "resnet34-signs": 174,
+    "alexnet-cats-vs-dogs-cifar": 58,
 }
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_within_a_factor_of_two_and_a_half_of_what_was_measured(monkeypatch, name):
+def test_within_a_factor_of_two_of_what_was_measured(monkeypatch, name):
     monkeypatch.chdir(REPOSITORY)
     experiment = read_experiment(name)
     experiment.recipe.grow.clear()  # measured at the last size
-    assert 1 / 1.2 < MEASURED[name] * effort.seconds_an_image(experiment) < 2.5
+    assert 1 / 1.2 < MEASURED[name] * effort.seconds_an_image(experiment) < 2
 
 
 def test_in_words(monkeypatch, workspace):
@@ -33,8 +33,8 @@ def test_in_words(monkeypatch, workspace):
     monkeypatch.chdir(workspace)
     assert effort.how_long(short) == ""  # nothing is known of the data
     write_json(Path("metrics/data/signs.json"), {"train_images": 961})
-    assert effort.how_long(short).startswith("about 2 minutes on two CPU cores")
+    assert effort.how_long(short).startswith("about 3 minutes on two CPU cores")
     few = short.model_copy(update={"max_images": 96})
     assert effort.how_long(few).startswith("about a minute")
     write_json(Path("metrics/data/signs.json"), {"train_images": 961 * 100})
-    assert effort.how_long(short).startswith("about 3 hours")
+    assert effort.how_long(short).startswith("about 5 hours")

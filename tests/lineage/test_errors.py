@@ -25,6 +25,7 @@ from lineage.errors import Failure, Mistake, run
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), 1, "out of GPU memory"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), 1, "out of GPU memory"),
         (OSError(errno.ENOSPC, "No space left on device", "models/x"), 1, "write models/x: No space left"),
+        (OSError(errno.ESTALE, "Stale file handle", "runs/lock"), 1, "cannot read or write runs/lock: Stale file"),
         (OSError(errno.EACCES, "Permission denied", "cifar.tar"), 1, "cannot read or write cifar.tar: Permission"),
     ],
 )
@@ -54,7 +55,7 @@ def test_a_user_whom_the_system_does_not_know_gets_a_name(monkeypatch, error):
         assert getpass.getuser() == f"user-{os.getuid()}"  # what torch asks for
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), RuntimeError("shapes differ"), OSError(errno.EIO, "broken")])
+@pytest.mark.parametrize("error", [ZeroDivisionError(), RuntimeError("shapes differ"), OSError(errno.EINVAL, "broken")])
 def test_a_bug_keeps_its_traceback(error):
     def main():
         raise error
@@ -108,6 +109,16 @@ run(main)
     assert started.stderr.read() == said
     assert started.wait(30) == exit_code
     started.stderr.close()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_the_shell_has_closed_is_no_fault(closed):
+    code = "import sys; sys.path.insert(0, 'src'); from lineage.errors import Mistake, run\n"
+    for end, exit_code in (("print(1)", 0), ("print(1); raise Mistake('wrong key')", 2)):
+        script = f"{code}def main(): {end}\nrun(main)"
+        command = f'"$0" -c "$1" {closed}'
+        ended = subprocess.run(["bash", "-c", command, sys.executable, script], capture_output=True, cwd=REPOSITORY)
+        assert ended.returncode == exit_code
 
 
 def test_a_broken_pipe_elsewhere_is_a_fault():

@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 
 from lineage import files
-from lineage.errors import Mistake
+from lineage.errors import Failure, Mistake
 
 
 def test_an_error_leaves_the_old_file_and_no_other(workspace):
@@ -64,6 +64,16 @@ def test_json_comes_back(workspace):
     files.write_json(Path("a.json"), {"name": "José", "n": [1, None]})
     assert files.read_json(Path("a.json")) == {"name": "José", "n": [1, None]}
     assert b"\r" not in Path("a.json").read_bytes()
+
+
+def test_a_conflict_of_git_is_one_line(workspace):
+    path = Path("recipes/a.json")
+    path.parent.mkdir()
+    path.write_text('{\n<<<<<<< HEAD\n"lr": 0.1\n')
+    with pytest.raises(
+        Failure, match=r"recipes/a.json is not JSON \(.*line 2.*\); `dvc repro recipes` writes it again"
+    ):
+        files.read_json(path)
 
 
 def test_a_table_is_csv(workspace):

@@ -19,9 +19,11 @@ def test_folders_of_any_depth_and_size(tmp_path):
     members = {f"mine/{name}": np.repeat(np.repeat(image, 2, 0), 3, 1) for name, image in small().items()}
     members["mine/train/cat/.DS_Store"] = b"rubbish"
     members["__MACOSX/mine/train/cat/x.png"] = b"rubbish"
-    arrays, _ = archives.read("folders", [folders_zip(tmp_path / "a.zip", members)], KINDS, 32)
-    assert arrays["images"].shape == (8, 32, 32, 3)
-    assert arrays["labels"].tolist() == [0, 0, 1, 1] * 2
+    above = {f"../{name}": image for name, image in members.items()}  # of `zip -r a.zip ../mine`
+    for name, content in (("a", members), ("b", above)):
+        arrays, _ = archives.read("folders", [folders_zip(tmp_path / f"{name}.zip", content)], KINDS, 32)
+        assert arrays["images"].shape == (8, 32, 32, 3)
+        assert arrays["labels"].tolist() == [0, 0, 1, 1] * 2
 
 
 def test_without_parts_a_tenth_is_the_test_part_by_name(tmp_path):

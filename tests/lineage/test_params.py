@@ -83,6 +83,16 @@ def test_sample_caps_everything(tmp_path):
         assert experiment.max_images == 2 * recipe.batch_size <= 16
 
 
+def test_shifts_and_squares_fit_the_images_of_a_sample(tmp_path):
+    content = changed("scale", "sample")
+    content["experiments"]["alexnet-cats-vs-dogs"] |= {"shift": 70, "cutout": 64}  # of 128 pixels
+    recipe = params.resolve(read(content, tmp_path), "alexnet-cats-vs-dogs").recipe
+    assert (recipe.input_size, recipe.shift, recipe.cutout) == (63, 62, 62)
+    content["scale"] = "full"
+    recipe = params.resolve(read(content, tmp_path), "alexnet-cats-vs-dogs").recipe
+    assert (recipe.shift, recipe.cutout) == (70, 64)
+
+
 def test_changing_a_key_as_dvc_does_leaves_the_rest_of_the_file(tmp_path):
     from dvc.utils.serialize import modify_yaml
 

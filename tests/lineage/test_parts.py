@@ -117,6 +117,15 @@ def test_channel_statistics_are_exact():
     assert std == pytest.approx(images.std((0, 2, 3)) / 255, abs=1e-14)
 
 
+def test_a_channel_without_content_can_be_normalised():
+    """As in fluorescence images with two channels: 0 / 0 would make every network diverge."""
+    images = small()["images"].transpose(0, 3, 1, 2).copy()
+    images[:, 2] = 7
+    mean, std = parts.channel_statistics(images)
+    assert (mean[2], std[2]) == (pytest.approx(7 / 255), 1)
+    assert std[:2] == pytest.approx(images[:, :2].std((0, 2, 3)) / 255, abs=1e-14)
+
+
 def test_a_missing_or_damaged_raw_file(workspace):
     with pytest.raises(Mistake, match="run `dvc repro fetch@mine` first"):
         parts.read_raw(Path("data/raw/mine.h5"))

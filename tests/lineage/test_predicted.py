@@ -21,3 +21,12 @@ def test_each_image_beside_its_bars(tmp_path, suffix, monkeypatch):
     assert [axis.get_title() for axis in figure.axes[::2]] == ["$0$.png", "$1$.png"]
     assert path.stat().st_size > 1000
     plt.close(figure)
+
+
+def test_names_that_no_font_can_show(tmp_path):
+    odd = "\udcff\udcfe\x07é.png"  # as Python has a name that is not UTF-8
+    assert predicted.drawable(odd) == "???é.png"
+    answer = {"image": odd, "classes": [{"class": "a", "probability": 1.0}]}
+    for suffix in ("png", "svg"):
+        predicted.draw(tmp_path / f"out.{suffix}", [Image.new("RGB", (9, 9))], [answer], "mine")
+        assert (tmp_path / f"out.{suffix}").stat().st_size > 1000

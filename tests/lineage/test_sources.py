@@ -84,8 +84,21 @@ def test_disk_comes_before_network_and_preference_counts(server, tmp_path):
 
 def test_a_damaged_file_on_disk_is_refused(tmp_path):
     (tmp_path / "data.zip").write_bytes(CONTENT[:-1] + b"!")
-    with pytest.raises(Failure, match=r"data\.zip is damaged or another file.*replace it"):
+    actual = hashlib.sha256(CONTENT[:-1] + b"!").hexdigest()
+    with pytest.raises(
+        Failure, match=rf"data\.zip is damaged or another file: its SHA-256 is {actual}.*replace it or, if"
+    ):
         sources.find([{"format": "folders", "files": [FILE]}], {}, [tmp_path], tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_not_the_networks_fault(server, tmp_path, monkeypatch):
+    def refused(*_, **__):  # as pooch does; root may write everywhere
+        raise PermissionError("cannot write") from PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(sources.pooch, "retrieve", refused)
+    with pytest.raises(PermissionError) as error:
+        sources.download([f"{server.url}/good"], "data.zip", SHA256, tmp_path)
+    assert (error.value.errno, error.value.filename) == (13, str(tmp_path))
 
 
 @pytest.mark.parametrize("urls", [{}, {SHA256: [DEAD]}])

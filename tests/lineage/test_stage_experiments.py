@@ -71,10 +71,22 @@ def test_the_networks_that_defects_are_tried_on(tmp_path):
     [
         ("sweep/depths", [20, 33], r"sweep.starts.he: depth: 33 is neither"),
         ("sweep/starts", {"he": {"truts": 1}}, r"sweep.starts.he.truts: unknown key"),
+        ("sweep/starts", {"he": {"dataset": "cifar10"}}, r"sweep.starts.he: dataset cannot be set here"),
+        ("sweep/starts", {"he": {"lr": 0.5, "depth": 20}}, r"sweep.starts.he: depth, lr cannot be set here"),
+        (
+            "defects/networks/residual/dataset",
+            "cifar10",
+            r"defects.networks.residual: the stage is on SIGNS, and `model`",
+        ),
+        ("defects/networks/residual/model", "residual_vgg", r"defects.networks.residual: the stage is on SIGNS"),
         ("sweep/recipe", "wy", r"sweep.starts.he.recipe: 'wy' is unknown"),
         ("sweep/seeds", 0, r"sweep.seeds: Input should be greater"),
         ("initialisations/names", ["orthogonal"], r"params.yaml: initialisations.names.0: String should match pattern"),
-        ("equalised/plain", {20: ["hee"]}, r"params.yaml: equalised.plain.20.0.*: Input should be 'he' or 'dirac'"),
+        (
+            "equalised/plain",
+            {20: ["hee"]},
+            r"params.yaml: equalised.plain.20.0: String should match pattern.*looks-linear",
+        ),
         ("equalised/ratios", [0], r"params.yaml: equalised.ratios.0: Input should be greater than 0"),
         ("deepened/deep", 20, r"20 layers are no more than the shallow network has, 20"),
         ("defects/networks/dropout/depth", 12, r"defects.networks.dropout.depth: Input should be 11, 13, 16 or 19"),
