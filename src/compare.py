@@ -10,6 +10,7 @@ in params.yaml are named as such, and nothing waits for them.
 from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line while the others load
 
 # isort: split
+import argparse
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -100,6 +101,7 @@ def mapping() -> Iterator[Callable[..., Iterator]]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     names = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
     if not names:
         raise Mistake("recipes/experiments is missing: run `dvc repro recipes` first")

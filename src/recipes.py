@@ -9,6 +9,7 @@ so that a change re-runs only what it changes, and a wrong key ends the run befo
 second.
 """
 
+import argparse
 from pathlib import Path
 
 from lineage import params, stage_experiments
@@ -17,6 +18,7 @@ from lineage.files import write_json
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     everything = params.read()
     texts = {f"experiments/{name}.json": params.resolve(everything, name).changes() for name in everything.experiments}
     addresses = {}

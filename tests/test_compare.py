@@ -90,7 +90,7 @@ def compared(drawn=False):
     """The report after a run of `compare`, in this process: to start another takes longer than most reports. Figures
     are drawn, but unless a test looks at them they are not laid out and written, which takes most of the time.
     """
-    with patch("lineage.report.style.save", style.save if drawn else empty):
+    with patch("lineage.report.style.save", style.save if drawn else empty), patch("sys.argv", ["compare.py"]):
         compare.main()
     return Path("docs/results.md").read_text()
 
@@ -423,7 +423,7 @@ def test_figures_of_experiments_that_are_gone_go_too(workspace, run_here):
 
 
 @pytest.mark.parametrize("obstacle", ["file", "dangling link", "mount"])
-def test_figures_that_cannot_be_removed(workspace, run_script, obstacle):
+def test_figures_that_cannot_be_removed(workspace, run_here, obstacle):
     measured("plain-20-hands")
     figures = Path("plots/figures")
     figures.parent.mkdir(exist_ok=True)
@@ -436,13 +436,18 @@ def test_figures_that_cannot_be_removed(workspace, run_script, obstacle):
         if subprocess.run(["mount", "-t", "tmpfs", "none", figures], capture_output=True).returncode:
             pytest.skip("mounting takes root")
     try:
-        said = one_line(run_script("compare"), 1)
+        said = one_line(run_here("compare"), 1)
         assert "plots/figures cannot be emptied (" in said
         assert "): remove it yourself, and run this again" in said
         assert not Path("docs").exists()
     finally:
         if obstacle == "mount":
             subprocess.run(["umount", figures], check=True)
+
+
+def test_it_takes_no_arguments(workspace, run_here):
+    assert run_here("compare", "--help").returncode == 0
+    assert run_here("compare", "plain-20-signs32").returncode == 2
 
 
 def test_before_the_recipes(workspace, run_here):

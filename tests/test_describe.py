@@ -1,16 +1,21 @@
 import subprocess
 import sys
+from pathlib import Path
 
 from conftest import REPOSITORY, one_line
 from test_train import experiment
 
+from lineage.files import write_json
+
 
 def test_layers_shapes_and_sizes(workspace, run_here):
     experiment()
+    write_json(Path("metrics/data/grey.json"), {"train_images": 96})
     result = run_here("describe", "mine")
     assert result.returncode == 0, result.stderr
     assert "[1, 16, 16, 16]" in result.stdout  # the first stage at 16 pixels
     assert "Conv2d" in result.stdout
+    assert "training all seeds takes about a minute on two CPU cores" in result.stdout.splitlines()[-2]
     assert result.stdout.splitlines()[-1].startswith("74,835 parameters, ")
     assert result.stdout.splitlines()[-1].endswith("multiply-adds an image")
 

@@ -92,13 +92,6 @@ def test_claim_and_figure(extended):
             "  measures: test_error\n",
             "claims, tiny-rate: got an unexpected keyword argument",
         ),
-        ("{id: plain-train, by: S0", "{id: plain-train, bye: S0", "claims, plain-train: got an unexpected keyword"),
-        ("    longer: cifar10-long\n", "    longr: cifar10-long\n", "groups, cifar10: got an unexpected keyword"),
-        (
-            "- [plain-train, signs32, 56]",
-            "- [plane-train, signs32, 56]",
-            "primary, plane-train, signs32, 56: there is no",
-        ),
         ("- {id: early-vanish, ", "- {id: early-vanished, ", ""),  # a claim may go, though a finding speaks of it
     ],
 )

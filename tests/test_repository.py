@@ -2,14 +2,21 @@
 
 import ast
 import hashlib
+import io
 import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY
+
+from lineage import lock
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 MODELS = [path.name for path in (REPOSITORY / "src/lineage/models").glob("[a-z]*.py")]
 
@@ -80,14 +87,15 @@ def test_every_requirement_is_pinned_and_every_direct_one_is_used():
     lines = [line for line in pinned.splitlines() if line and not line.lstrip().startswith("#")]
     assert all(re.match(r"[a-z0-9.\-]+(\[.+\])?==[^ ]+", line) for line in lines)
     code = "\n".join(path.read_text() for folder in ("src", "tests") for path in (REPOSITORY / folder).rglob("*.py"))
-    tools = dict.fromkeys(("pytest-xdist", "ruamel-yaml-clib", "ruff"))
-    names = tools | {"dvc": '"dvc"', "pillow": "PIL", "pyyaml": "yaml"}
+    tools = {"pytest-xdist", "ruamel-yaml-clib", "ruff"}
+    names = {"pillow": "PIL", "pyyaml": "yaml"}
     for line in (REPOSITORY / "requirements.in").read_text().splitlines():
         if line and not line.startswith("#"):
             name = re.match(r"[a-z0-9.\-]+", line)[0].replace(".", "-")
             assert f"\n{name}==" in pinned
             module = names.get(name, name)
-            assert module is None or re.search(rf"(import|from) {module}\b|{module}", code), name
+            started = name in tools or f'"{name}"' in code
+            assert started or re.search(rf"^\s*(import|from) {module}\b", code, re.M), name
 
 
 def test_every_test_file_has_its_source():
@@ -149,11 +157,10 @@ def test_the_groups_of_the_documentation_are_all_experiments_once():
 
 
 def test_the_readme_states_how_much_is_recorded_and_the_recorded_numbers(committed):
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     experiments = yaml.safe_load((REPOSITORY / "experiments.yaml").read_text())["experiments"]
     recorded = [path for path in committed if path.startswith("metrics/experiments/")]
-    assert f"{len(recorded)} of the {len(experiments)} experiments" in readme
-    rows = re.findall(r"^\|.*\| ([\d.]+)(?: ± ([\d.]+))? \| (\d) \|.*`dvc repro evaluate@(\S+)` \|$", readme, re.M)
+    assert f"{len(recorded)} of the {len(experiments)} experiments" in README
+    rows = re.findall(r"^\|.*\| ([\d.]+)(?: ± ([\d.]+))? \| (\d) \|.*`dvc repro evaluate@(\S+)` \|$", README, re.M)
     assert len(rows) == 7
     for mean, deviation, n, name in rows:
         metrics = json.loads(content(f"metrics/experiments/{name}.json"))
@@ -161,3 +168,77 @@ def test_the_readme_states_how_much_is_recorded_and_the_recorded_numbers(committ
         assert (deviation or "0.0") == f"{100 * metrics.get('test_top1_std', 0):.1f}", name
         described = json.loads(content(f"plots/tables/{name}/experiment.json"))
         assert int(n) == described["recipe"].get("seeds", 1), name
+
+
+def errors(place, **where):
+    """The errors in per cent, seed by seed, that a committed table has."""
+    table = pd.read_csv(io.BytesIO(content(f"plots/tables/{place}.csv")))
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return 100 * (table.train_error if "train_error" in table else 1 - table.top1)
+
+
+def assert_said(cell, found):
+    mean, _, deviation = cell.partition(" ± ")
+    digits = len(mean.partition(".")[2])
+    assert (mean, deviation) == (f"{found.mean():.{digits}f}", f"{found.std():.{digits}f}"), cell
+
+
+def test_the_readmes_errors_by_depth_are_the_recorded_ones(committed):
+    rows = re.findall(r"^\| (20|56|110) \| (.+) \|$", README, re.M)
+    assert [depth for depth, _ in rows] == ["20", "56", "110"]
+    for depth, cells in rows:
+        sides = [(family, part) for family in ("plain", "resnet") for part in ("train", "test")]
+        for cell, (family, part) in zip(cells.split(" | "), sides, strict=True):
+            assert_said(cell, errors(f"{family}-{depth}-signs32/scores", part=part))
+
+
+EQUALISED = {"depth": 110, "family": "plain", "chosen": "yes"}
+DEEP = [  # where the numbers of each row of the README's table on plain networks of 110 layers come from
+    ("plain-110-signs32/scores", {"part": "train"}),
+    ("sweep", {"depth": 110, "start": "he", "lr": 0.01}),
+    ("plain-110-signs32-trust/scores", {"part": "train"}),
+    ("plain-110-signs32-clip/scores", {"part": "train"}),
+    ("initialisations", {"depth": 110, "initialisation": "looks-linear"}),
+    ("plain-110-signs32-dirac/scores", {"part": "train"}),
+    ("plain-110-signs32-dirac-low-lr/scores", {"part": "train"}),
+    ("equalised", EQUALISED | {"initialisation": "he"}),
+    ("equalised", EQUALISED | {"initialisation": "dirac"}),
+    ("equalised", EQUALISED | {"initialisation": "looks-linear"}),
+]
+
+
+def test_the_readmes_deep_plain_networks_are_the_recorded_ones(committed):
+    rows = README[README.index("| plain networks of 110 layers |") :].split("\n\n")[0].splitlines()[2:]
+    for row, (place, where) in zip(rows, DEEP, strict=True):
+        _, cell, n = (text.strip() for text in row.strip("|").rsplit("|", 2))
+        found = errors(place, **where)
+        assert int(n) == len(found), row
+        assert_said(cell, found)
+
+
+def test_the_committed_report_is_that_of_the_committed_code(committed, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    deps = yaml.safe_load(content("dvc.lock"))["stages"]["compare"]["deps"]
+    code = [dep for dep in deps if dep["path"].startswith("src/")]
+    assert [dep["path"] for dep in code if lock.at_revision(dep["path"], "HEAD") != dep["md5"]] == []
+
+
+def anchors(text):
+    """As GitHub makes them of headings, and those that are written out."""
+    titles = re.findall(r"^#+ (.+)$", text, re.M)
+    plain = [re.sub(r"[^\w -]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title)) for title in titles]
+    return {title.lower().replace(" ", "-") for title in plain} | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+@pytest.mark.parametrize(
+    "path", [Path("README.md"), *sorted(Path("docs", f.name) for f in REPOSITORY.glob("docs/*.md"))]
+)
+def test_every_link_leads_somewhere(path):
+    text = (REPOSITORY / path).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not target.startswith("http"):
+            file, _, anchor = target.partition("#")
+            there = (REPOSITORY / path.parent / file).resolve() if file else REPOSITORY / path
+            assert there.exists(), target
+            assert not anchor or anchor in anchors(there.read_text(encoding="utf-8")), target

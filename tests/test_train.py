@@ -154,9 +154,9 @@ def test_the_history_shows_the_learning_rate_in_use(workspace, run_here):
     assert pd.read_csv("plots/history/mine.csv").lr.max() == 0.001
 
 
-def test_one_line_per_epoch_where_there_is_no_terminal(workspace, run_script):
+def test_one_line_per_epoch_where_there_is_no_terminal(workspace, run_here):
     experiment(seeds=1)
-    result = run_script("train", "mine")
+    result = run_here("train", "mine")
     lines = [line for line in result.stdout.splitlines() if line.startswith("seed 0  epoch")]
     assert len(lines) == 3
     assert len({len(line) for line in lines}) == 1
@@ -248,29 +248,22 @@ def after_epochs(process, count):
     return lines
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [("2", "1"), pytest.param("1", "2", marks=pytest.mark.slow), pytest.param("2", "3", marks=pytest.mark.slow)],
-)
-def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(
-    workspace, run_script, run_here, before, after
-):
+def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(workspace, run_script, run_here):
     experiment(epochs=6, seeds=3)
     run_here("train", "mine")
     whole = outputs()
     shutil.rmtree("models")
     shutil.rmtree("runs")
-    process = start("mine", SEEDS_AT_ONCE=before)
+    process = start("mine", SEEDS_AT_ONCE="2")
     after_epochs(process, 9)  # in the midst of a seed, or of two
     process.kill()
     process.communicate()
     states = [checkpoint.load_state(path)[1] for path in Path("runs/mine").glob("*.state")]
     midst = sum("kept" not in about for about in states)
-    result = run_script("train", "mine", SEEDS_AT_ONCE=after)
+    result = run_script("train", "mine", SEEDS_AT_ONCE="1")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count(": trained already") == len(states) - midst
     assert len(re.findall(r"seed \d: resuming at epoch [2-6] of 6", result.stdout)) == midst
-    assert midst or before == "2"
     assert outputs() == whole
 
 

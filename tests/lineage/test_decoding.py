@@ -12,14 +12,20 @@ from lineage import archives, decoding
 from lineage.errors import Failure
 
 
-def test_grey_palette_and_transparent_images_become_rgb(tmp_path):
-    members = {}
-    for i, mode in enumerate(("L", "P", "RGBA", "CMYK")):
-        buffer = io.BytesIO()
-        Image.new("RGB", (8, 8), (200, 100, 50)).convert(mode).save(buffer, "TIFF" if mode == "CMYK" else "PNG")
-        members[f"train/{KINDS[i % 2]}/{i}.img"] = buffer.getvalue()
-    arrays, _ = archives.read("folders", [folders_zip(tmp_path / "a.zip", small() | members)], KINDS, 8)
-    assert arrays["images"].shape == (12, 8, 8, 3)
+@pytest.mark.parametrize(
+    ("mode", "format", "colour"),
+    [
+        ("L", "PNG", 124),
+        ("P", "PNG", (200, 100, 50)),
+        ("RGBA", "PNG", (200, 100, 50)),
+        ("CMYK", "TIFF", (200, 100, 50)),
+    ],
+)
+def test_images_of_every_mode_keep_their_colour(mode, format, colour):
+    image, buffer = Image.new("RGB", (8, 8), (200, 100, 50)), io.BytesIO()
+    image.convert(mode, palette=Image.Palette.ADAPTIVE).save(buffer, format)
+    decoded = decoding.decode(buffer.getvalue())
+    assert decoded.shape == (8, 8, 3) and abs(decoded.astype(int) - colour).max() <= 1
 
 
 def encoded(mode, values, format="TIFF", **options):

@@ -75,7 +75,7 @@ def test_what_a_run_says_names_it(workspace):
     ]
 
 
-def test_a_row_is_kept_as_long_as_nothing_changes_that_decides_it(workspace):
+def test_a_row_is_kept_as_long_as_nothing_changes_that_decides_it(workspace, monkeypatch):
     experiment()
     with pytest.raises(Mistake, match="run `dvc repro preprocess@signs` first"):
         runs.code_and_data("sweep")
@@ -84,6 +84,9 @@ def test_a_row_is_kept_as_long_as_nothing_changes_that_decides_it(workspace):
     assert known == runs.code_and_data("sweep") != runs.code_and_data("deepened")
     key = runs.key(mine(), CPU, known)
     assert runs.key(mine(seeds=7), CPU, known) == key != runs.key(mine(lr=0.2), CPU, known)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "0")
+        assert runs.key(mine(), CPU, known) != key
     arrays = tensors.load("signs", "val")
     tensors.save(Path("data/tensors/signs/val.safetensors"), arrays | {"labels": np.roll(arrays["labels"], 1)}, "abc")
     assert runs.code_and_data("sweep") != known

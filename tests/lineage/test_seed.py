@@ -44,6 +44,12 @@ def test_a_seed_leaves_its_weights_and_its_history(workspace):
     assert not states[0].exists()
 
 
+def test_a_seed_trains_with_the_recipes_threads(workspace, unchanged):
+    experiment(epochs=1, threads=2, precision="fp32")
+    trained([Path("a.state"), Path("b.state")], every=30)
+    assert torch.get_num_threads() == 2
+
+
 def test_images_per_second_of_a_last_epoch_that_is_a_part_of_one(workspace, monkeypatch):
     """6 steps of 16 images are an epoch. Every look at the clock takes a second, and so does an epoch."""
     experiment(epochs=None, iterations=8, precision="fp32")

@@ -51,6 +51,8 @@ def test_a_plan_stays_within_its_bounds():
     scale = plan.turn[:, :, :2].det().rsqrt()  # the matrix maps outputs to inputs
     assert 0.8 <= scale.min() < 0.82
     assert 1.18 < scale.max() <= 1.2
+    angle = torch.atan2(plan.turn[:, 1, 0], plan.turn[:, 0, 0]).rad2deg()
+    assert -15.001 < angle.min() < -14.9 and 14.9 < angle.max() < 15.001
     still = drawn(100)
     assert still.shift.any() == still.flip.any() == False  # noqa: E712
     assert still.turn is still.patch is None
@@ -131,6 +133,13 @@ def test_a_quarter_turn_turns_the_picture():
     assert torch.allclose(turned, images.plain(0, 6).rot90(1, (2, 3)), atol=1e-5)
 
 
+def test_what_lies_outside_of_a_picture_continues_it():
+    images = Images(torch.full((1, 3, 8, 8), 255).byte(), LABELS[:1], MEAN, STD, 8, torch.device("cpu"))
+    none, smaller = torch.zeros(1, 2, dtype=torch.long), torch.tensor([[[1.5, 0, 0], [0, 1.5, 0]]])
+    plan = Plan(torch.tensor([0]), none, none[:, 0], none, smaller, None)
+    assert torch.allclose(images.batch(torch.tensor([0]), plan).images, images.plain(0, 1), atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [4, 8, 16])
 @pytest.mark.parametrize("layout", augment.LAYOUTS)
 def test_input_size_and_layout(size, layout):
@@ -143,6 +152,9 @@ def test_input_size_and_layout(size, layout):
     if size == 4:
         means = pixels.view(6, 3, 4, 2, 4, 2).float().mean((3, 5))
         assert (images.plain(0, 6) - normalised(means)).abs().max() < 0.5 / 255 / 0.2 + 1e-6
+    if size == 16:
+        expected = F.interpolate(normalised(pixels), 16, mode="bilinear", align_corners=False)
+        assert torch.allclose(images.plain(0, 6), expected, atol=1e-5)
 
 
 def test_cutmix_takes_a_rectangle_from_the_next_image_of_the_batch():

@@ -128,6 +128,16 @@ def key(device, **recipe):
     return checkpoint.key(Experiment.model_validate(about | {"recipe": values | recipe}), device)
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "value"),
+    [(torch, "__version__", "0"), (torch.backends.cpu, "get_cpu_capability", lambda: "none")],
+)
+def test_the_key_depends_on_the_versions(project, monkeypatch, owner, name, value):
+    first = key(torch.device("cpu"))
+    monkeypatch.setattr(owner, name, value)
+    assert key(torch.device("cpu")) != first
+
+
 def test_the_key_depends_on_what_decides_how_one_seed_is_trained(project):
     cpu = torch.device("cpu")
     first = key(cpu)

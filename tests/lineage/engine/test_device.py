@@ -29,7 +29,8 @@ def test_cuda_graphs_unless_they_are_switched_off(monkeypatch, value, wanted):
 
 def test_what_cannot_be_deterministic_is_an_error():
     assert torch.get_num_threads() == 1
-    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.get_deterministic_debug_mode() == 2  # an error, not a warning
+    assert (torch.tensor([1e-38]) * 0.1).item() == 0  # numbers too small for the usual form
     assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
 
 

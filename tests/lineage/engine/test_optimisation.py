@@ -65,8 +65,20 @@ def test_sgd_by_hand():
     assert moved(1, nesterov=False, weight_decay=0.2) == pytest.approx(1 - 0.1 * (0.5 + 0.2))
 
 
-def test_adam_takes_steps_of_the_learning_rate():
-    assert moved(3, optimiser="adam", lr=0.001) == pytest.approx(1 - 0.003, abs=1e-6)
+def test_adam_by_hand():
+    """Kingma & Ba 2015, algorithm 1; the weight decay is part of the gradient."""
+    weight, mean, square, lr, decay = 1.0, 0.0, 0.0, 0.01, 0.3
+    parameter = torch.ones(2, 2, requires_grad=True)
+    recipe = Recipe(**RECIPE | {"optimiser": "adam", "lr": lr})
+    groups = [{"params": [parameter], "weight_decay": decay}]
+    adam = optimisation.OPTIMISERS["adam"](groups, torch.tensor(lr), recipe)
+    for step, gradient in enumerate((0.5, -0.2, 0.1), 1):
+        parameter.grad = torch.full((2, 2), gradient)
+        adam.step()
+        gradient += decay * weight
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        weight -= lr * (mean / (1 - 0.9**step)) / ((square / (1 - 0.999**step)) ** 0.5 + 1e-8)
+    assert parameter[0, 0].item() == pytest.approx(weight, rel=1e-6)
 
 
 def test_adam_does_not_warn_of_the_rehearsals_of_a_cuda_graph():

@@ -1,9 +1,11 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from lineage.engine import device, training
 from lineage.engine.augment import Images
@@ -65,9 +67,36 @@ def test_it_learns_and_says_so(precision):
     assert max(line.lr for line in history) == 0.02
 
 
-def test_iterations_may_end_within_an_epoch():
-    history = fit(network(), Recipe(**{**BASE, "epochs": None, "iterations": 20}))
-    assert [line.epoch for line in history] == [1, 2, 3]
+def test_a_line_has_the_means_over_the_steps_that_the_epoch_took():
+    """The third epoch has no more than the four steps that are left of twenty."""
+    changes = {"epochs": None, "iterations": 20, "precision": "fp32", "label_smoothing": 0.1}
+    net, logits, seen = network(), [], []
+    net.register_forward_hook(lambda _, __, output: logits.append(output.detach()))
+    run = begin(net, Recipe(**BASE | changes))
+    take = run.step.take
+
+    def watched():
+        take()
+        labels = run.train.labels[run.step.which]
+        loss = F.cross_entropy(logits[-1], labels, label_smoothing=0.1).item()
+        seen.append((loss, (logits[-1].argmax(1) != labels).double().mean().item()))
+
+    run.step.take = watched
+    for steps in (8, 8, 4):
+        seen.clear()
+        line = run.epoch()
+        assert len(seen) == steps and line.lr > 0
+        assert (line.train_loss, line.train_error) == pytest.approx(tuple(np.mean(seen, 0)), rel=1e-5)
+    assert run.finished and 0 < run.history[0].train_error < 1
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_steps_and_validation_run_in_the_recipes_precision(monkeypatch, precision):
+    monkeypatch.setattr(device, "precision_on", lambda _, wanted: wanted)  # as with the hardware for it
+    net, seen = network(), set()
+    net[0].register_forward_hook(lambda module, _, output: seen.add((module.training, output.dtype)))
+    begin(net, Recipe(**BASE, precision=precision)).epoch()
+    assert seen == {(training, device.DTYPES[precision]) for training in (True, False)}
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not():

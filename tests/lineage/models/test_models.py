@@ -169,3 +169,18 @@ def test_the_size_of_a_network():
 def test_multiply_adds_of_residual_networks(depth, millions):
     network = build("resnet", 32, depth=depth, shortcut="identity")
     assert models.size(network, 32)["multiply_adds"] / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "options", "layers"),
+    [
+        ("alexnet", 63, {}, 2),
+        ("vgg", 32, {"depth": 11}, 1),
+        ("vgg", 32, {"depth": 11, "head": "classic"}, 2),
+        ("residual_vgg", 32, {"shortcut": "none"}, 2),
+    ],
+)
+def test_dropout_is_as_likely_as_the_option_says(model, size, options, layers):
+    with torch.device("meta"):
+        network = build(model, size, dropout=0.3, **options)
+    assert [m.p for m in network.modules() if isinstance(m, nn.Dropout)] == [0.3] * layers
