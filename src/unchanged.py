@@ -42,7 +42,7 @@ SEEDS, EPOCHS, BATCHES = 2, 3, 2.5  # of the shortened training; the half batch 
 
 
 def unpacked(revision: str, folder: Path) -> Path:
-    with tarfile.open(fileobj=BytesIO(git("archive", revision, "src"))) as tar:
+    with tarfile.open(fileobj=BytesIO(git("archive", revision, "src", "dvc.yaml"))) as tar:
         tar.extractall(folder, filter="data")
     return folder
 
