@@ -87,8 +87,9 @@ Part = create_model(
     },
 )
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")]
-Initialisation = Annotated[str, Field(pattern=r"^(random-\d+(\.\d+)?|looks-linear)$")]  # lineage/initialisations.py
-Start = Annotated[str, Field(pattern=r"^(he|dirac|random-\d+(\.\d+)?|looks-linear)$")]
+FURTHER = r"random-\d+(\.\d+)?|looks-linear"  # lineage/initialisations.py
+Initialisation = Annotated[str, Field(pattern=f"^({FURTHER})$")]
+Start = Annotated[str, Field(pattern=f"^(he|dirac|{FURTHER})$")]
 
 
 class Sweep(Checked):

@@ -50,9 +50,9 @@ def run(main: Callable[[], int | None]) -> None:
     """Call `main` and leave the process with the right exit code: the one that it returns, if it does."""
     name = sys.argv[0]
     _name_user()
-    for number, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+    for which, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
         if stream is None:  # closed by the shell: `>&-`
-            setattr(sys, number, open(os.devnull, "w"))  # noqa: SIM115
+            setattr(sys, which, open(os.devnull, "w"))  # noqa: SIM115
         else:
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
     try:

@@ -125,6 +125,7 @@ def test_a_deeper_net_can_be_the_shallower_one(signs, shortcut):
         (18, "none", "imagenet"),
         (34, "none", "imagenet"),
         (18, "projection", "cifar"),
+        *(pytest.param(depth, "projection", "cifar", marks=pytest.mark.slow) for depth in (34, 50)),
         *((20, shortcut, "cifar") for shortcut in ("none", "identity", "projection")),
         *((depth, "identity", "cifar") for depth in (56, 110)),
     ],
@@ -172,7 +173,6 @@ def test_a_dirac_start_is_close_to_the_identity(depth, shortcut):
 
 
 def test_a_plain_net_of_110_layers_learns_from_a_dirac_start(signs):
-    """From He's weights it does not."""
     network = build("resnet", 32, 6, depth=110, shortcut="none", initialisation="dirac")
     assert learn(network, signs, 32, steps=60, goal=0.8)[1] < 0.8
 
