@@ -12,6 +12,7 @@ from lineage.report import (
     early_gradients,
     equalising,
     first_steps,
+    pair_findings,
 )
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
@@ -144,7 +145,7 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
         equalised,
         solution,
     ],
-    "The articles": [blocks, defects, best_on_signs, headline],
+    "The articles": [blocks, defects, pair_findings.parts, best_on_signs, headline],
 }
 
 

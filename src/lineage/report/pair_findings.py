@@ -1,0 +1,30 @@
+"""The findings on networks that differ in one part alone: what that part does to the test error."""
+
+from lineage.report.markdown import link, percent
+from lineage.report.measured import Measured, difference, opened, sides
+from lineage.report.verdicts import NOT_RUN, REVERSED
+
+# Of a claim about the test error: what is said to lower it, and whose.
+PARTS = {
+    "lrn-helps": ("local response normalisation (LRN)", "AlexNet's four-layer network"),
+    "batch-norm": ("batch norm instead of LRN", "AlexNet's four-layer network"),
+    "vgg-shortcut": ("a shortcut in every block", "VGG"),
+    "projection": ("a projection instead of the identity on every shortcut", "VGG with residual blocks"),
+    "always-convolved": ("S0's convolution instead of the identity on every shortcut", "VGG with residual blocks"),
+}
+
+
+def parts(m: Measured) -> list[str]:
+    """A finding for each part whose two networks have run."""
+    said = []
+    for claim, (part, network) in PARTS.items():
+        for one in (one for place, one in m.judgements.items() if place[0] == claim and one.verdict != NOT_RUN):
+            error = f"the test error of {network}"
+            least = f"does not lower {error} by {one.relevant:.3g} pp or more"
+            opening = opened([one], part, f"lowers {error}", f"raises {error}" if one.verdict == REVERSED else least)
+            without, with_it = (
+                f"{link(name)} {percent(m.results[name].error('test'))} % (n = {m.results[name].n})"
+                for name in sides(one)
+            )
+            said.append(f"{opening} {without}, {with_it}, difference {difference(one)}.")
+    return said

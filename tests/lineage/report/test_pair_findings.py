@@ -1,0 +1,47 @@
+from test_compare import measured
+from test_findings import one, said
+
+NONE, LRN, BATCH = (f"alexnet4-norm-{norm}-cifar10" for norm in ("none", "lrn", "batch"))
+HIGH, LOW = (0.40, 0.41, 0.42, 0.40, 0.41), (0.20, 0.21, 0.20, 0.19, 0.20)
+
+
+def test_a_part_that_lowers_the_test_error(workspace):
+    measured(NONE, HIGH)
+    measured(LRN, LOW)
+    line = one(said(NONE, LRN), "LRN")
+    assert "**Local response normalisation (LRN) probably lowers the test error of AlexNet's four-layer net" in line
+    first, second = (
+        line.index("40.80 ± 0.84 % (n = 5), [alex"),
+        line.index("20.00 ± 0.71 % (n = 5), difference +20.80 pp"),
+    )
+    assert first < second
+    assert "*[holds](#claim-lrn-helps)*, exploratory." in line
+
+
+def test_one_that_raises_it_or_does_not_lower_it(workspace):
+    measured(LRN, LOW)
+    measured(BATCH, HIGH)
+    line = one(said(LRN, BATCH), "Batch norm instead of LRN probably raises the test error of AlexNet's four-layer net")
+    assert "difference -20.80 pp" in line and "*[reversed](#claim-batch-norm)*" in line
+    measured(BATCH, LOW[::-1])
+    line = one(said(LRN, BATCH), "Batch norm instead of LRN probably does not lower the test error of AlexNet's four-")
+    assert "network by 8.33 pp or more.**" in line  # one of 12 test images
+    assert "*[does not hold](#claim-batch-norm)*" in line
+
+
+def test_what_is_not_decided_or_cannot_be_compared(workspace):
+    measured("plain-vgg-cifar10", (0.3, 0.1, 0.2))
+    measured("residual-vgg-cifar10", (0.2, 0.3, 0.1))
+    measured("residual-vgg-projection-cifar10", (1.0, 0.1, 0.2))
+    lines = said("plain-vgg-cifar10", "residual-vgg-cifar10", "residual-vgg-projection-cifar10")
+    assert "**Whether a shortcut in every block lowers the test error of VGG is not decided.**" in one(
+        lines, "a shortcut"
+    )
+    line = one(lines, "a projection")
+    assert "**Whether a projection instead of the identity on every shortcut lowers the test error" in line
+    assert "did not start to train: 0 of 3 against 1 of 3 seeds" in line
+
+
+def test_a_part_without_its_counterpart_is_left_out(workspace):
+    measured(LRN, LOW)
+    assert not [line for line in said(LRN) if "LRN" in line]
