@@ -12,6 +12,7 @@ from lineage.report import (
     early_gradients,
     equalising,
     first_steps,
+    gradient_growth,
     pair_findings,
 )
 from lineage.report.claim_tables import anchor
@@ -40,9 +41,9 @@ def before_training(m: Measured) -> list[str]:
     return [
         "**Before training, gradients of deep plain networks with batch norm explode towards the first layer; they do "
         f"not vanish.** Compared with the last convolution's, that of the first is {'; '.join(said.values())} "
-        "(the range over three draws of each of three initialisations). For this state S1's claim that they shrink is "
-        f"*[{REVERSED}](#{anchor('early-vanish')})*. Without batch norm, and after training, it is [another matter]"
-        "(#gradients)."
+        f"(the range over three draws of each of three initialisations). {gradient_growth.sentence()}For this state "
+        f"S1's claim that they shrink is *[{REVERSED}](#{anchor('early-vanish')})*. Without batch norm, and after "
+        "training, it is [another matter](#gradients)."
     ]
 
 

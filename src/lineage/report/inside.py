@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from lineage.report import figures, style
+from lineage.report import figures, gradient_growth, style
 from lineage.report.early_gradients import HARMLESS, untrained
 from lineage.report.markdown import Draw, link, table
 from lineage.report.results import Result, Results
@@ -48,6 +48,7 @@ def gradients(results: Results, draw: Draw) -> list[str]:
             rows.append((f"{family}-{depth}", batch_norm, *(way(values.iloc[:-1]) for values in begun)))
         header = " | ".join(["network | batch norm", *style.INITIALISATION_WORDS.values()])
         lines += table(header, "l l" + " l" * len(style.INITIALISATIONS), rows)
+        lines += gradient_growth.section()
     for group, members in bases(results).items():
         tables = {key: r.layers.gradient.iloc[:-1] for key, r in members.items()}
         title = f"Loss gradient by layer after training: {GROUPS[group].title}"
