@@ -219,7 +219,7 @@ def test_a_single_seed_decides_nothing(workspace):
 
 def test_gradients_are_judged(workspace):
     measured("plain-20-signs32")
-    profiles = {"plain": [1e6, 1e2, 1.0, 1.0], "resnet": [1.0, 1.0, 1.0, 1.0]}
+    profiles = {"plain": [1e6, 1e2, *[1.0] * 9], "resnet": [1.0] * 11}
     rows = [
         {"family": family, "depth": depth, "batch_norm": batch_norm, "initialisation": initialisation}
         | {"seed": seed, "layer": layer, "gradient": 0.0 if batch_norm == "no" else value * (1 + 0.02 * seed / layer)}
@@ -243,7 +243,8 @@ def test_gradients_are_judged(workspace):
         assert "plain-110, untrained, with batch norm: **reversed**, × 1,010,000, first layer over last" in row, row
     (row,) = [line for line in text.splitlines() if line.startswith("| early-vanish | plain-110, untrained, with")]
     assert "| 2 | Student |" in row  # both draws of He's initialisation alone
-    assert "they do not vanish" in text
+    assert "they do not vanish" in text and "1.00 … 1.00 in the second" in text
+    assert "| resnet-56 | He | 1.000 (1.000 … 1.000) |" in text
     # the trained one: a step turns the weights by the quotient of gradient and weights, not by the product
     assert "| 1e+02 → 1e-09, *vanishes* (largest in layer 3) | 1 → 1e+03 | 1e+02 → 1e-12, *vanishes*" in text
     assert "(largest in layer 3), *frozen* |" in text
