@@ -219,7 +219,7 @@ def test_a_single_seed_decides_nothing(workspace):
 
 def test_gradients_are_judged(workspace):
     measured("plain-20-signs32")
-    profiles = {"plain": [1e6, 1e2, *[1.0] * 9], "resnet": [1.0] * 11}
+    profiles = {"plain": [1e6, 1e2, *[1.0] * 27], "resnet": [1.0] * 29}
     rows = [
         {"family": family, "depth": depth, "batch_norm": batch_norm, "initialisation": initialisation}
         | {"seed": seed, "layer": layer, "gradient": 0.0 if batch_norm == "no" else value * (1 + 0.02 * seed / layer)}

@@ -22,14 +22,15 @@ Before training, the gradients of a deep plain network differ in length by far f
 are fixed: in every step the gradient of each kernel is made *ratio* times as long as the kernel, and that of a vector
 of n numbers (shift and scale of batch norm, biases) *ratio* × √n, before momentum, the learning rate and its schedule
 come in as usual. (Compare Yu et al. 2017, *Block-normalized gradient method*; You et al. 2017, *Large batch training of
-convolutional networks*; Bernstein et al. 2020, *On the distance between two neural networks*. The limit `trust` above
-is of another kind: it is constant, 2 % a step, and leaves batch norm's parameters free.) Layers do not move equally
-far: momentum carries those further whose gradients agree from step to step. And much else still differs between two
-initialisations: the function that the network begins with, and how far its weights can move before it breaks. Each
-ratio was tried with the first seed. The one with the lowest validation loss was then used for all seeds, the first one
-included. *As usual*: the same network and recipe with its gradients as they are, whose learning rate was not tuned, so
-a part of the difference may be that: [with lower ones](#does-the-first-step-tell-which-networks-train). *Agreement* is
-that [before training](#do-different-batches-ask-for-the-same-step)."""
+convolutional networks*; Bernstein et al. 2020, *On the distance between two neural networks and the stability of
+learning*. The limit `trust` above is of another kind: it is constant, 2 % a step, and leaves batch norm's parameters
+free.) Layers do not move equally far: momentum carries those further whose gradients agree from step to step. And much
+else still differs between two initialisations: the function that the network begins with, and how far its weights can
+move before it breaks. Each ratio was tried with the first seed. The one with the lowest validation loss was then used
+for all seeds, the first one included. *As usual*: the same network and recipe with its gradients as they are, whose
+learning rate was not tuned, so a part of the difference may be that: [with lower
+ones](#does-the-first-step-tell-which-networks-train). *Agreement* is that [before
+training](#do-different-batches-ask-for-the-same-step)."""
 # whether a plain network of 110 layers starts to train, predicted when trials of one seed were known
 PREDICTED = {"he": False, "random-0.8": False, "dirac": True, "looks-linear": True}
 PREDICTION = """\

@@ -109,8 +109,6 @@ def finding() -> list[str]:
     opening = f"With none of {len(lrs)} learning rates do plain networks of {runs.depth.max()} layers start to train"
     if not failed:
         opening = f"Plain networks of {runs.depth.max()} layers start to train with some of {len(lrs)} learning rates"
-    value, wrong = threshold(runs.first_step.to_numpy(), started.to_numpy())
-    by_depth = threshold(runs.depth.to_numpy(), started.to_numpy())[1]
     said = []
     for (name, depth), some in runs[runs.depth.isin(SHOWN)].groupby(["start", "depth"], sort=False):
         errors = [cell(some[some.lr == float(lr)], plain=True) for lr in lrs]
@@ -118,12 +116,24 @@ def finding() -> list[str]:
     start = f" from {' or '.join(START_WORDS.get(one, one) for one in failed)}" if failed else ""
     return [
         f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (n = 1; in "
-        f"brackets how many seeds started, where there are several): {'; '.join(said)}. Whether a run starts follows "
-        f"from the length of its first step, known before training, in {len(runs) - wrong} of {len(runs)} runs (the "
-        f"threshold, {digits(value)} times the layer's norm, was chosen by the same runs), from its depth in "
-        f"{len(runs) - by_depth}; one answer for all is right in {max(started.sum(), (~started).sum())}. "
-        f"[More](#{PLACE})."
+        f"brackets how many seeds started, where there are several): {'; '.join(said)}. "
+        f"{' '.join(told(name, some) for name, some in runs.groupby('start', sort=False))} [More](#{PLACE})."
     ]
+
+
+def told(start: str, runs: pd.DataFrame) -> str:
+    """How well the first step, and how well the depth, tells which runs from one initialisation start."""
+    words, started = START_WORDS.get(start, start), (runs.trained == "yes").to_numpy()
+    if started.all() or not started.any():
+        return f"From {words} {'all' if started.all() else 'none of'} {len(runs)} runs started."
+    value, wrong = threshold(runs.first_step.to_numpy(), started)
+    by_depth = threshold(runs.depth.to_numpy(), started)[1]
+    return (
+        f"From {words} the length of the first step, known before training, tells in {len(runs) - wrong} of "
+        f"{len(runs)} runs whether they start (the threshold, {digits(value)} times the layer's norm, was chosen by "
+        f"the same runs), the depth in {len(runs) - by_depth}; one answer for all is right in "
+        f"{max(started.sum(), (~started).sum())}."
+    )
 
 
 def span(values: np.ndarray) -> str:

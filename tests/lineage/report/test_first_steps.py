@@ -78,8 +78,11 @@ def test_the_finding(workspace):
     (said,) = first_steps.finding()
     assert "With none of 1 learning rates do plain networks of 110 layers start to train from He's init" in said
     assert "He's initialisation, 20 layers: 1.5 (2 of 2); He's initialisation, 110 layers: 75.0 (0 of 2); the" in said
-    assert "in 6 of 6 runs (the threshold, 1.7 times the layer's norm" in said
-    assert "from its depth in 5; one answer for all is right in 4. [" in said
+    assert "From He's initialisation the length of the first step, known before training, tells in 4 of 4 runs" in said
+    assert "(the threshold, 1.7 times the layer's norm" in said
+    assert (
+        "the depth in 4; one answer for all is right in 2. From the Dirac initialisation all 2 runs started. [" in said
+    )
     swept(ERRORS, STEPS)
     assert "**Plain networks of 110 layers start to train with some of 1 learning rates** (" in first_steps.finding()[0]
     swept({key: (0.0,) for key in ERRORS}, STEPS)
