@@ -227,7 +227,7 @@ def test_every_family_trains_to_the_same_bits(case):
     for graph in (False, True, False, True):
         network, *others = task(case, place)
         run = training.Training(network, *others, 0, graph)
-        before = {name: tensor.clone() for name, tensor in network.named_parameters()}
+        before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
         while not run.finished:
             run.epoch()
         assert not run.diverged
