@@ -6,7 +6,7 @@ takes to train.
 For people; not a stage. Reads recipes/experiments/<experiment>.json, needs neither data nor weights, and takes seconds.
 """
 
-from lineage.errors import run  # first: Ctrl-C is one line while the others load
+from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
@@ -24,9 +24,19 @@ def main() -> None:
     experiment = read_experiment(parser.parse_args().experiment)
     size = experiment.recipe.input_size
     torch.manual_seed(0)
-    network = experiment.build()
+    source = f"src/lineage/models/{experiment.model}.py"
+    try:
+        network = experiment.build()
+    except AttributeError as error:
+        if error.name != "build":
+            raise
+        raise Mistake(f"{source} needs a function `build`: docs/extending.md has an example") from None
     columns = ("output_size", "kernel_size", "num_params")
     table = torchinfo.summary(network, (1, 3, size, size), col_names=columns, depth=9, verbose=0)
+    outputs = table.summary_list[0].output_size
+    if outputs != [1, experiment.classes]:
+        shape = "×".join(["N", *map(str, outputs[1:])])
+        raise Mistake(f"{source}: the outputs should be N×{experiment.classes}, as there are classes, not {shape}")
     print(table)
     if time := effort.how_long(experiment):
         print(f"training all seeds takes {time}")

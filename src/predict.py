@@ -132,6 +132,11 @@ def main() -> None:
                 )
     pixels, pictures = zip(*(read(path, data["image_size"], bool(given.figure)) for path in paths), strict=True)
     mean = sum(probabilities(np.stack(pixels), *seed) for seed in seeds) / len(seeds)
+    if mean.shape[1] != len(data["classes"]):
+        source = f"src/lineage/models/{seeds[0][0].model}.py"
+        raise Mistake(
+            f"{source} gives {mean.shape[1]} outputs for {len(data['classes'])} classes: mend and train it again"
+        )
     if not np.isfinite(mean).all():
         raise Failure(f"models/{name} answers with numbers that are not finite: its training diverged")
     answers = []

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from conftest import REPOSITORY, one_line
 from test_train import experiment
+from torch import nn
 
 from lineage.files import write_json
+from lineage.models import resnet
 
 
 def test_layers_shapes_and_sizes(workspace, run_here):
@@ -27,6 +29,15 @@ def test_head_takes_what_it_needs(workspace):
     assert result.stderr == ""
     assert len(result.stdout.splitlines()) == 2
     assert result.stdout.splitlines()[1] in ("0", "141")  # the pipe may hold all of it before head leaves
+
+
+def test_a_network_that_is_no_classifier_of_these_classes(workspace, run_here, monkeypatch):
+    experiment()
+    monkeypatch.setattr(resnet, "build", lambda *_: nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(3, 7)))
+    said = one_line(run_here("describe", "mine"), 2)
+    assert said.endswith("src/lineage/models/resnet.py: the outputs should be N×3, as there are classes, not N×7")
+    monkeypatch.delattr(resnet, "build")
+    assert "src/lineage/models/resnet.py needs a function `build`: docs" in one_line(run_here("describe", "mine"), 2)
 
 
 def test_an_unknown_experiment(workspace, run_here):

@@ -201,6 +201,9 @@ def test_mistakes_say_what_to_do(place, monkeypatch):
     Path("empty").mkdir()
     assert said("mine", "empty") == "empty holds no images"
     assert "no file and no folder nowhere.png" in said("mine", "nowhere.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "probabilities", lambda pixels, *_: np.full((len(pixels), 7), 1 / 7))
+        assert "resnet.py gives 7 outputs for 6 classes: mend and train it again" in said("mine", "photos/0.png")
     assert ".png, .svg or .pdf" in said("mine", "photos", "--figure", "out.gif")
     Path("photos/bad.png").write_bytes(b"nothing")
     assert "bad.png cannot be read as an image: it has none of the formats" in said("mine", "photos", of=Failure)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
 from filelock import FileLock, Timeout
 
 from lineage.errors import Failure, Mistake
@@ -89,6 +90,30 @@ def write_table(path: Path, rows: list[dict[str, object]]) -> None:
 
 def _digits(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def read_yaml(path: Path) -> object:
+    """What a YAML file says. Raises `Mistake` where it is none, or where a key stands twice in one place: YAML would
+    take the last one without a word, and DVC refuses the file.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _KeysOnce)
+    except Mistake as error:
+        raise Mistake(f"{path}: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        said = " ".join(str(error).replace('"<unicode string>", ', "").split())
+        raise Mistake(f"{path} is not YAML in UTF-8: {said}") from None
+
+
+class _KeysOnce(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise Mistake(f"{key.value} stands there twice, the second time in line {key.start_mark.line + 1}")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def read_json(path: Path) -> dict[str, object]:

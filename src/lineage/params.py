@@ -9,7 +9,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from lineage.blocks import (
@@ -28,7 +27,8 @@ from lineage.blocks import (
 from lineage.engine.experiment import Experiment
 from lineage.engine.recipe import Recipe
 from lineage.errors import Mistake
-from lineage.options import NETWORKS, Checked, options_of
+from lineage.files import read_yaml
+from lineage.options import NETWORKS, Checked, NetworkOptions, options_of
 
 # the blocks of each file
 FILES = {
@@ -42,6 +42,8 @@ SAMPLE_BATCHES = 2  # of images of each part
 
 # keys of a recipe of which one replaces the other
 ALTERNATIVES = {"epochs": "iterations", "iterations": "epochs", "warm_up": "warm_up_steps", "warm_up_steps": "warm_up"}
+
+ADD_A_NETWORK = "docs/extending.md says what a network consists of; under --temp or --queue, `git add` its files first"
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -81,11 +83,9 @@ def read(folder: Path = Path()) -> Params:
 
 def _read_yaml(path: Path, blocks: tuple[str, ...]) -> dict[str, object]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise Mistake(f"{path} is missing: run this in the top folder of the repository") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Mistake(f"{path} is not YAML in UTF-8: {error}") from None
     if not isinstance(content, dict):
         raise Mistake(f"{path} should hold {', '.join(blocks)}")
     return content
@@ -99,10 +99,13 @@ def resolve(params: Params, name: str) -> Experiment:
 def complete(params: Params, name: str, line: dict[str, object], place: str) -> Experiment:
     """The experiment that a line describes; `place` is where the line stands, for messages."""
     own = dict(line)
-    dataset = _named(params.datasets, own.pop("dataset", None), f"{place}.dataset")
-    model = _named(NETWORKS, own.pop("model", None), f"{place}.model")
-    named = params.recipes[_named(params.recipes, own.pop("recipe", None), f"{place}.recipe")]
-    options = options_of(model)
+    for key in ("dataset", "model", "recipe"):
+        if key not in own:
+            raise Mistake(f"{place}: the key {key} is missing; there are {', '.join(own) or 'none'}")
+    dataset = _named(params.datasets, own.pop("dataset"), f"{place}.dataset")
+    model = _named(NETWORKS, own.pop("model"), f"{place}.model")
+    named = params.recipes[_named(params.recipes, own.pop("recipe"), f"{place}.recipe")]
+    options = _options(model)
     for key in own:
         allowed = ["dataset", "model", "recipe", *options.model_fields, *Recipe.model_fields]
         if key not in allowed:
@@ -129,6 +132,24 @@ def complete(params: Params, name: str, line: dict[str, object], place: str) -> 
     if params.scale == "sample":
         about["max_images"] = SAMPLE_BATCHES * recipe.batch_size
     return _checked(Experiment, about, place)
+
+
+def _options(model: str) -> type[NetworkOptions]:
+    """The class of a network's options. Raises `Mistake` where a file of the network, or what it has to have, is
+    missing.
+    """
+    for folder in ("options", "models"):
+        if not Path(__file__).with_name(folder).joinpath(f"{model}.py").is_file():
+            raise Mistake(f"src/lineage/{folder}/{model}.py is missing: {ADD_A_NETWORK}")
+    try:
+        options = options_of(model)
+    except AttributeError as error:
+        if error.name != "Options":
+            raise
+        options = None
+    if not hasattr(options, "smallest"):
+        raise Mistake(f"src/lineage/options/{model}.py needs a class Options with `smallest`: {ADD_A_NETWORK}")
+    return options
 
 
 def _part(block: dict[str, object], place: str) -> dict[str, object]:
@@ -163,12 +184,15 @@ def _checked(kind: type[T], content: object, places: str | dict[str, str]) -> T:
     try:
         return kind.model_validate(content)
     except ValidationError as errors:
-        first, more = errors.errors()[0], len(errors.errors()) - 1
+        # a misspelt key first: without it another one may be missing
+        first, *more = sorted(errors.errors(), key=lambda error: error["type"] != "extra_forbidden")
         place = places[first["loc"][0]] if isinstance(places, dict) else places
         where = ".".join([place, *map(str, first["loc"])]).replace(":.", ": ")
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r:.60}"
         message = first["msg"].removeprefix("Value error, ") + given
+        if first["type"] == "string_pattern_mismatch" and first["loc"][-1] == "[key]":
+            message = f"a name has small letters, digits, points and hyphens{given}"
         if first["type"] == "extra_forbidden":
             blocks = [KINDS[key] for key in first["loc"][:-1] if key in KINDS]
             message = f"unknown key; allowed are {', '.join((blocks or [kind])[-1].model_fields)}"
-        raise Mistake(f"{where}: {message}" + (f" (and {more} more)" if more else "")) from None
+        raise Mistake(f"{where}: {message}" + (f" (and {len(more)} more)" if more else "")) from None

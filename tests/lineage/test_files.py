@@ -66,6 +66,20 @@ def test_json_comes_back(workspace):
     assert b"\r" not in Path("a.json").read_bytes()
 
 
+def test_a_key_of_yaml_stands_there_once(workspace):
+    path = Path("mine.yaml")
+    path.write_text("a: {b: 1, c: &c {d: 2}}\ne: {<<: *c, d: 3}\nb: 4\n")
+    assert files.read_yaml(path) == {"a": {"b": 1, "c": {"d": 2}}, "e": {"d": 3}, "b": 4}
+    path.write_text("a:\n  b: 1\n  c: 2\n  b: 3\n")
+    with pytest.raises(Mistake, match=r"^mine.yaml: b stands there twice, the second time in line 4$"):
+        files.read_yaml(path)
+    path.write_text("a: b: c\n")
+    with pytest.raises(
+        Mistake, match=r"^mine.yaml is not YAML in UTF-8: mapping values are not allowed here in line 1, column 5"
+    ):
+        files.read_yaml(path)
+
+
 def test_a_conflict_of_git_is_one_line(workspace):
     path = Path("recipes/a.json")
     path.parent.mkdir()

@@ -192,7 +192,17 @@ def test_numbers_in_scientific_notation(tmp_path):
         ("experiments/plain-20-signs32/trust", -1, "trust: Input should be greater than or equal to 0"),
         ("experiments/plain-20-signs32/initialisation", "one", "initialisation: Input should be 'he' or 'dirac'"),
         ("experiments/vgg16-cifar100/shift", 32, "vgg16-cifar100.shift: 32 pixels are more than the image has"),
-        ("experiments/Up", {"dataset": "signs"}, "experiments.yaml: experiments.Up"),
+        (
+            "experiments/Up",
+            {"dataset": "signs"},
+            "experiments.yaml: experiments.Up.[key]: a name has small letters, dig",
+        ),
+        (
+            "experiments/mine",
+            {"datasett": "signs", "model": "lenet"},
+            "mine: the key dataset is missing; there are datas",
+        ),
+        ("datasets/signs", {"clases": "a b"}, "datasets.signs.clases: unknown key; allowed are classes, image_size"),
         ("experiments", {}, "experiments.yaml: experiments: Dictionary should have at least 1 item"),
         ("datasets/signs/archive", [], "data/datasets.yaml: datasets.signs.archive: unknown key; allowed are classes"),
         ("datasets/signs/classes", ["1", "1"], "classes: a class stands there twice"),
@@ -214,6 +224,29 @@ def test_a_missing_key_is_named_without_the_rest(tmp_path):
     with pytest.raises(Mistake) as error:
         params.resolve(read(changed("recipes/vgg/lr", None), tmp_path), "vgg11-cifar100")
     assert str(error.value) == "experiments.yaml: experiments.vgg11-cifar100.lr: Field required"
+
+
+def test_a_network_that_is_not_complete(tmp_path, monkeypatch):
+    everything = read(changed("experiments/plain-20-signs32/model", "tiny"), tmp_path)
+    monkeypatch.setattr(params, "NETWORKS", ("tiny",))
+    with pytest.raises(
+        Mistake, match=r"^src/lineage/options/tiny.py is missing: docs/extending.md says what a network"
+    ):
+        params.resolve(everything, "plain-20-signs32")
+    everything = read(REAL, tmp_path)
+    monkeypatch.setattr(params, "NETWORKS", ("resnet",))
+    for other in (params.NetworkOptions, params.Sweep):  # neither has a `smallest`
+        monkeypatch.setattr(params, "options_of", lambda _, other=other: other)
+        with pytest.raises(
+            Mistake, match=r"^src/lineage/options/resnet.py needs a class Options with `smallest`: docs"
+        ):
+            params.resolve(everything, "plain-20-signs32")
+    monkeypatch.setattr(params, "options_of", lambda _: params.Options)  # an AttributeError, as of a module
+    with pytest.raises(Mistake, match="needs a class Options with `smallest`"):
+        params.resolve(everything, "plain-20-signs32")
+    monkeypatch.setattr(params, "options_of", lambda _: params.Other)  # any other fault is that of the user's own code
+    with pytest.raises(AttributeError, match="Other"):
+        params.resolve(everything, "plain-20-signs32")
 
 
 @pytest.mark.parametrize("name", params.FILES)

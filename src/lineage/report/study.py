@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
-
+from lineage.errors import Mistake
+from lineage.files import read_yaml
 from lineage.report.results import Result, Results
 
 T = TypeVar("T")
@@ -28,6 +28,17 @@ class Claim:
     none: bool = False
     confirm_only: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises `TypeError`, as for a wrong key."""
+        for pair in self.pairs:
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                raise TypeError("`pairs` is a list of pairs: [[one experiment, another], …]")
+            if isinstance(pair[1], str) and pair[1].replace(".", "", 1).isdecimal():
+                raise TypeError(f"the number {pair[1]} in `pairs` stands there without quotes")
+        for key in ("relevant", "least"):
+            if not isinstance(getattr(self, key), int | float):
+                raise TypeError(f"`{key}` is a number, not {getattr(self, key)!r}")
+
 
 @dataclass(frozen=True)
 class Lines:
@@ -38,6 +49,13 @@ class Lines:
     shows: str
     experiments: dict[str, str]  # by the name in the legend
     mark: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `TypeError`, as for a wrong key."""
+        if not isinstance(self.experiments, dict):
+            raise TypeError('`experiments` has a name for the legend and an experiment: {"0.05": tiny-signs, …}')
+        if not isinstance(self.mark, int | float | None):
+            raise TypeError(f"`mark` is a number, not {self.mark!r}")
 
 
 @dataclass(frozen=True)
@@ -96,9 +114,20 @@ def _primary() -> set[tuple[str, str, int]]:
     return places
 
 
+def _read(path: Path) -> dict:
+    """The blocks of the file; empty ones where it cannot be read."""
+    try:
+        return EMPTY | read_yaml(path)
+    except Mistake as error:
+        FAULTS.append(str(error).removeprefix(f"{path.parent}/"))
+        return EMPTY
+
+
 FAULTS: list[str] = []  # each says where and what
 FILE = Path(__file__).with_suffix(".yaml")
-_STUDY = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+EMPTY = {"articles": {}, "groups": {}, "claims": [], "figures": [], "primary": [], "untested": [], "why": {}}
+EMPTY |= {"lineage": [], "precision": [], "gpu": ""}
+_STUDY = _read(FILE)
 ARTICLES: dict[str, dict[str, str]] = _STUDY["articles"]
 GROUPS: dict[str, Group] = _groups()
 CLAIMS: dict[str, Claim] = _entries(Claim, "claims")

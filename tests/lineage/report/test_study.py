@@ -1,3 +1,4 @@
+import pytest
 from conftest import REPOSITORY
 from test_compare import measured
 
@@ -13,6 +14,7 @@ def test_every_experiment_of_the_study_exists():
     named = {name for group in study.GROUPS.values() for name in group.members.values()}
     named |= {name for _, _, names in study.LINEAGE for name in names} | study.WHY.keys() | set(study.GPU)
     named |= {name for pair in study.PRECISION for name in pair}
+    named |= {name for figure in study.FIGURES.values() for name in figure.experiments.values()}
     named |= {side for claim in study.CLAIMS.values() for pair in claim.pairs for side in pair if isinstance(side, str)}
     assert named <= EXPERIMENTS.keys()
     assert {group.longer for group in study.GROUPS.values()} <= study.GROUPS.keys() | {""}
@@ -49,6 +51,45 @@ def test_wrong_keys_and_the_same_id_twice(monkeypatch):
         "study.yaml, claims, two: got an unexpected keyword argument 'relevent'; the comment above"
     )
     assert "without an id: missing 3 required positional arguments: 'id', 'text'" in lacking
+
+
+@pytest.mark.parametrize(
+    ("block", "wrong", "said"),
+    [
+        ("claims", {"pairs": ["slow", "fast"]}, "`pairs` is a list of pairs: [[one experiment, another], …]"),
+        ("claims", {"pairs": [["slow", "75"]]}, "the number 75 in `pairs` stands there without quotes"),
+        ("claims", {"relevant": "big"}, "`relevant` is a number, not 'big'"),
+        ("claims", {"least": "0"}, "`least` is a number, not '0'"),
+        ("figures", {"experiments": ["slow", "fast"]}, "`experiments` has a name for the legend and an experiment"),
+        ("figures", {"mark": "25"}, "`mark` is a number, not '25'"),
+    ],
+)
+def test_values_of_the_wrong_kind(monkeypatch, block, wrong, said):
+    good = {"claims": {"by": "ours", "text": "a", "measure": "gap"}}
+    good["figures"] = {"title": "mine", "shows": "val_error", "experiments": {"slow": "slow"}}
+    monkeypatch.setitem(study._STUDY, block, [{"id": "one"} | good[block] | wrong, {"id": "two"} | good[block]])
+    monkeypatch.setattr(study, "FAULTS", [])
+    assert list(study._entries({"claims": study.Claim, "figures": study.Lines}[block], block)) == ["two"]
+    (fault,) = study.FAULTS
+    assert fault.startswith(f"study.yaml, {block}, one: {said}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "claims:\n- {id: one}\nclaims:\n- {id: two}\n",
+            "study.yaml: claims stands there twice, the second time in li",
+        ),
+        ("claims:\n- text: low: raises\n", "study.yaml is not YAML in UTF-8: mapping values are not allowed here"),
+    ],
+)
+def test_a_file_that_is_no_study(tmp_path, monkeypatch, text, said):
+    monkeypatch.setattr(study, "FAULTS", [])
+    (tmp_path / "study.yaml").write_text(text)
+    assert study._read(tmp_path / "study.yaml") == study.EMPTY
+    (fault,) = study.FAULTS
+    assert fault.startswith(said)
 
 
 def test_wrong_keys_of_a_group_and_a_primary_comparison_of_nothing(monkeypatch):
