@@ -58,7 +58,18 @@ def test_without_a_change_there_is_nothing_to_prove(recorded):
     assert result.returncode == 0, result.stderr
     assert "nothing to prove" in result.stdout
     assert yaml.safe_load(Path("dvc.lock").read_text()) == yaml.safe_load(before)
-    assert "other is not recorded in dvc.lock" in one_line(recorded("other"), 2)
+    assert "other is no experiment that dvc.lock has: one of mine" in one_line(recorded("other"), 2)
+
+
+def test_stages_that_it_does_not_try_are_named(recorded):
+    content = yaml.safe_load(Path("dvc.lock").read_text())
+    deps = [today("src/sweep.py"), today("src/lineage/options/__init__.py")]
+    content["stages"] |= {stage: {"deps": deps} for stage in ("sweep", "compare")}
+    Path("dvc.lock").write_text(yaml.safe_dump(content))
+    assert "not tried" not in recorded("mine").stdout
+    with Path("src/sweep.py").open("a") as file:
+        file.write("\n# a comment\n")
+    assert "not tried: sweep, whose code has changed; `dvc commit` accepts that unseen" in recorded("mine").stdout
 
 
 def test_an_experiment_that_is_gone_does_not_end_the_others(recorded):
