@@ -32,8 +32,11 @@ def test_it_writes_the_images(archive, run_script):
 def test_a_mirror_serves(archive, workspace, run_here):
     (workspace / "mirror").mkdir()
     archive.rename(workspace / "mirror/mine.zip")
-    said = one_line(run_here("fetch", "mine"), 1)
-    assert "three ways out" in said and "`git add` it" in said
+    said = one_line(run_here("fetch", "mine"), 2)
+    assert (
+        "cannot get mine.zip: it is not in data/sample or data/archives, and no address" in said
+        and "`git add` it" in said
+    )
     assert run_here("fetch", "mine", DATA_MIRROR=str(workspace / "mirror")).returncode == 0
     assert "DATA_MIRROR" in one_line(run_here("fetch", "mine", DATA_MIRROR=str(workspace / "nowhere")), 2)
 

@@ -47,11 +47,11 @@ def read(
         raise Failure(f"{where} cannot be read as {format} ({type(error).__name__}: {error})") from None
     if subset:
         items = [item for item in items if item[1] in classes]
-    strange = {kind for _, kind, _, _ in items} ^ set(classes)
-    if strange:
-        raise Mistake(
-            f"{files[0]}: classes only in the archive or only in data/datasets.yaml: {', '.join(sorted(strange)[:8])}"
-        )
+    found = {kind for _, kind, _, _ in items}
+    sides = {"the archive": found - set(classes), "data/datasets.yaml": set(classes) - found}
+    if strange := [f"only in {where}: {str(sorted(kinds)[:8])[1:-1]}" for where, kinds in sides.items() if kinds]:
+        separated = "; there, spaces separate names, without commas" if any("," in kind for kind in classes) else ""
+        raise Mistake(f"{files[0]}: the classes differ; {'; '.join(strange)}{separated}")
     there = {(part, kind) for part, kind, _, _ in items}
     lacking = [f"{part}/{kind}" for part in PARTS for kind in classes if (part, kind) not in there]
     if lacking:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pooch
 
-from lineage.errors import Failure
+from lineage.errors import Failure, Mistake
 
 WAYS_OUT = (
     "three ways out: connect to the network; put the file into a folder and set DATA_MIRROR to it; "
@@ -14,8 +14,8 @@ WAYS_OUT = (
 )
 
 NO_ADDRESS = (
-    "no address is known; if it is your own, put it into data/sample and `git add` it: under --temp and --queue DVC "
-    "takes only files that Git knows"
+    "and no address is known; `name` is the name of the file alone; put it there, or elsewhere and set DATA_MIRROR to "
+    "that folder, and in data/sample `git add` it: under --temp and --queue DVC takes only files that Git knows"
 )
 
 
@@ -26,7 +26,8 @@ def find(
     download.
 
     `archives` are in order of preference, each with a `format` and `files` (`name`, `sha256`); `urls` has the
-    addresses by SHA-256. Raises `Failure` where a file on disk is another than wanted, or where no archive can be had.
+    addresses by SHA-256. Raises `Failure` where a file on disk is another than wanted, or where no archive can be had;
+    `Mistake` where none has an address.
     """
     found = [
         [next((p / f["name"] for p in places if (p / f["name"]).is_file()), None) for f in a["files"]] for a in archives
@@ -47,8 +48,9 @@ def find(
             continue
         return archive["format"], [path or fresh[f["name"]] for f, path in zip(archive["files"], paths, strict=True)]
     wanted = " or ".join("+".join(f["name"] for f in archive["files"]) for archive in archives)
-    why = "; ".join(reasons) or NO_ADDRESS
-    raise Failure(f"cannot get {wanted} ({why}); {WAYS_OUT}")
+    if not reasons:
+        raise Mistake(f"cannot get {wanted}: it is not in {' or '.join(map(str, places))}, {NO_ADDRESS}")
+    raise Failure(f"cannot get {wanted} ({'; '.join(reasons)}); {WAYS_OUT}")
 
 
 def verify(path: Path, sha256: str) -> None:

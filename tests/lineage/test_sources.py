@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from lineage import sources
-from lineage.errors import Failure
+from lineage.errors import Failure, Mistake
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -101,9 +101,13 @@ def test_a_folder_that_cannot_be_written_is_not_the_networks_fault(server, tmp_p
     assert (error.value.errno, error.value.filename) == (13, str(tmp_path))
 
 
-@pytest.mark.parametrize("urls", [{}, {SHA256: [DEAD]}])
-def test_the_ways_out_are_named(tmp_path, urls):
+def test_the_ways_out_are_named(tmp_path):
+    archives = [{"format": "folders", "files": [FILE]}]
     with pytest.raises(Failure) as error:
-        sources.find([{"format": "folders", "files": [FILE]}], urls, [tmp_path], tmp_path)
+        sources.find(archives, {SHA256: [DEAD]}, [tmp_path], tmp_path)
     for way in ("network", "DATA_MIRROR", "-S scale=sample"):
         assert way in str(error.value)
+    with pytest.raises(Mistake) as mistake:  # neither a network nor the miniature would help
+        sources.find(archives, {}, [tmp_path, tmp_path / "other"], tmp_path)
+    assert f"cannot get data.zip: it is not in {tmp_path} or {tmp_path / 'other'}, and no address" in str(mistake.value)
+    assert "DATA_MIRROR" in str(mistake.value) and "sample=" not in str(mistake.value)
