@@ -117,7 +117,10 @@ def _primary() -> set[tuple[str, str, int]]:
 def _read(path: Path) -> dict:
     """The blocks of the file; empty ones where it cannot be read."""
     try:
-        return EMPTY | read_yaml(path)
+        found = read_yaml(path)
+        if not isinstance(found, dict):
+            raise Mistake(f"{path} should hold {', '.join(EMPTY)}")
+        return EMPTY | found
     except Mistake as error:
         FAULTS.append(str(error).removeprefix(f"{path.parent}/"))
         return EMPTY

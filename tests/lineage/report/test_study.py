@@ -81,6 +81,8 @@ def test_values_of_the_wrong_kind(monkeypatch, block, wrong, said):
             "claims:\n- {id: one}\nclaims:\n- {id: two}\n",
             "study.yaml: claims stands there twice, the second time in li",
         ),
+        ("- a list\n", "study.yaml should hold articles, groups, claims, figures"),
+        ("", "study.yaml should hold articles"),
         ("claims:\n- text: low: raises\n", "study.yaml is not YAML in UTF-8: mapping values are not allowed here"),
     ],
 )
