@@ -121,6 +121,21 @@ class Equalised(Checked):
     seeds: Count
 
 
+class Float64(Checked):
+    """Plain networks that are trained in float64: see src/float64.py."""
+
+    recipe: str
+    depths: tuple[Count, ...]
+    equalised: dict[Count, Annotated[Number, Field(gt=0)]]  # depth: the relative length of all gradients
+    seeds: Count
+
+    @model_validator(mode="after")
+    def _any(self) -> "Float64":
+        if not (self.depths or self.equalised):
+            raise ValueError("depths and equalised are both empty: name at least one network")
+        return self
+
+
 class Deepened(Checked):
     """A plain network that is trained, gets layers that do nothing, and is trained on: see src/deepened.py."""
 

@@ -18,6 +18,7 @@ from lineage.blocks import (
     Defects,
     Equalised,
     File,
+    Float64,
     Initialisations,
     Name,
     Part,
@@ -32,7 +33,7 @@ from lineage.options import NETWORKS, Checked, NetworkOptions, options_of
 
 # the blocks of each file
 FILES = {
-    "params.yaml": ("scale", "train", "recipes", "sweep", "initialisations", "equalised", "deepened", "defects"),
+    "params.yaml": ("scale", "train", "recipes", "sweep", "initialisations", "equalised", "float64", "deepened", "defects"),
     "experiments.yaml": ("experiments",),
     "data/datasets.yaml": ("datasets",),
 }
@@ -59,6 +60,7 @@ class Params(Checked):
     sweep: Sweep
     initialisations: Initialisations
     equalised: Equalised
+    float64: Float64
     deepened: Deepened
     defects: Defects
 

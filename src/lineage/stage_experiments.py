@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from lineage.blocks import Deepened, Equalised, Initialisations, Sweep
+from lineage.blocks import Deepened, Equalised, Float64, Initialisations, Sweep
 from lineage.engine.experiment import Experiment
 from lineage.errors import Mistake
 from lineage.params import Params, complete
@@ -64,6 +64,24 @@ def equalised(params: Params) -> dict[str, object]:
     return {"ratios": block.ratios[:1] if small else block.ratios, "networks": networks}
 
 
+def float64(params: Params) -> dict[str, dict[str, object]]:
+    """The networks of the block `float64`, each with the relative length of its gradients where it has one: what the
+    stage of that name reads. Raises `Mistake`.
+    """
+    block, place = params.float64, "params.yaml: float64"
+    free = {key: value for key, value in params.train.items() if key != "precision"}  # which is what is tried here
+    params = params.model_copy(update={"train": free})
+    cases = [(depth, None) for depth in block.depths] + list(block.equalised.items())
+    if params.scale == "sample":
+        cases = [(min(SAMPLE_DEPTH, depth), ratio) for depth, ratio in cases[-1:]]
+    networks = {}
+    for depth, ratio in cases:
+        name = f"plain-{depth}" if ratio is None else f"plain-{depth}-equalised"
+        experiment = complete(params, name, plain(block, depth) | {"precision": "fp32"}, place)
+        networks[name] = experiment.changes() | ({} if ratio is None else {"ratio": ratio})
+    return networks
+
+
 def deepened(params: Params) -> dict[str, Experiment]:
     """The shallow and the deep network of the block `deepened`: what the stage of that name reads. Raises `Mistake`."""
     block, place = params.deepened, "params.yaml: deepened"
@@ -85,7 +103,7 @@ def defects(params: Params) -> dict[str, Experiment]:
     return found
 
 
-def plain(block: Sweep | Initialisations | Equalised | Deepened, depth: int) -> dict[str, object]:
+def plain(block: Sweep | Initialisations | Equalised | Float64 | Deepened, depth: int) -> dict[str, object]:
     """The line of a plain network on SIGNS, as experiments.yaml would have it."""
     network = {"model": "resnet", "depth": depth, "shortcut": "none"}
     return {"dataset": "signs", "recipe": block.recipe, "seeds": block.seeds} | network
