@@ -4,9 +4,9 @@
 
 Writes recipes/experiments/<experiment>.json, recipes/datasets/<data set>.json (what is fetched), recipes/labels/<data
 set>.json (what is shown), recipes/sweep.json, initialisations.json, equalised.json, float64.json, deepened.json and
-defects.json (what those stages train) and recipes/addresses.json. The other stages depend on these files instead of on parameters,
-so that a change re-runs only what it changes, and a wrong key ends the run before any work starts. Expect half a
-second.
+defects.json (what those stages train) and recipes/addresses.json. The other stages depend on these files instead of on
+parameters, so that a change re-runs only what it changes, and a wrong key ends the run before any work starts. Expect
+half a second.
 """
 
 import argparse

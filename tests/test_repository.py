@@ -114,6 +114,7 @@ def test_every_test_file_has_its_source():
             "test_options.py": "src/lineage/options",
             "test_slurm.py": "scripts/slurm.sh",
             "test_initialisations_of_networks.py": "src/lineage/initialisations.py",  # pytest wants another name
+            "test_float64_networks.py": "src/lineage/float64.py",
         }
         assert source.is_file() or (REPOSITORY / whole.get(path.name, "nothing")).exists(), path
 
@@ -121,6 +122,7 @@ def test_every_test_file_has_its_source():
 def test_every_source_has_its_test_file():
     elsewhere = {  # and the file that tests them instead
         "lineage/initialisations.py": "lineage/test_initialisations_of_networks.py",  # pytest wants another name
+        "lineage/float64.py": "lineage/test_float64_networks.py",
         **{f"lineage/options/{name}": "lineage/test_options.py" for name in MODELS},
         **{f"bench/{name}.py": "bench/test_throughput.py" for name in ("measure", "seeds", "task", "usual", "ways")},
     }

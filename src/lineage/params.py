@@ -31,9 +31,17 @@ from lineage.errors import Mistake
 from lineage.files import read_yaml
 from lineage.options import NETWORKS, Checked, NetworkOptions, options_of
 
+STAGES = (
+    "sweep",
+    "initialisations",
+    "equalised",
+    "float64",
+    "deepened",
+    "defects",
+)  # which train networks of their own
 # the blocks of each file
 FILES = {
-    "params.yaml": ("scale", "train", "recipes", "sweep", "initialisations", "equalised", "float64", "deepened", "defects"),
+    "params.yaml": ("scale", "train", "recipes", *STAGES),
     "experiments.yaml": ("experiments",),
     "data/datasets.yaml": ("datasets",),
 }

@@ -61,6 +61,22 @@ def test_the_engine_rounds_nothing_on_the_way(workspace, unchanged):
         assert far < (one32 - exact).norm() / exact.norm().clamp(min=1e-3)
 
 
+def test_a_loss_in_float32_hardly_changes_the_gradients_of_110_layers(workspace):
+    """What docs/results.md says of it: less than a millionth of their length, in every kernel."""
+    one = mine(batch_size=8)
+    options = one.network.model_copy(update={"depth": 110, "shortcut": "none"})
+    network = runs.untrained(one.model_copy(update={"network": options}), 0, CPU).train()
+    images = augment.load(one, ("train",), CPU)["train"]
+    found = []
+    for rounded in (torch.Tensor.double, torch.Tensor.float):
+        network.zero_grad()
+        F.cross_entropy(rounded(network(images.plain(0, 8))), images.labels[:8]).backward()
+        found.append([p.grad.clone() for p in network.parameters() if p.ndim == 4])
+    assert len(found[0]) == 109
+    for exact, ours in zip(*found, strict=True):
+        assert 0 < (ours - exact).norm() / exact.norm() < 1e-6
+
+
 def test_gradients_of_one_relative_length(workspace):
     one = mine(ratio=0.02)
     network = runs.untrained(one, 0, CPU)

@@ -54,6 +54,21 @@ def test_the_networks_whose_gradients_are_equalised(tmp_path):
     assert found["ratios"] == (0.03,) and {one["network"]["depth"] for one in found["networks"].values()} == {20}
 
 
+def test_the_networks_in_float64(tmp_path):
+    found = stage_experiments.float64(read(REAL, tmp_path))
+    assert {name: one.get("ratio") for name, one in found.items()} == {
+        "plain-20": None,
+        "plain-110": None,
+        "plain-110-equalised": 0.01,
+    }
+    assert {one["network"]["shortcut"] for one in found.values()} == {"none"}
+    wanted = changed("train/precision", "bf16")  # which would be the precision of everything else
+    found |= stage_experiments.float64(read(wanted, tmp_path))
+    assert {one["recipe"]["precision"] for one in found.values()} == {"fp32"}
+    found = stage_experiments.float64(read(changed("scale", "sample"), tmp_path))
+    assert {name: one["network"]["depth"] for name, one in found.items()} == {"plain-20-equalised": 20}
+
+
 def test_the_network_that_is_made_deeper(tmp_path):
     found = stage_experiments.deepened(read(REAL, tmp_path))
     assert {which: one.network.depth for which, one in found.items()} == {"shallow": 20, "deep": 56}
@@ -88,6 +103,8 @@ def test_the_networks_that_defects_are_tried_on(tmp_path):
             r"params.yaml: equalised.plain.20.0: String should match pattern.*looks-linear",
         ),
         ("equalised/ratios", [0], r"params.yaml: equalised.ratios.0: Input should be greater than 0"),
+        ("float64/equalised", {110: 0}, r"params.yaml: float64.equalised.110: Input should be greater than 0"),
+        ("float64/depths", [21], r"params.yaml: float64: depth: 21 is neither"),
         ("deepened/deep", 20, r"20 layers are no more than the shallow network has, 20"),
         ("defects/networks/dropout/depth", 12, r"defects.networks.dropout.depth: Input should be 11, 13, 16 or 19"),
         ("defects/networks", {"residual": {}}, r"params.yaml: defects.networks: Dictionary should have at least 2"),
@@ -96,5 +113,5 @@ def test_the_networks_that_defects_are_tried_on(tmp_path):
 def test_mistakes_in_the_sweep_say_where(tmp_path, key, value, said):
     with pytest.raises(Mistake, match=said):
         everything = read(changed(key, value), tmp_path)
-        for stage in ("sweep", "initialisations", "equalised", "deepened", "defects"):
+        for stage in params.STAGES:
             getattr(stage_experiments, stage)(everything)

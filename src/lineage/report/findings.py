@@ -14,6 +14,7 @@ from lineage.report import (
     first_steps,
     gradient_growth,
     pair_findings,
+    rounding,
 )
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
@@ -119,6 +120,11 @@ def equalised(m: Measured) -> list[str]:
     return equalising.finding(m.results)
 
 
+def in_float64(m: Measured) -> list[str]:
+    """Whether deep plain networks train in float64."""
+    return rounding.finding(m.results)
+
+
 def learning_rates(_: Measured) -> list[str]:
     """Whether deep plain networks train with a lower learning rate."""
     return first_steps.finding()
@@ -144,6 +150,7 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
         depth_findings.dirac,
         agreement,
         equalised,
+        in_float64,
         solution,
     ],
     "The articles": [blocks, defects, pair_findings.parts, best_on_signs, headline],

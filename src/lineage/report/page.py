@@ -20,6 +20,7 @@ from lineage.report import (
     inside,
     lineage,
     probes,
+    rounding,
 )
 from lineage.report.markdown import Draw, details, figure, head, link, percent, table
 from lineage.report.published import ANSWERS
@@ -141,6 +142,7 @@ SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
         "": depth.why,
         "Do different batches ask for the same step?": agreeing.section,
         "Do they train if all gradients have the same relative length?": equalising.section,
+        "Do they train in float64?": rounding.section,
         "Does the first step tell which networks train?": first_steps.sweep,
         "A solution that is there from the beginning": deepening.section,
     },
