@@ -27,20 +27,22 @@ def run(network, one, images):
 
 def test_it_begins_as_the_network_in_float32_does(workspace):
     one = mine()
-    for ours, theirs in zip(runs.untrained(one, 0, CPU).parameters(), usual(one).parameters(), strict=True):
-        assert ours.dtype == torch.float64 and torch.equal(ours, theirs.double())
+    ours, theirs = runs.untrained(one, 0, CPU).state_dict(), usual(one).state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert torch.equal(ours[name], tensor.double())
+        assert ours[name].dtype == (torch.float64 if tensor.is_floating_point() else tensor.dtype), name
 
 
-def test_the_engine_rounds_nothing_on_the_way(workspace, unchanged):
-    """After an epoch the weights are those of a plain loop in float64: nearer to them than float32 could be."""
+def test_the_engine_rounds_the_loss_and_the_learning_rate_and_nothing_else(workspace, unchanged):
+    """After an epoch the weights are those of a plain loop in float64 with these two roundings."""
     one = mine(epochs=2, nesterov=True, lr=0.1, batch_size=32)
     one = one.model_copy(update={"max_images": 64})
     images = augment.load(one, ("train", "val"), CPU)
     ours = runs.untrained(one, 0, CPU)
-    reference, single = copy.deepcopy(ours), usual(one)
+    reference = copy.deepcopy(ours)
     trained = run(ours, one, images)
     trained.epoch()
-    run(single, one, augment.load(one, ("train", "val"), CPU)).epoch()
 
     recipe, step = one.recipe, trained.step
     groups = [{"params": [p], "weight_decay": recipe.weight_decay * (p.ndim > 1)} for p in reference.parameters()]
@@ -50,31 +52,41 @@ def test_the_engine_rounds_nothing_on_the_way(workspace, unchanged):
     for i in range(trained.per_epoch):
         batch = images["train"].batch(order[32 * i : 32 * (i + 1)], step.choices, recipe.cutout)
         optimiser.zero_grad()
-        F.cross_entropy(reference.train()(batch.images), batch.labels).backward()
+        F.cross_entropy(reference.train()(batch.images).float(), batch.labels).backward()
         for group in optimiser.param_groups:
-            group["lr"] = training.learning_rate(recipe, i, trained.steps)
+            group["lr"] = torch.tensor(training.learning_rate(recipe, i, trained.steps)).item()
         optimiser.step()
-    for exact, one64, one32 in zip(reference.parameters(), ours.parameters(), single.parameters(), strict=True):
-        far = (one64 - exact).norm() / exact.norm().clamp(min=1e-3)
-        assert far < 1e-6
-        assert one64.dtype == torch.float64 and not torch.equal(one64, one64.float().double())
-        assert far < (one32 - exact).norm() / exact.norm().clamp(min=1e-3)
+    for exact, found in zip(reference.parameters(), ours.parameters(), strict=True):
+        assert found.dtype == torch.float64
+        assert (found - exact).norm() < 1e-12 * exact.norm().clamp(min=1e-3)
 
 
-def test_a_loss_in_float32_hardly_changes_the_gradients_of_110_layers(workspace):
-    """What docs/results.md says of it: less than a millionth of their length, in every kernel."""
-    one = mine(batch_size=8)
+def test_float64_is_enough_for_the_first_gradient_of_110_layers(workspace, signs):
+    """What docs/results.md says of it: with the loss in float32 it changes by less than a millionth of its length, in
+    every kernel, and with the images in another order by a few per cent at most. In float32 that changes most of it.
+    """
+    one = mine()
     options = one.network.model_copy(update={"depth": 110, "shortcut": "none"})
-    network = runs.untrained(one.model_copy(update={"network": options}), 0, CPU).train()
-    images = augment.load(one, ("train",), CPU)["train"]
-    found = []
-    for rounded in (torch.Tensor.double, torch.Tensor.float):
+    one = one.model_copy(update={"network": options})
+    images = torch.from_numpy(signs["images"][::75]).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    images, labels = F.avg_pool2d(images, 2), torch.from_numpy(signs["labels"][::75]).long() % one.classes
+    assert len(images) == 16
+
+    def gradients(network, order, loss_of=torch.Tensor.float):
         network.zero_grad()
-        F.cross_entropy(rounded(network(images.plain(0, 8))), images.labels[:8]).backward()
-        found.append([p.grad.clone() for p in network.parameters() if p.ndim == 4])
-    assert len(found[0]) == 109
-    for exact, ours in zip(*found, strict=True):
-        assert 0 < (ours - exact).norm() / exact.norm() < 1e-6
+        F.cross_entropy(loss_of(network.train()(images[order])), labels[order]).backward()
+        return [p.grad.double() for p in network.parameters() if p.ndim == 4]
+
+    forwards = torch.arange(16)
+    exact = runs.untrained(one, 0, CPU)
+    reference = gradients(exact, forwards, torch.Tensor.double)
+    assert len(reference) == 109
+    for changed, most in ((gradients(exact, forwards), 1e-6), (gradients(exact, forwards.flip(0)), 0.05)):
+        for first, second in zip(reference, changed, strict=True):
+            assert 0 < (first - second).norm() < most * first.norm()
+    single = usual(one)
+    both = zip(gradients(single, forwards), gradients(single, forwards.flip(0)), strict=True)
+    assert torch.tensor([F.cosine_similarity(a.flatten(), b.flatten(), 0) for a, b in both]).median() < 0.5
 
 
 def test_gradients_of_one_relative_length(workspace):

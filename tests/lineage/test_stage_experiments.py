@@ -1,4 +1,6 @@
+import pandas as pd
 import pytest
+from conftest import REPOSITORY
 from test_params import REAL, changed, read
 
 from lineage import params, stage_experiments
@@ -65,6 +67,13 @@ def test_the_networks_in_float64(tmp_path):
     wanted = changed("train/precision", "bf16")  # which would be the precision of everything else
     found |= stage_experiments.float64(read(wanted, tmp_path))
     assert {one["recipe"]["precision"] for one in found.values()} == {"fp32"}
+    same = params.resolve(read(REAL, tmp_path), "plain-110-signs32").changes()
+    same |= {"name": "plain-110", "recipe": same["recipe"] | {"precision": "fp32", "seeds": REAL["float64"]["seeds"]}}
+    assert found["plain-110"] == same
+    equalised = pd.read_csv(REPOSITORY / "plots/tables/equalised.csv")
+    own = equalised[(equalised.network == "plain-110-he") & (equalised.chosen == "yes")].ratio
+    if set(equalised.scale) == {"full"}:  # else a miniature is in its place
+        assert set(own) == {found["plain-110-equalised"]["ratio"]}
     found = stage_experiments.float64(read(changed("scale", "sample"), tmp_path))
     assert {name: one["network"]["depth"] for name, one in found.items()} == {"plain-20-equalised": 20}
 
@@ -104,6 +113,11 @@ def test_the_networks_that_defects_are_tried_on(tmp_path):
         ),
         ("equalised/ratios", [0], r"params.yaml: equalised.ratios.0: Input should be greater than 0"),
         ("float64/equalised", {110: 0}, r"params.yaml: float64.equalised.110: Input should be greater than 0"),
+        (
+            "float64",
+            {"recipe": "why", "depths": [], "equalised": {}, "seeds": 3},
+            r"params.yaml: float64: .*both empty",
+        ),
         ("float64/depths", [21], r"params.yaml: float64: depth: 21 is neither"),
         ("deepened/deep", 20, r"20 layers are no more than the shallow network has, 20"),
         ("defects/networks/dropout/depth", 12, r"defects.networks.dropout.depth: Input should be 11, 13, 16 or 19"),

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from lineage.engine.experiment import Experiment
 from lineage.files import read_json
-from lineage.report import equalising, outcomes, verdicts
+from lineage.report import equalising, figures, verdicts
 from lineage.report.markdown import Draw, difference_text, percent, table
 from lineage.report.outcomes import Outcome
 from lineage.report.results import Results
@@ -14,14 +15,21 @@ from lineage.report.results import Results
 TABLE, RECIPES = Path("plots/tables/float64.csv"), Path("recipes/float64.json")
 PLACE = "do-they-train-in-float64"
 TEXT = """\
-[Rounding](#do-different-batches-ask-for-the-same-step) to bfloat16 leaves little of the first gradient of deep plain
-networks, and with 110 layers rounding to float32 does not leave more. Is that why they fail? Here weights, layers,
-gradients, momentum and steps are in float64; the initial weights, the batches and their order are those of the same
-seed in bfloat16. Only the loss is taken of outputs rounded to float32, which changes the first gradient by less than a
-millionth of its length. *As usual*: learning rate 0.1. *Of one relative length*: in every step each kernel's gradient
-is made a fixed fraction of the kernel's norm, as in the
-[section before](#do-they-train-if-all-gradients-have-the-same-relative-length); the fraction is the one that was chosen
-there, in bfloat16, by validation loss."""
+In bfloat16, [rounding](#do-different-batches-ask-for-the-same-step) leaves little of the first gradient of deep plain
+networks; with 110 layers float32 leaves no more. Is that why they fail? Here weights, the outputs of all layers,
+gradients, momentum and steps are in float64. (In the runs in bfloat16 the layers compute in bfloat16; weights and steps
+are in float32.) Each seed has the same initial weights and the same batches in the same order as in bfloat16, where
+some networks have more seeds. Two numbers are in float32, as everywhere: the outputs that the loss is computed from,
+which changes the first gradient by less than a millionth of its length, and the learning rate. Float64 is enough: with
+110 layers and the images of a batch in another order, the first gradient changed by at most 1 % of its length in every
+layer (six batches); in float32 most layers then have another gradient.
+
+*As usual*: the recipe of the other experiments; lower learning rates were not tried in float64. *Of one relative
+length*: in every step each kernel's gradient is made a fixed fraction of the kernel's norm, as in the [section
+before](#do-they-train-if-all-gradients-have-the-same-relative-length). The fraction was chosen there, in bfloat16, by
+the validation loss of the first seed. In float64 another one may be better: so a lower error in float64 counts for more
+than a higher one. The difference is given where at least one seed started on either side; three seeds against three
+cannot decide."""
 DEEP, ERROR = 110, 20  # layers, per cent: what was predicted is about these
 PREDICTION = f"""\
 *Predicted*, before any of these had run: as usual no seed of {DEEP} layers starts to train; with gradients of one
@@ -32,13 +40,14 @@ class Case(NamedTuple):
     """A plain network from He's initialisation, and what came of it."""
 
     depth: int
+    lr: float
     ratio: float | None  # the relative length of the gradients; None: as they are
     exact: Outcome  # in float64
     usual: Outcome | None  # in bfloat16; None where that has not been trained
 
     @property
     def gradients(self) -> str:
-        return "as usual" if self.ratio is None else f"of one relative length, {self.ratio:g}"
+        return "as usual" if self.ratio is None else f"of one relative length ({self.ratio:g})"
 
 
 def read(results: Results) -> list[Case]:
@@ -49,9 +58,10 @@ def read(results: Results) -> list[Case]:
     if set(found.scale) != {one["scale"] for one in recipes.values()} or set(found.network) != set(recipes):
         return []
     cases = []
-    for _, some in found.groupby("network", sort=False):
-        depth, ratio = int(some.depth.iloc[0]), None if some.ratio.isna().all() else float(some.ratio.iloc[0])
-        cases.append(Case(depth, ratio, outcome(some), in_bfloat16(results, depth, ratio)))
+    for name, some in found.groupby("network", sort=False):
+        experiment, ratio = Experiment.model_validate(without(recipes[name], "ratio")), recipes[name].get("ratio")
+        usual = as_usual(results, experiment) if ratio is None else equalised(experiment, ratio)
+        cases.append(Case(experiment.network.depth, experiment.recipe.lr, ratio, outcome(some), usual))
     return cases
 
 
@@ -59,15 +69,34 @@ def outcome(runs: pd.DataFrame) -> Outcome:
     return Outcome((runs.trained == "yes").tolist(), runs.train_error.tolist(), runs.train_loss.tolist())
 
 
-def in_bfloat16(results: Results, depth: int, ratio: float | None) -> Outcome | None:
-    """What came of the same network in bfloat16: as an experiment, or in src/equalised.py."""
-    if ratio is None:
-        return outcomes.outcome(results, "plain", depth, "batch", "he") if outcomes.RECIPES.is_file() else None
+def as_usual(results: Results, experiment: Experiment) -> Outcome | None:
+    """What came of the same network by the same recipe in bfloat16, as an experiment."""
+    for result in results.values():
+        if in_bfloat16(result.experiment, experiment):
+            sides = result.started(), result.error("train"), result.loss("train")
+            return Outcome(*(side.tolist() for side in sides))
+    return None
+
+
+def equalised(experiment: Experiment, ratio: float) -> Outcome | None:
+    """What came of the same network in src/equalised.py, if its gradients had this relative length there."""
     runs = equalising.read()
-    if runs.empty:
-        return None
-    same = (runs.family == "plain") & (runs.depth == depth) & (runs.initialisation == "he") & (runs.ratio == ratio)
-    return outcome(runs[same]) if same.any() else None
+    for name, recipe in read_json(equalising.RECIPES)["networks"].items() if len(runs) else ():
+        if recipe["start"] == "he" and in_bfloat16(Experiment.model_validate(without(recipe, "start")), experiment):
+            own = runs[(runs.network == name) & (runs.ratio == ratio) & (runs.chosen == "yes")]
+            return outcome(own) if len(own) else None
+    return None
+
+
+def in_bfloat16(one: Experiment, other: Experiment) -> bool:
+    """Whether `one` differs from `other` in name, precision and the number of seeds alone, and is in bfloat16."""
+    free = {"precision": "fp32", "seeds": 1}
+    alike = [x.model_copy(update={"name": "", "recipe": x.recipe.model_copy(update=free)}) for x in (one, other)]
+    return one.recipe.precision == "bf16" and alike[0] == alike[1]
+
+
+def without(content: dict[str, object], key: str) -> dict[str, object]:
+    return {name: value for name, value in content.items() if name != key}
 
 
 def section(results: Results, _: Draw) -> list[str]:
@@ -76,15 +105,17 @@ def section(results: Results, _: Draw) -> list[str]:
         return []
     rows = []
     for one in cases:
-        usual = ("", "not trained", "")
-        if one.usual:
-            usual = (started(one.usual), error(one.usual), apart(one))
-        row = (f"plain, {one.depth} layers", one.gradients, started(one.exact), error(one.exact), *usual)
-        rows.append(row)
-    header = "network | gradients | float64: started | training error (%) | bfloat16: started | training error (%) | "
-    lines = table(header + "float64 – bfloat16 (95 % interval)", "l l r r r r l", rows)
+        usual = columns(one.usual) if one.usual else ("", "not trained", "")
+        rows.append((f"plain, {one.depth} layers", one.gradients, *columns(one.exact), *usual, apart(one)))
+    header = "network | gradients | float64: started | training error (%) | training loss | bfloat16: started | "
+    header += "training error (%) | training loss | training error, float64 – bfloat16 (95 % interval)"
+    lines = table(header, "l l r r r r r r l", rows)
     lines += [f"[All runs](../{TABLE.as_posix()}).", "", *predicted(cases)]
     return [*TEXT.splitlines(), "", *lines]
+
+
+def columns(one: Outcome) -> tuple[str, str, str]:
+    return started(one), error(one), f"{figures.geometric_mean(pd.Series(one.losses)):.2g}"
 
 
 def predicted(cases: list[Case]) -> list[str]:
@@ -102,25 +133,34 @@ def predicted(cases: list[Case]) -> list[str]:
 def finding(results: Results) -> list[str]:
     """Whether the deepest plain network starts to train in float64."""
     known = [one for one in read(results) if one.usual]
-    usual = max((one for one in known if one.ratio is None), key=lambda one: one.depth, default=None)
-    if usual is None:
+    deep = max((one for one in known if one.ratio is None), key=lambda one: one.depth, default=None)
+    if deep is None:
         return []
-    many = sum(usual.exact.started)
-    opening = f"In float64 {started(usual.exact)} seeds of plain networks of {usual.depth} layers start to train"
-    ending = ""
-    if many == 0:
-        opening = f"In float64, too, no seed of plain networks of {usual.depth} layers starts to train"
-        ending = "So rounding alone does not explain why they fail with this recipe. "
-    said = [f"With {one.depth} layers and gradients {one.gradients}: {both(one)}" for one in known]
+    n = len(deep.exact.started), len(deep.usual.started)
+    p = verdicts.fisher((n[0] - sum(deep.exact.started), n[1] - sum(deep.usual.started)), n)
+    counts, networks = f"{started(deep.exact)} seeds, in bfloat16 {started(deep.usual)}", f"{deep.depth} layers"
+    if not any(deep.exact.started):
+        opening = f"In float64, too, plain networks of {networks} do not start to train"
+        ending = "So with this recipe rounding is not needed for the failure"
+    elif p < verdicts.ALPHA and sum(deep.exact.started) / n[0] > sum(deep.usual.started) / n[1]:
+        opening = f"In float64 more plain networks of {networks} start to train"
+        ending = f"So with this recipe rounding is a part of the reason (Fisher's exact test: p = {p:.2g})"
+    else:
+        opening = f"Whether more plain networks of {networks} start to train in float64 is not decided"
+        ending = f"Fisher's exact test: p = {p:.2g}. Where a seed fails in float64, rounding is not why"
+    others = [f"With {one.depth} layers and gradients {one.gradients} {both(one)}" for one in known if one is not deep]
     return [
-        f"**{opening}** (exploratory; He's initialisation). {'. '.join(said)}. {ending}[More](#{PLACE}).",
+        f"**{opening}** ({counts}; exploratory, learning rate {deep.lr:g}, He's initialisation). Training error "
+        f"{error(deep.exact)} %, in bfloat16 {error(deep.usual)} %. {ending}. "
+        f"{''.join(f'{said}. ' for said in others)}[More](#{PLACE})."
     ]
 
 
 def both(one: Case) -> str:
     """What came of a network in float64, and in bfloat16."""
-    said = f"{started(one.exact)} seeds started, training error {error(one.exact)} %"
-    return f"{said}; in bfloat16 {started(one.usual)}, {error(one.usual)} %"
+    said = f"the training error is {error(one.exact)} % ({started(one.exact)} seeds started), in bfloat16 "
+    said += f"{error(one.usual)} % ({started(one.usual)})"
+    return f"{said}, difference {apart(one)}" if apart(one) else said
 
 
 def started(one: Outcome) -> str:
@@ -132,8 +172,8 @@ def error(one: Outcome) -> str:
 
 
 def apart(one: Case) -> str:
-    """The difference, where all seeds started: the error of one that did not is that of guessing."""
-    if not all(one.exact.started + one.usual.started):
+    """The difference of the training errors, where a seed started on either side."""
+    if not (one.usual and any(one.exact.started) and any(one.usual.started)):
         return ""
     exact, usual = (100 * pd.Series(side.errors) for side in (one.exact, one.usual))
     return difference_text(verdicts.difference(exact, usual), "pp")
