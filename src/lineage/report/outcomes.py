@@ -55,7 +55,7 @@ def outcome(results: Results, family: str, depth: int, normalisation: str, initi
             found = pd.read_csv(TRAINED)
             own = found[(found.initialisation == initialisation) & (found.depth == depth)]
             if len(own) and set(own.scale) == {experiments[initialisation].scale}:
-                return Outcome((own.trained == "yes").tolist(), own.train_error.tolist(), own.train_loss.tolist())
+                return of_runs(own)
         return None
     like = next(iter(experiments.values()))
     network = (depth, SHORTCUTS[family], normalisation, initialisation)
@@ -63,10 +63,18 @@ def outcome(results: Results, family: str, depth: int, normalisation: str, initi
         if result.experiment.dataset == like.dataset and describes(result) == network:
             free = {"seeds": like.recipe.seeds} | ({"lr": like.recipe.lr} if normalisation == "none" else {})
             if result.experiment.recipe.model_copy(update=free) == like.recipe:
-                return Outcome(
-                    *(one.tolist() for one in (result.started(), result.error("train"), result.loss("train")))
-                )
+                return of_result(result)
     return None
+
+
+def of_runs(runs: pd.DataFrame) -> Outcome:
+    """Of runs as the stages that train networks of their own write them."""
+    return Outcome((runs.trained == "yes").tolist(), runs.train_error.tolist(), runs.train_loss.tolist())
+
+
+def of_result(result: Result) -> Outcome:
+    """Of an experiment."""
+    return Outcome(*(one.tolist() for one in (result.started(), result.error("train"), result.loss("train"))))
 
 
 def describes(result: Result) -> tuple[int, str, str, str] | None:

@@ -9,7 +9,7 @@ from lineage.engine.experiment import Experiment
 from lineage.files import read_json
 from lineage.report import equalising, figures, verdicts
 from lineage.report.markdown import Draw, difference_text, percent, table
-from lineage.report.outcomes import Outcome
+from lineage.report.outcomes import Outcome, of_result, of_runs
 from lineage.report.results import Results
 
 TABLE, RECIPES = Path("plots/tables/float64.csv"), Path("recipes/float64.json")
@@ -61,20 +61,15 @@ def read(results: Results) -> list[Case]:
     for name, some in found.groupby("network", sort=False):
         experiment, ratio = Experiment.model_validate(without(recipes[name], "ratio")), recipes[name].get("ratio")
         usual = as_usual(results, experiment) if ratio is None else equalised(experiment, ratio)
-        cases.append(Case(experiment.network.depth, experiment.recipe.lr, ratio, outcome(some), usual))
+        cases.append(Case(experiment.network.depth, experiment.recipe.lr, ratio, of_runs(some), usual))
     return cases
-
-
-def outcome(runs: pd.DataFrame) -> Outcome:
-    return Outcome((runs.trained == "yes").tolist(), runs.train_error.tolist(), runs.train_loss.tolist())
 
 
 def as_usual(results: Results, experiment: Experiment) -> Outcome | None:
     """What came of the same network by the same recipe in bfloat16, as an experiment."""
     for result in results.values():
         if in_bfloat16(result.experiment, experiment):
-            sides = result.started(), result.error("train"), result.loss("train")
-            return Outcome(*(side.tolist() for side in sides))
+            return of_result(result)
     return None
 
 
@@ -84,7 +79,7 @@ def equalised(experiment: Experiment, ratio: float) -> Outcome | None:
     for name, recipe in read_json(equalising.RECIPES)["networks"].items() if len(runs) else ():
         if recipe["start"] == "he" and in_bfloat16(Experiment.model_validate(without(recipe, "start")), experiment):
             own = runs[(runs.network == name) & (runs.ratio == ratio) & (runs.chosen == "yes")]
-            return outcome(own) if len(own) else None
+            return of_runs(own) if len(own) else None
     return None
 
 
