@@ -98,6 +98,22 @@ def test_every_requirement_is_pinned_and_every_direct_one_is_used():
             assert started or re.search(rf"^\s*(import|from) {module}\b", code, re.M), name
 
 
+def test_tests_of_one_group_run_in_one_process(tmp_path):
+    """Otherwise each of two processes runs the same small study, which takes minutes: so with pytest 9.2.0."""
+    (tmp_path / "test_group.py").write_text(
+        "import os\nimport pathlib\nimport pytest\n"
+        "pytestmark = pytest.mark.xdist_group('study')\n"
+        "@pytest.mark.parametrize('number', range(4))\n"
+        "def test_one(number):\n"
+        "    pathlib.Path(f'process-{number}').write_text(str(os.getpid()))\n"
+    )
+    options = ["-n", "2", "--dist", "loadgroup", "-c", "/dev/null", "--rootdir", str(tmp_path), str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "pytest", "-q", *options], cwd=tmp_path, check=True, capture_output=True)
+    processes = [path.read_text() for path in tmp_path.glob("process-*")]
+    assert len(processes) == 4
+    assert len(set(processes)) == 1
+
+
 def test_every_test_file_has_its_source():
     for path in (REPOSITORY / "tests").rglob("test_*.py"):
         place = path.relative_to(REPOSITORY / "tests")
