@@ -31,18 +31,19 @@ FIGURES = Path("plots/figures")
 def summary(results: Results) -> dict[str, float]:
     """The headline numbers, few: test top-1 of each network of the lineage, and what depth does to the training error.
 
-    `train_error_by_depth/plain-signs32` is the training error (without augmentation) of the deepest plain network of
-    that group less the shallowest one's, as a fraction: above zero, depth hurts. Networks of which a seed did not start
-    to train have no part in it.
+    `train_error_increase/plain-signs32-20-to-56` is the training error (without augmentation) of the deepest plain
+    network of that group less the shallowest one's, as a fraction: above zero, depth hurts. Networks of which a seed
+    did not start to train have no part in it.
     """
     lineage = [name for _, _, names in LINEAGE for name in names if name in results]
     numbers = {f"test_top1/{name}": results[name].metrics["test_top1"] for name in lineage}
     for group, members in groups(results).items():
         for family in ("plain", "resnet"):
-            trained = [r for (other, _), r in members.items() if other == family and r.started().all()]
-            by_depth = [result.error("train").mean() for result in trained]
-            if len(by_depth) > 1:
-                numbers[f"train_error_by_depth/{family}-{group}"] = round(by_depth[-1] - by_depth[0], 6)
+            trained = [(depth, r) for (other, depth), r in members.items() if other == family and r.started().all()]
+            if len(trained) > 1:
+                (first, shallow), (last, deep) = trained[0], trained[-1]
+                increase = deep.error("train").mean() - shallow.error("train").mean()
+                numbers[f"train_error_increase/{family}-{group}-{first}-to-{last}"] = round(increase, 6)
     return numbers
 
 

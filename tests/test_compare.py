@@ -159,8 +159,8 @@ def test_a_clear_degradation(workspace):
         assert Path("plots/figures", name).is_file()
     summary = json.loads(Path("metrics/summary.json").read_text())
     # the deepest plain network that started is the one of 56 layers
-    assert summary.pop("train_error_by_depth/plain-signs32") == pytest.approx(0.1525, abs=1e-5)
-    assert summary.pop("train_error_by_depth/resnet-signs32") == pytest.approx(0, abs=1e-5)
+    assert summary.pop("train_error_increase/plain-signs32-20-to-56") == pytest.approx(0.1525, abs=1e-5)
+    assert summary.pop("train_error_increase/resnet-signs32-20-to-110") == pytest.approx(0, abs=1e-5)
     assert summary == {"test_top1/resnet34-signs": 0.98, "scale": "full"}
     curves = pd.read_csv("plots/degradation.csv")
     assert set(curves.series) == set(SIGNS) and set(curves.group) == {"signs32"}

@@ -231,9 +231,9 @@ DEEP = [  # where the numbers of each row of the README's table on plain network
 def test_the_readmes_deep_plain_networks_are_the_recorded_ones(committed):
     rows = README[README.index("| plain networks of 110 layers |") :].split("\n\n")[0].splitlines()[2:]
     for row, (place, where) in zip(rows, DEEP, strict=True):
-        _, cell, n = (text.strip() for text in row.strip("|").rsplit("|", 2))
+        _, cell, started = (text.strip() for text in row.strip("|").rsplit("|", 2))
         found = errors(place, **where)
-        assert int(n) == len(found), row
+        assert started == f"{(found < 80 * 5 / 6).sum()} of {len(found)}", row  # 80 % of guessing among six classes
         assert_said(cell, found)
 
 

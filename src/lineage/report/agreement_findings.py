@@ -47,8 +47,8 @@ def agreed(networks: pd.DataFrame) -> list[str]:
         plain, residual = (networks.agreement[family, "he"] for family in ("plain", "resnet"))
         if plain < ORTHOGONAL and residual > ALIGNED:
             opening = (
-                "**Before training, the gradients of two batches are almost orthogonal in deep plain networks, and not "
-                "in residual ones.**"
+                "**Before training, the gradients of two batches are almost orthogonal in deep plain networks from "
+                "He's initialisation, and not in residual ones.**"
             )
     return [
         f"{opening} Their *agreement* is the cosine of the angle between them, in the median convolution "

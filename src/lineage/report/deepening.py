@@ -15,13 +15,13 @@ DEEPENED = Path("plots/tables/deepened.csv")
 PLACE = "a-solution-that-is-there-from-the-beginning"
 TEXT = """\
 A plain network is trained, gets layers that do nothing (Dirac kernels, behind which a ReLU finds nothing to cut off),
-and is trained on by the same recipe, from its first step to its last. In evaluation its answers are the same before and
-after the insertion. In training, batch norm normalises by the batch. *Exact in evaluation only*: shift and scale of the
-new batch norms are as in fresh layers. In training the ReLU then cuts off all below each channel's mean, and
-what is trained on is another network. *Exact in training*: shift and scale are those of what comes in, and the layers
-hand that on as far as a batch is like all images. *Loss as in training*: batch norm's statistics are each batch's own.
-*Highest on the way*: while the weights change fast, the running statistics of batch norm lag behind, so a high
-validation error there does not show by itself that the solution was lost."""
+and is then trained further by the same recipe, from its first step to its last. In evaluation its answers are the same
+before and after the insertion. In training, batch norm normalises by the batch. *Exact in evaluation only*: shift and
+scale of the new batch norms are as in fresh layers. In training the ReLU then cuts off all below each channel's mean,
+and it is another network that is trained further. *Exact in training*: shift and scale are those of what comes in, and
+the layers hand that on as far as a batch is like all images. *Loss as in training*: batch norm's statistics are each
+batch's own. *Highest on the way*: while the weights change fast, the running statistics of batch norm lag behind, so a
+high validation error there does not show by itself that the solution was lost."""
 
 
 def section(results: Results, draw: Draw) -> list[str]:
@@ -30,7 +30,7 @@ def section(results: Results, draw: Draw) -> list[str]:
         return []
     runs["insertion"] = runs.insertion.fillna("")
     shallow, deep = runs.depth.min(), runs.depth.max()
-    title = f"plain-{shallow} made {deep} layers deep, and trained on (n = {runs.seed.nunique()})"
+    title = f"plain-{shallow} made {deep} layers deep, and trained further (n = {runs.seed.nunique()})"
     lines, rows = (
         draw(sweep_figures.deepened(runs, title), "deepened.svg", "errors before and after layers are inserted"),
         [],
@@ -40,7 +40,7 @@ def section(results: Results, draw: Draw) -> list[str]:
         losses = [f"{figures.geometric_mean(some[key]):.2g}" for key in ("train_loss", "batch_loss")]
         worst = percent(some.highest_val_error) if some.highest_val_error.notna().all() else ""
         errors = [percent(some[key]) for key in ("train_error", "val_error")]
-        rows.append((about, state, *losses, *errors, worst))
+        rows.append((about, sweep_figures.STATES[state], *losses, *errors, worst))
     if result := results.get(f"plain-{deep}-signs32"):
         losses = [f"{figures.geometric_mean(result.loss('train')):.2g}", ""]
         errors = [percent(result.error(part)) for part in ("train", "val")]
@@ -52,7 +52,7 @@ def section(results: Results, draw: Draw) -> list[str]:
 
 
 def kept(runs: pd.DataFrame) -> Iterable[str]:
-    """Whether the error that a network was given is still there after it was trained on, seed by seed."""
+    """Whether the error that a network was given is still there after it was trained further, seed by seed."""
     errors = runs.pivot(index="seed", columns=["insertion", "state"], values="train_error")
     control = errors["", "trained on"]
     for insertion in [name for name in dict.fromkeys(runs.insertion) if name]:
@@ -93,8 +93,8 @@ def finding() -> list[str]:
         opening = f"**P{who} probably end worse{how}.**"
     return [
         f"{opening} {deep - shallow} layers that do not change the outputs were inserted (exact in training, or in "
-        "evaluation only, where batch norm changes them in training), and the network was trained on by the same "
-        f"recipe, whose learning rate rises once more. Training loss before and after (n = {len(logs)}; with the 95 % "
-        f"interval of the quotient): {'; '.join(said)}. Without inserted layers it ended at {control:.2g}. "
+        "evaluation only, where batch norm changes them in training), and the network was trained further by the "
+        f"same recipe, whose learning rate rises once more. Training loss before and after (n = {len(logs)}; with the "
+        f"95 % interval of the quotient): {'; '.join(said)}. Without inserted layers it ended at {control:.2g}. "
         f"[More](#{PLACE})."
     ]

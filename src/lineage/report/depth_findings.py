@@ -7,6 +7,7 @@ from lineage.report.comparisons import Judgement
 from lineage.report.depth import beginning
 from lineage.report.markdown import link, percent
 from lineage.report.measured import (
+    DECIDABLE,
     Measured,
     apart,
     deepest,
@@ -141,14 +142,22 @@ def dirac(m: Measured) -> list[str]:
 
 
 def shortcuts(m: Measured) -> list[str]:
-    """Where shortcuts lower the test error."""
-    said, ones = [], main_ones(m, "shortcut-test")
+    """Where shortcuts lower the test error of deep networks, and then what they do in the shallowest ones."""
+    judged = {key: one for key, one in m.judgements.items() if key[0] == "shortcut-test"}
+    small = [one for (_, group, depth), one in judged.items() if depth == shallow("plain", group)]
+    deep = replace(m, judgements={key: one for key, one in judged.items() if one not in small})
+    said, ones = [], main_ones(deep, "shortcut-test")
     for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         errors = [m.error(family, depth, group, "test") for family in ("plain", "resnet")]
         said.append(f"{place(one, ones)}{', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
     what = "lower the test error of deep networks"
-    return sentence(opened(ones, "shortcuts", what, f"do not {what}"), said + elsewhere(m, ones))
+    said += elsewhere(deep, ones)
+    for layers in sorted({one.comparison.depth for one in small if one.verdict in DECIDABLE}):
+        ran = [one for one in small if one.comparison.depth == layers and one.verdict in DECIDABLE]
+        differences = [f"{GROUPS[one.comparison.group].title}: {one.shown}, {verdict(one)}" for one in ran]
+        said.append(f"With {layers} layers: {'; '.join(differences)}.")
+    return sentence(opened(ones, "shortcuts", what, f"do not {what}"), said)
 
 
 def residual(m: Measured) -> list[str]:

@@ -6,8 +6,8 @@ from lineage.report.verdicts import NOT_RUN, REVERSED
 
 # Of a claim about the test error: what is said to lower it, and whose.
 PARTS = {
-    "lrn-helps": ("local response normalisation (LRN)", "a network of four layers (Krizhevsky et al. 2012)"),
-    "batch-norm": ("batch norm instead of LRN", "a network of four layers (Krizhevsky et al. 2012)"),
+    "lrn-helps": ("local response normalisation (LRN)", "a four-layer network after Krizhevsky et al. (2012)"),
+    "batch-norm": ("batch norm instead of LRN", "a four-layer network after Krizhevsky et al. (2012)"),
     "vgg-shortcut": ("a shortcut in every block", "VGG"),
     "projection": ("a projection instead of the identity on every shortcut", "VGG with residual blocks"),
     "always-convolved": ("S0's convolution instead of the identity on every shortcut", "VGG with residual blocks"),

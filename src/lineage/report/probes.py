@@ -127,7 +127,8 @@ def precision(results: Results, draw: Draw) -> list[str]:
                 rows.append((link(usual), words, *_both(results[usual], results[exact], part)))
     header = "experiment | split | error in bfloat16 (%) | range of its seeds | error in float32 (%) | n | "
     header += "float32 – bfloat16 (95 % interval)"
-    text = "The same networks trained in float32 and in bfloat16."
+    text = "The same networks trained in float32 and in bfloat16. In float32 another maker's CPU can give another run, "
+    text += "as it did for resnet-110-signs32: [how close you get](running.md#how-close-you-get)."
     return [text, "", *table(header, "l l r r r r l", rows)] if rows else []
 
 

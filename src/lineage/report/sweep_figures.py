@@ -11,6 +11,7 @@ from lineage.report.style import DASHES, LINES, START_NAMES, STARTS, STYLE, TINY
 
 NO_AGREEMENT = 0.001  # below this the axis is linear, through 0
 WAYS = {"training": "exact in training", "use": "exact in evaluation only"}  # inserted layers, in deepened.csv
+STATES = {"trained": "trained", "inserted": "inserted", "trained on": "trained further"}  # there, and what we call them
 
 
 def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
@@ -117,10 +118,9 @@ def equalised(networks: pd.DataFrame, title: str) -> Figure:
 
 
 def deepened(runs: pd.DataFrame, title: str) -> Figure:
-    """Training and validation error of a trained network, directly after layers were inserted, and after training on: a
-    line for each seed and each way of going on. `runs` as `src/deepened.py` writes them.
+    """Training and validation error of a trained network, directly after layers were inserted, and after more training:
+    a line for each seed and each way of going on. `runs` as `src/deepened.py` writes them.
     """
-    names = ["trained", "inserted", "trained on"]
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.4), sharey=True, layout="constrained")
         ways = list(dict.fromkeys(runs.insertion))
@@ -131,14 +131,14 @@ def deepened(runs: pd.DataFrame, title: str) -> Figure:
                     own = some[some.insertion == way].set_index("state")[f"{part}_error"]
                     if "trained" not in own:
                         own["trained"] = some[some.state == "trained"][f"{part}_error"].iloc[0]
-                    places = [place for place, state in enumerate(names) if state in own]
+                    places = [place for place, state in enumerate(STATES) if state in own]
                     style = {"color": depth_colour(some[some.insertion == way].depth.iloc[0])}
                     style |= {"marker": marker, "linestyle": "solid" if way != ways[-1] else (0, (4, 2))}
-                    values = [100 * own[names[place]] for place in places]
+                    values = [100 * own[state] for state in STATES if state in own]
                     first = seed == runs.seed.min()
                     beside = [place + 0.04 * number for place in places]  # so that equal errors are all seen
                     axis.plot(beside, values, alpha=0.8, label=label if first else None, **style)
-            axis.set_xticks(range(len(names)), names)
+            axis.set_xticks(range(len(STATES)), STATES.values())
             axis.margins(x=0.12)
             axis.set_title(name, fontsize=9)
         from_zero(*axes)

@@ -27,7 +27,7 @@ def test_whether_the_solution_is_kept(workspace):
     deepened({"": (0.0, 0.0, 0.02), "training": (0.0, 0.015, 0.01)})
     text = "\n".join(deepening.section({}, drawn))
     assert "| plain-20 | trained | 0.01 | 0.02 | 1.00 ± 0.00 | 1.00 ± 0.00 |  |" in text
-    on = "| plain-56, exact in training | trained on | 0.01 | 0.02 | 0.83 ± 0.76 | 0.83 ± 0.76 | 30.00 ± 0.00 |"
+    on = "| plain-56, exact in training | trained further | 0.01 | 0.02 | 0.83 ± 0.76 | 0.83 ± 0.76 | 30.00 ± 0.00 |"
     assert on in text and "for comparison" not in text
     assert "directly after the insertion in 1 of 3 seeds" in text and "after further training in 1." in text
     measured("plain-56-signs32", (0.2, 0.4))

@@ -68,6 +68,23 @@ def test_a_primary_comparison_is_named_whatever_came_of_it(workspace):
     assert "is above each" not in one(said(*SIGNS), "Whether plain networks of 56 layers train")
 
 
+def test_shallow_networks_say_nothing_about_shortcuts_in_deep_ones(workspace):
+    degrade()
+    for family, errors in (("plain", MANY), ("resnet", FEW)):
+        measured(f"{family}-20-cifar10", errors[:3])
+    shallow = ["plain-20-cifar10", "resnet-20-cifar10"]
+    deep, _, small = one(said(*SIGNS, *shallow), "Shortcuts lower the test error of deep").partition(
+        " With 20 layers: "
+    )
+    assert "cifar10" not in deep and "20 layers" not in deep
+    assert small == (
+        "SIGNS, 30 epochs: +0.00 pp (-0.80 … +0.80), *[does not hold](#claim-shortcut-test)*; "
+        "CIFAR-10, 12 epochs: +31.00 pp (+23.75 … +38.25), *[leans](#claim-shortcut-test)*."
+    )
+    alone = one(said(*shallow), "Whether shortcuts lower the test error of deep networks is not decided.**")
+    assert " With 20 layers: CIFAR-10, 12 epochs: +3" in alone
+
+
 def test_what_did_not_start_is_no_difference_in_percentage_points(workspace):
     degraded = degrade()
     line = one(degraded, "did not start to train")

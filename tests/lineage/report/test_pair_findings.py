@@ -9,7 +9,7 @@ def test_a_part_that_lowers_the_test_error(workspace):
     measured(NONE, HIGH)
     measured(LRN, LOW)
     line = one(said(NONE, LRN), "LRN")
-    assert "**Local response normalisation (LRN) probably lowers the test error of a network of four layers" in line
+    assert "**Local response normalisation (LRN) probably lowers the test error of a four-layer network" in line
     first, second = (
         line.index("40.80 ± 0.84 % (n = 5), [alex"),
         line.index("20.00 ± 0.71 % (n = 5), difference +20.80 pp"),
@@ -21,12 +21,10 @@ def test_a_part_that_lowers_the_test_error(workspace):
 def test_one_that_raises_it_or_does_not_lower_it(workspace):
     measured(LRN, LOW)
     measured(BATCH, HIGH)
-    line = one(said(LRN, BATCH), "Batch norm instead of LRN probably raises the test error of a network of four layers")
+    line = one(said(LRN, BATCH), "Batch norm instead of LRN probably raises the test error of a four-layer network")
     assert "difference -20.80 pp" in line and "*[reversed](#claim-batch-norm)*" in line
     measured(BATCH, LOW[::-1])
-    line = one(
-        said(LRN, BATCH), "Batch norm instead of LRN probably does not lower the test error of a network of four"
-    )
+    line = one(said(LRN, BATCH), "Batch norm instead of LRN probably does not lower the test error of a four-layer")
     assert " by 8.33 pp or more.**" in line  # one of 12 test images
     assert "*[does not hold](#claim-batch-norm)*" in line
 
