@@ -71,7 +71,7 @@ def row(name: str, runs: pd.DataFrame) -> tuple[str | int, ...]:
     """One defect over its seeds."""
     first, apart = runs.iloc[0], 100 * (runs.reported - runs.correct)
     shown = difference_text(difference(runs), "pp")
-    if len(apart) > 1 and apart.std() == 0:
+    if len(apart) > 1 and verdicts.alike(apart):
         shown = f"{apart.mean():+.2f} pp in every seed"
     correct, reported, training = (percent(runs[key]) for key in ("correct", "reported", "train_error"))
     return name, first.articles, first.network, correct, reported, shown, len(runs), training

@@ -60,8 +60,13 @@ def _test(larger: pd.Series, smaller: pd.Series | float) -> Any:
 
 def _has_spread(larger: pd.Series, smaller: pd.Series | float) -> bool:
     if isinstance(smaller, float):
-        return len(larger) > 1 and larger.std() > 0
-    return min(len(larger), len(smaller)) > 1 and (larger.std() > 0 or smaller.std() > 0)
+        return len(larger) > 1 and not alike(larger)
+    return min(len(larger), len(smaller)) > 1 and not (alike(larger) and alike(smaller))
+
+
+def alike(values: pd.Series) -> bool:
+    """Whether all are the same but for rounding, which makes even the deviation of equal numbers a little over 0."""
+    return values.max() - values.min() <= 1e-9 * max(1.0, abs(values.max()))
 
 
 def bootstrap(larger: np.ndarray, smaller: np.ndarray | None = None) -> tuple[float, float]:

@@ -29,6 +29,15 @@ def test_single_runs_and_seeds_without_any_spread_have_no_interval():
     assert math.isfinite(verdicts.difference(pd.Series([4.0, 4.1]), pd.Series([1.0, 1.0]))[1])
 
 
+@pytest.mark.parametrize("value", [0.1, math.log(7), 100 * 3 / 108])
+def test_equal_seeds_have_no_spread_although_their_deviation_is_rounded(value):
+    for n in (3, 5):
+        same = pd.Series([value] * n)
+        assert verdicts.difference(same, 0.0) == (pytest.approx(value), -math.inf, math.inf)
+        assert verdicts.p_value(same, 0.0) == 1 and verdicts.p_value(same, pd.Series([0.0] * n)) == 1
+    assert pd.Series([0.1] * 3).std() > 0  # which is why
+
+
 def test_seeds_that_are_all_alike_raise_no_warning():
     alike, others = pd.Series([0.1, 0.1, 0.1]), pd.Series([0.2, 0.25, 0.3])
     with warnings.catch_warnings():
