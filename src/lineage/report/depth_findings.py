@@ -153,9 +153,10 @@ def shortcuts(m: Measured) -> list[str]:
         said.append(f"{place(one, ones)}{', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
     what = "lower the test error of deep networks"
     said += elsewhere(deep, ones)
-    for layers in sorted({one.comparison.depth for one in small if one.verdict in DECIDABLE}):
-        ran = [one for one in small if one.comparison.depth == layers and one.verdict in DECIDABLE]
-        differences = [f"{GROUPS[one.comparison.group].title}: {one.shown}, {verdict(one)}" for one in ran]
+    compared = [one for one in small if one.verdict in DECIDABLE]
+    for layers in sorted({one.comparison.depth for one in compared}):
+        own = [one for one in compared if one.comparison.depth == layers]
+        differences = [f"{GROUPS[one.comparison.group].title}: {one.shown}, {verdict(one)}" for one in own]
         said.append(f"With {layers} layers: {'; '.join(differences)}.")
     return sentence(opened(ones, "shortcuts", what, f"do not {what}"), said)
 
