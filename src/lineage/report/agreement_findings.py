@@ -9,7 +9,7 @@ from lineage.report import verdicts
 from lineage.report.markdown import difference_text, digits, link, percent
 from lineage.report.outcomes import RECIPES, SHORTCUTS, deepest, gathered, untrained
 from lineage.report.results import Results
-from lineage.report.study import PRECISION
+from lineage.report.study import in_both_precisions
 
 SHOWN = (20, 56, 110)  # depths in the finding on rounding
 CLEAR = 0.8  # a rank correlation
@@ -112,13 +112,14 @@ def listed(said: list[str]) -> str:
 def trained_in_float32(results: Results) -> str:
     """Whether networks train better in float32, as far as that is known."""
     said = []
-    for exact, usual in PRECISION:
-        both = [results[name] for name in (exact, usual) if name in results]
-        if len(both) == 2 and min(one.n for one in both) > 1:
+    for both in in_both_precisions(results):
+        if min(one.n for one in both) > 1:
             errors = [one.error("train") for one in both]
             apart = difference_text(verdicts.difference(*(100 * one for one in errors)), "pp")
             ends = " and ".join(f"{percent(one)} % (n = {len(one)})" for one in errors)
-            said.append(f"Training error of {link(usual)} in float32 and in bfloat16: {ends}, difference {apart}.")
+            said.append(
+                f"Training error of {link(both[1].name)} in float32 and in bfloat16: {ends}, difference {apart}."
+            )
     return " ".join(said) or "Whether that is why they fail is another question, which [float32](#precision) tests."
 
 

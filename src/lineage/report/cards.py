@@ -9,7 +9,7 @@ from lineage import pictures
 from lineage.report import card_figures
 from lineage.report.markdown import figure as shown
 from lineage.report.markdown import percent
-from lineage.report.results import Result, read
+from lineage.report.results import PRECISION_NAMES, Result, read
 
 
 def card(name: str, folder: Path, scale: str) -> list[str]:
@@ -69,7 +69,10 @@ def about(result: Result) -> str:
         facts.append(f"**started to train: {started} of {result.n} seeds**")
     sizes = [millions(float(result.provenance[key])) for key in ("parameters", "multiply_adds")]
     facts += [result.budget, f"input {result.provenance['input_size']} px", f"{sizes[0]} parameters"]
-    facts += [f"{sizes[1]} multiply-adds", f"trained on {result.provenance['device']}"]
+    facts += [
+        f"{sizes[1]} multiply-adds",
+        f"trained on {result.provenance['device']} in {PRECISION_NAMES[result.precision]}",
+    ]
     facts.append(f"torch {result.provenance['torch']}")
     return f"{'**Diverged.** ' if result.metrics['diverged'] else ''}{'; '.join(facts)}."
 

@@ -20,6 +20,7 @@ class Measure:
     unit: str = "pp"
     images: bool = False  # of test images: their sampling and their number limit what can be said
     accuracy: bool = False  # of them the share that is right, not the share that is wrong
+    less_train: bool = False  # less the training error
 
     @property
     def ratio(self) -> bool:
@@ -41,17 +42,27 @@ def gap(result: Result) -> pd.Series:
 
 
 def epochs(result: Result) -> pd.Series:
-    """Epochs until a quarter of the training images is wrong; infinitely many where that never happens."""
-    history = result.history
-    reached = history[history.train_error <= QUARTER].groupby("seed").epoch.min().astype(float)
-    return reached.reindex(history.seed.unique(), fill_value=math.inf)
+    """Epochs until a quarter of the training images is wrong, on a straight line from one epoch to the next; infinitely
+    many where that never happens.
+    """
+    return result.history.groupby("seed").apply(_reached, include_groups=False)
+
+
+def _reached(history: pd.DataFrame) -> float:
+    """Of one seed."""
+    there = history[history.train_error <= QUARTER]
+    if there.empty:
+        return math.inf
+    last = there.epoch.iloc[0]
+    around = history[history.epoch.isin((last - 1, last))]  # which is the first epoch alone where that is enough
+    return float(np.interp(QUARTER, around.train_error[::-1], around.epoch[::-1]))
 
 
 MEASURES = {
     "test_error": Measure(test_error, images=True),
     "test_accuracy": Measure(lambda result: 100 * result.top1("test"), images=True, accuracy=True),
     "train_error": Measure(train_error),
-    "gap": Measure(gap),
+    "gap": Measure(gap, images=True, less_train=True),
     "epochs": Measure(epochs, "epochs"),
     "epochs_ratio": Measure(lambda result: np.log(epochs(result)), "×"),
     "train_loss": Measure(lambda result: np.log(result.loss("train")), "×"),

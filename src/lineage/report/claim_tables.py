@@ -19,11 +19,12 @@ def primary() -> str:
 RULES = """\
 ### How to read a verdict
 
-A claim says that one experiment exceeds another by some measure.
+A claim says that one experiment exceeds another by some measure, or that it does not.
 
 - *holds*: the 95 % interval of the difference excludes 0 (of a ratio, 1), and the difference is at least the smallest
-  relevant one; for a claim that there is no difference, the whole interval lies below the smallest relevant one;
-- *reversed*: the same in the other direction; for a claim that there is no difference, the difference is there;
+  relevant one; for a claim that one does *not* exceed the other, the whole interval lies below the smallest relevant
+  difference: so it holds, too, where the one lies clearly below the other;
+- *reversed*: the same in the other direction; for a claim that one does not exceed the other, it does;
 - *does not hold*: the whole interval lies below the smallest relevant difference;
 - *leans*, *leans against*: by its interval the claim holds (or does not), but there are too few seeds (with three
   against three, no exact permutation test can fall below 5 %), or it fails Holm's correction, or the difference is
@@ -46,9 +47,10 @@ Intervals are Welch's, over the seeds. Where each seed's answers have been kept,
 over seeds and test images is taken (*seeds and images*). All intervals are conditional on one split of the data. Two
 claims rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation
 on one batch of images. That three values may decide is an exception made for these and for numbers of an article.
-Where a claim compares epochs to a target, a run that never reaches it counts as reaching it one epoch after its end. A
-recipe that reaches 75 % confirms that claim; one that does not reach it refutes nothing. We show published numbers that
-were chosen on the test set, but do not compare with them."""
+Where a claim compares epochs to a target, a run that never reaches it counts as reaching it at its end; the claim then
+holds only with enough seeds, each of them later than every seed of the other side. A recipe that reaches 75 % confirms
+that claim; one that does not reach it refutes nothing. We show published numbers that were chosen on the test set, but
+do not compare with them."""
 
 
 def rules() -> str:

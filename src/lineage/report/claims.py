@@ -10,9 +10,9 @@ import numpy as np
 from lineage.report import early_gradients, verdicts
 from lineage.report.claim_measures import MEASURES, Measure, train_error
 from lineage.report.comparisons import Comparison, Judgement, Judgements, check, comparisons
-from lineage.report.results import Result, Results
+from lineage.report.results import PRECISION_NAMES, Result, Results
 from lineage.report.study import CLAIMS, PRIMARY
-from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_COMPARED, NOT_DECIDED, NOT_RUN, REVERSED
+from lineage.report.verdicts import AT_FLOOR, HOLDS, LEANS, NOT_COMPARED, NOT_DECIDED, NOT_RUN, REVERSED
 
 FLOOR = 0.3  # per cent: below it on both sides, training errors are judged by the loss
 LOSS_FACTOR = 2  # the smallest relevant ratio of two training losses
@@ -41,12 +41,20 @@ def judge_all(results: Results) -> Judgements:
 
 
 def judged(comparison: Comparison, results: Results) -> Judgement:
-    """The verdict on one comparison, with the difference where there is one."""
-    claim, measure = comparison.claim, MEASURES[comparison.claim.measure]
+    """The verdict on one comparison, with the difference where there is one, and whether two precisions differ."""
     names = [name for name in (comparison.larger, comparison.smaller) if isinstance(name, str)]
     if any(name not in results for name in names):
         return Judgement(comparison, NOT_RUN)
     sides = [results[name] for name in names]
+    one, precisions = _judged(comparison, sides), [PRECISION_NAMES[side.precision] for side in sides]
+    if len(set(precisions)) > 1:
+        one = replace(one, note=", ".join(filter(None, [one.note, " against ".join(precisions)])))
+    return one
+
+
+def _judged(comparison: Comparison, sides: list[Result]) -> Judgement:
+    """By the measure of the claim."""
+    claim, measure = comparison.claim, MEASURES[comparison.claim.measure]
     one = Judgement(comparison, NOT_DECIDED, n=tuple(side.n for side in sides), unit=measure.unit)
     if any(side.metrics["diverged"] for side in sides):
         return replace(one, verdict=NOT_COMPARED, note="diverged")
@@ -70,24 +78,24 @@ def _of_means(one: Judgement, measure: Measure, sides: list[Result], relevant: f
     claim, number = one.comparison.claim, one.comparison.smaller
     first, second = measure.of(sides[0]), number if isinstance(number, float) else measure.of(sides[1])
     mean, low, high = verdicts.difference(first, second)
-    method = "Student" if isinstance(second, float) else "Welch"
+    known = math.isfinite(low)
+    method = "" if not known else "Student" if isinstance(second, float) else "Welch"
     if measure.images:
         relevant = max(relevant, 100 / len(sides[0].predictions)) if relevant else 0.0
-        ends = _bootstrapped(measure, sides, number)
-        if ends and math.isfinite(low):
+        if known and (ends := _bootstrapped(measure, sides, number)):
             low, high, method = min(low, ends[0]), max(high, ends[1]), "seeds and images"
     least = claim.least
     if measure.ratio:
         relevant, least = math.log(relevant), math.log(least) if least else 0.0
     said = verdicts.verdict((mean, low, high), relevant, least, claim.none)
     note = ""
-    if claim.confirm_only and said != HOLDS:
+    if not known:
+        note = "a single seed" if min(one.n) < 2 else "no spread over the seeds"
+    elif claim.confirm_only and said not in (HOLDS, LEANS):
         said, note = NOT_DECIDED, "one training recipe can confirm it, and none can refute it"
     elif said in verdicts.WEAKER and not verdicts.can_decide(one.n):
         said, note = verdicts.WEAKER[said], "too few seeds for more"
-    elif not math.isfinite(low):
-        note = "a single seed" if min(one.n) < 2 else "no spread over the seeds"
-    p = None if isinstance(second, float) else verdicts.p_value(first, second)
+    p = verdicts.p_value(first, second) if known and not isinstance(second, float) else None
     return replace(one, verdict=said, note=note, found=(mean, low, high), method=method, relevant=relevant, p=p)
 
 
@@ -96,7 +104,8 @@ def _bootstrapped(measure: Measure, sides: list[Result], number: str | float) ->
     wrong = [side.wrong_answers() for side in sides]
     if any(one is None for one in wrong) or len({side.experiment.dataset for side in sides}) > 1:
         return None
-    low, high = (100 * end for end in verdicts.bootstrap(*wrong))
+    less = [side.error("train").to_numpy() for side in sides] if measure.less_train else None
+    low, high = (100 * end for end in verdicts.bootstrap(wrong, less))
     if measure.accuracy:  # of one side, or a difference of two, in which the 100 % cancel out
         whole = 100 if len(sides) == 1 else 0
         low, high = whole - high, whole - low
@@ -112,8 +121,8 @@ def _of_failures(one: Judgement, sides: list[Result]) -> Judgement:
     said = NOT_DECIDED
     if p < verdicts.ALPHA:
         said = HOLDS if more > 0 else REVERSED
-    elif failed[0] == one.n[0] and failed[1] == 0:
-        said = verdicts.LEANS
+    elif abs(more) == 1 and min(one.n) >= verdicts.LEAST:  # all of one side and none of the other
+        said = verdicts.WEAKER[HOLDS if more > 0 else REVERSED]
     note = f"failed to start: {against(failed, one.n)}, p = {p:.2g}" if any(failed) else ALL_STARTED
     return replace(one, verdict=said, note=note, method="Fisher", p=p)
 
@@ -124,8 +133,8 @@ def against(failed: Sequence[int], n: tuple[int, ...]) -> str:
 
 
 def _of_epochs(one: Judgement, sides: list[Result]) -> Judgement:
-    """By the epochs to a quarter of errors. A run that never gets there counts as getting there one epoch after its
-    end; the claim then holds only with enough seeds, each beyond every seed of the other side by the margin.
+    """By the epochs to a quarter of errors. A run that never gets there counts as getting there at its end; the claim
+    then holds only with enough seeds, each beyond every seed of the other side by the margin.
     """
     claim, measure = one.comparison.claim, MEASURES[one.comparison.claim.measure]
     first, second = (measure.of(side) for side in sides)
@@ -134,7 +143,7 @@ def _of_epochs(one: Judgement, sides: list[Result]) -> Judgement:
     never = ~np.isfinite(first)
     if not never.any():
         return _of_means(one, measure, sides, claim.relevant)
-    last = float(sides[0].history.epoch.max() + 1)
+    last = float(sides[0].history.epoch.max())
     relevant, least = claim.relevant, claim.least
     if measure.ratio:
         last, relevant, least = math.log(last), math.log(relevant), math.log(least) if least else 0.0
@@ -151,9 +160,14 @@ def _of_gradients(comparison: Comparison, family: str) -> Judgement:
     logs = early_gradients.rises(family, comparison.depth, ["he"])
     if logs.empty:
         return Judgement(comparison, NOT_RUN)
+    if lost := int(logs.isna().sum()):
+        note = f"in {lost} of {len(logs)} draws a gradient cannot be measured"
+        return Judgement(comparison, NOT_COMPARED, note, n=(len(logs),), unit="×")
     falls = comparison.claim.measure == "gradient_fall"
     found = verdicts.difference(-logs if falls else logs, 0.0)
     relevant = math.log(comparison.claim.relevant)
     said = verdicts.verdict(found, relevant, none=comparison.claim.none)
+    if not verdicts.can_decide((len(logs),)):
+        said = verdicts.WEAKER.get(said, said)
     rise = verdicts.difference(logs, 0.0)
     return Judgement(comparison, said, "first layer over last", rise, (len(logs),), "×", "Student", relevant)

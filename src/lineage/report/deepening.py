@@ -65,7 +65,9 @@ def kept(runs: pd.DataFrame) -> Iterable[str]:
 
 
 def finding() -> list[str]:
-    """Whether a deep network that begins as a trained shallow one ends worse than it begins, by either insertion."""
+    """Whether a deep network that begins as a trained shallow one ends with a higher training loss than it begins with,
+    by either insertion.
+    """
     runs, _ = read(DEEPENED)
     if runs.empty:
         return []
@@ -73,24 +75,26 @@ def finding() -> list[str]:
     shallow, deep = runs.depth.min(), runs.depth.max()
     logs = np.log(runs.pivot(index="seed", columns=["insertion", "state"], values="train_loss"))
     control = np.exp(logs["", "trained on"].mean())
-    said, worse = [], []
+    said, worse, better = [], [], []
     ways = [name for name in dict.fromkeys(runs.insertion) if name]
     for insertion in ways:
         given, after = logs[insertion, "inserted"], logs[insertion, "trained on"]
         change = verdicts.difference(after - given, 0.0)
         times = " … ".join(f"{np.exp(end):.3g}" for end in change[1:])
         errors = runs[(runs.insertion == insertion) & (runs.state == "trained on")].train_error
-        worse.append(change[1] > 0)
+        worse += [sweep_figures.WAYS[insertion]] if change[1] > 0 else []
+        better += [sweep_figures.WAYS[insertion]] if change[2] < 0 else []
         said.append(
             f"layers {sweep_figures.WAYS[insertion]}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, × "
             f"{np.exp(change[0]):.3g} ({times}), training error then {percent(errors)} %"
         )
     who = f"lain networks of {deep} layers that begin as trained ones of {shallow}"
     opening = f"**Whether p{who} end worse is not decided.**"
-    if any(worse):
-        first = next(way for way, found in zip(ways, worse, strict=True) if found)
-        how = "" if all(worse) else f" if the inserted layers are {sweep_figures.WAYS[first]}"
-        opening = f"**P{who} probably end worse{how}.**"
+    if worse and better:
+        opening = f"**Whether p{who} end better or worse probably depends on the inserted layers.**"
+    elif found := worse or better:
+        how = "" if len(found) == len(ways) else f" if the inserted layers are {' or '.join(found)}"
+        opening = f"**P{who} probably end {'worse' if worse else 'better'}{how}.**"
     return [
         f"{opening} {deep - shallow} layers that do not change the outputs were inserted (exact in training, or in "
         "evaluation only, where batch norm changes them in training), and the network was trained further by the "

@@ -66,11 +66,12 @@ def _errors(m: Measured, one: Judgement, family: str, part: str) -> str:
 
 def no_start(m: Measured) -> list[str]:
     """Plain networks that did not start to train."""
-    said = []
+    said, whole = [], False
     for one in deepest(m, "plain-start", *VERDICTS):
         result = m.results[one.comparison.larger]
         failed = int((~result.started()).sum())
         if failed:
+            whole |= failed == result.n
             shallower = m.results[one.comparison.smaller]
             turned = quotients(result)
             p = "" if one.p is None else f", Fisher's exact test: p = {one.p:.2g}"
@@ -83,36 +84,36 @@ def no_start(m: Measured) -> list[str]:
                 f"{shallower.n}; {difference(one)}{p}).{before} After training, it is {turned.iloc[0]:.2g} in the "
                 "network's first layer (first seed)."
             )
-    opening = "**Some deep plain networks did not start to train.** Their errors are not compared; seeds are counted."
+    who = "deep plain networks" if whole else "seeds of deep plain networks"
+    opening = f"**Some {who} did not start to train.** Their errors are not compared; seeds are counted."
     return sentence(opening, said)
 
 
 def longer(m: Measured) -> list[str]:
     """What more epochs change, and what they do not."""
-    said, firm = [], False
+    said = []
     for one in deepest(m, "plain-train", AT_FLOOR):
         group = one.comparison.group
         if group in {about.longer for about in GROUPS.values()} and one.loss.verdict in (HOLDS, LEANS):
             error = m.error("plain", one.comparison.depth, group, "train")
-            firm |= one.loss.verdict == HOLDS and one.comparison.primary
             loss = f"training loss {one.loss.shown} that of {link(one.comparison.smaller)}"
             said.append(
                 f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)}"
                 f"{'' if can_decide(one.n) else ': so few seeds cannot decide'})."
             )
             if control := m.results.get(GROUPS[group].same_warm_up):
-                said.append(
-                    f"That is not the longer warm-up alone: with the short one {link(control.name)} has "
-                    f"{percent(control.error('train'))} % (on the test set {percent(control.error('test'))} %; "
-                    f"n = {control.n})."
-                )
+                has = f"{link(control.name)} has {percent(control.error('train'))} % (on the test set "
+                has += f"{percent(control.error('test'))} %; n = {control.n})"
+                if 100 * control.error("train").mean() < FLOOR:
+                    said.append(f"That is not the longer warm-up alone: with the short one {has}.")
+                else:
+                    said.append(f"With the short warm-up {has}, so the longer warm-up may be what helps.")
             else:
                 said.append("The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart.")
     opening = (
-        "**With more epochs the training error of a deep plain network falls to almost 0; its loss "
-        f"{'stays' if firm else 'probably stays'} above the shallow one's.**"
+        "**With more epochs the training error of a deep plain network falls to almost 0; its loss probably stays "
     )
-    return sentence(opening, said)
+    return sentence(f"{opening}above the shallow one's.**", said)
 
 
 def dirac(m: Measured) -> list[str]:

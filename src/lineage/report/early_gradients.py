@@ -20,11 +20,12 @@ def untrained() -> pd.DataFrame:
 
 def rises(family: str, depth: int, initialisations: Collection[str] = style.INITIALISATIONS) -> pd.Series:
     """The logarithm of the first layer's gradient over the last convolution's, with batch norm: one value for each draw
-    of each of these initialisations.
+    of each of these initialisations, NaN where a gradient is 0 (too small to be measured) or infinite.
     """
     table = untrained()
     chosen = table[(table.family == family) & (table.depth == depth) & (table.batch_norm == "yes")]
     chosen = chosen[chosen.initialisation.isin(initialisations)]
     draws = [draw.sort_values("layer").gradient.iloc[:-1] for _, draw in chosen.groupby(["initialisation", "seed"])]
-    kept = [np.log(draw.iloc[0] / draw.iloc[-1]) for draw in draws if (draw > 0).all() and np.isfinite(draw).all()]
-    return pd.Series(kept, dtype=float)
+    known = [(draw > 0).all() and np.isfinite(draw).all() for draw in draws]
+    logs = [np.log(draw.iloc[0] / draw.iloc[-1]) if ok else np.nan for draw, ok in zip(draws, known, strict=True)]
+    return pd.Series(logs, dtype=float)

@@ -14,13 +14,13 @@ from lineage.report import (
     first_steps,
     gradient_growth,
     pair_findings,
-    rounding,
+    rounding_findings,
 )
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
 from lineage.report.markdown import link, percent, ratio_digits
 from lineage.report.measured import Measured, difference
-from lineage.report.results import Results
+from lineage.report.results import PRECISION_NAMES, Results
 from lineage.report.study import GROUPS, groups
 from lineage.report.verdicts import NOT_RUN, REVERSED, exact_upper
 
@@ -33,7 +33,7 @@ def before_training(m: Measured) -> list[str]:
     for family in ("plain", "resnet"):
         for depth in (56, 110):
             logs = early_gradients.rises(family, depth)
-            if len(logs):
+            if len(logs) and logs.notna().all():
                 low, high = (ratio_digits(value) for value in np.exp([logs.min(), logs.max()]))
                 said[family, depth] = f"{low} … {high} times as long in {WORDS[family]} networks of {depth} layers"
     verdicts = {one.verdict for depth in (56, 110) if (one := m.judged("early-vanish", "", depth))}
@@ -91,16 +91,16 @@ def best_on_signs(m: Measured) -> list[str]:
 
 
 def headline(m: Measured) -> list[str]:
-    """S2's 75 % on CIFAR-100, by the first of its networks that has run."""
+    """S2's 75 % on CIFAR-100, by each of its networks that has run."""
     tried = [one for place, one in m.judgements.items() if place[0] == "vgg16-75" and one.verdict != NOT_RUN]
-    if tried:
-        result = m.results[tried[0].comparison.larger]
-        return [
-            f"**VGG16 on CIFAR-100: {percent(result.top1('test'))} % test accuracy** after {result.budget} "
-            f"(n = {result.n}; {link(result.name)}). That it reaches 75 %: {difference(tried[0])}."
-        ]
-    sentences = ["**S2's 75 % for VGG16 on CIFAR-100 has not been tested: no run of VGG16 has been recorded.**"]
-    if vgg11 := m.results.get("vgg11-cifar100-32px"):
+    sentences = [] if tried else ["**S2's 75 % for VGG16 on CIFAR-100 has not been tested yet.**"]
+    for one in tried:
+        result = m.results[one.comparison.larger]
+        accuracy, n, name = f"{percent(result.top1('test'))} % test accuracy", f"n = {result.n}", link(result.name)
+        after = f"after {result.budget} in {PRECISION_NAMES[result.precision]}"
+        first = f"**VGG16 on CIFAR-100: {accuracy}** {after} ({n}; {name}). That it reaches 75 %:"
+        sentences.append(f"{f'{name} {accuracy} {after} ({n}):' if sentences else first} {difference(one)}.")
+    if not tried and (vgg11 := m.results.get("vgg11-cifar100-32px")):
         sentences.append(f"{link(vgg11.name)} has {percent(vgg11.top1('test'))} % test accuracy (n = {vgg11.n}).")
     return [" ".join(sentences)]
 
@@ -122,7 +122,7 @@ def equalised(m: Measured) -> list[str]:
 
 def in_float64(m: Measured) -> list[str]:
     """Whether deep plain networks train in float64."""
-    return rounding.finding(m.results)
+    return rounding_findings.finding(m.results)
 
 
 def learning_rates(_: Measured) -> list[str]:

@@ -4,7 +4,7 @@ from itertools import compress
 
 from lineage.report.markdown import Draw, link, percent, table
 from lineage.report.published import PUBLISHED
-from lineage.report.results import Result, Results
+from lineage.report.results import PRECISION_NAMES, Result, Results
 from lineage.report.study import LINEAGE
 
 TEXT = """\
@@ -40,5 +40,6 @@ def row(year: int, network: str, result: Result) -> tuple[str | int, ...]:
     ours = result.shown(percent(result.top1("test")))
     accuracy = result.together("test")
     together = "" if accuracy is None else f"{100 * accuracy:.2f}"
+    budget = f"{result.budget}, {PRECISION_NAMES[result.precision]}"
     data = f"{result.experiment.dataset}, {result.provenance['input_size']} px"
-    return (year, network, link(result.name), data, ours, result.n, together, result.budget, article, public)
+    return (year, network, link(result.name), data, ours, result.n, together, budget, article, public)

@@ -1,5 +1,6 @@
 """What a finding may look at, and the words in which it says what it saw."""
 
+import math
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -22,8 +23,10 @@ from lineage.report.verdicts import (
     REVERSED,
     permutations,
 )
+from lineage.report.verdicts import difference as interval
 
 FOR, AGAINST = (HOLDS, LEANS), (REVERSED, DOES_NOT_HOLD, LEANS_AGAINST)
+CERTAIN = (HOLDS, REVERSED, DOES_NOT_HOLD)
 DECIDABLE = (*FOR, *AGAINST, NOT_DECIDED)
 
 
@@ -55,9 +58,9 @@ def difference(one: Judgement) -> str:
     parts.append(verdict(one))
     if one.loss:
         parts += [f"training loss {one.loss.shown}", verdict(one.loss)]
-    if one.verdict == NOT_COMPARED:
+    if one.note and (one.verdict == NOT_COMPARED or (one.verdict == NOT_DECIDED and one.found)):
         parts.append(one.note)
-    return ", ".join([*parts, "primary" if one.comparison.primary else "exploratory"])
+    return ", ".join([*parts, "primary" if one.comparison.primary and not one.loss else "exploratory"])
 
 
 def seeds(one: Judgement) -> str:
@@ -129,29 +132,45 @@ def opened(ones: list[Judgement], who: str, does: str, does_not: str) -> str:
     """What a finding says first: a fact only where a primary comparison says so, for an exploratory one among many is
     none.
     """
-    kinds, firm = {one.verdict for one in ones}, {one.verdict for one in ones if one.comparison.primary}
-    capital, common = who[0].upper() + who[1:], shared(ones)
-    scope = f" ({', '.join(common)})" if common else ""
+    kinds, primary = {one.verdict for one in ones}, [one for one in ones if one.comparison.primary]
+    certain = [one for one in primary if one.verdict in CERTAIN]
     if kinds & {*FOR} and kinds & {*AGAINST}:
-        return f"**Whether {who} {does} depends on the setting.**"
-    if kinds & {*FOR}:
-        open_ = "; the main comparison is not decided" if NOT_DECIDED in firm else ""
-        return f"**{capital} {'' if HOLDS in firm else 'probably '}{does}{scope}{open_}.**"
-    if kinds & {*AGAINST}:
-        return f"**{capital} {'' if firm & {REVERSED, DOES_NOT_HOLD} else 'probably '}{does_not}{scope}.**"
-    return f"**Whether {who} {does} is not decided{scope}.**"
+        both = len({one.verdict in FOR for one in certain}) == 2
+        return f"**Whether {who} {does} {'' if both else 'probably '}depends on the setting.**"
+    if not kinds & {*FOR, *AGAINST}:
+        return f"**Whether {who} {does} is not decided{scope(shared(ones))}.**"
+    what = does if kinds & {*FOR} else does_not
+    who = f"{who[0].upper()}{who[1:]} {'' if certain else 'probably '}{what}"
+    best = certain or [one for one in primary if one.verdict in (*FOR, *AGAINST)]
+    weaker = [one for one in primary if one not in best]
+    where, open_ = scope(shared(ones)), "".join(f"; the main comparison is {one.verdict}" for one in weaker)
+    if len(primary) > 1 and weaker:  # each of them is of another group
+        where = scope([GROUPS[one.comparison.group].title for one in best], " and ")
+        open_ = "".join(f"; {GROUPS[one.comparison.group].title}: {one.verdict}" for one in weaker)
+    return f"**{who}{where}{open_}.**"
+
+
+def scope(places: list[str], between: str = ", ") -> str:
+    """Where it is so, in brackets."""
+    return f" ({between.join(places)})" if places else ""
 
 
 def apart(m: Measured, one: Judgement) -> str:
     """Words for a difference that is not decided although every seed of one side is above every seed of the other."""
     larger, smaller = (MEASURES[one.comparison.claim.measure].of(m.results[name]) for name in sides(one))
-    if one.verdict != NOT_DECIDED or larger.min() <= smaller.max() or min(len(larger), len(smaller)) < 2:
+    low = interval(larger, smaller)[1]
+    if one.verdict != NOT_DECIDED or larger.min() <= smaller.max() or not math.isfinite(low):
         return ""
+    said = f" Each of the {len(larger)} seeds is above each of the {len(smaller)} others"
+    if low > 0:
+        said += ". By the seeds alone the interval of the difference excludes 0; with other images of the same kind "
+        said += "there may be none."
+    else:
+        said += f", but they differ so much among themselves ({larger.min():.2f} to {larger.max():.2f} %) that the "
+        said += "interval of the difference includes 0."
     return (
-        f" Each of the {len(larger)} seeds is above each of the {len(smaller)} others, but they differ so much among "
-        f"themselves ({larger.min():.2f} to {larger.max():.2f} %) that the interval of the difference includes 0. An "
-        "exact permutation test, which assumes no normal distribution and was added after these numbers were known, "
-        f"gives p = {permutations(larger, smaller):.2g}."
+        f"{said} An exact permutation test over the seeds, which assumes no normal distribution and was added when the "
+        f"results of SIGNS were known, gives p = {permutations(larger, smaller):.2g}."
     )
 
 

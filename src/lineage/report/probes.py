@@ -8,7 +8,7 @@ from lineage.report import figures, verdicts
 from lineage.report.inside import bases
 from lineage.report.markdown import Draw, difference_text, link, long_table, percent, table
 from lineage.report.results import Result, Results
-from lineage.report.study import GROUPS, PRECISION
+from lineage.report.study import GROUPS, in_both_precisions
 
 LESIONS = """\
 One block is removed and the rest answers without it (Veit et al. 2016): a residual block keeps its shortcut, a block of
@@ -121,10 +121,9 @@ def lrn(results: Results, draw: Draw) -> list[str]:
 def precision(results: Results, draw: Draw) -> list[str]:
     """The same training in float32 and in bfloat16. A single seed gives no verdict."""
     rows = []
-    for exact, usual in PRECISION:
-        if exact in results and usual in results:
-            for part, words in (("train", "training"), ("val", "validation"), ("test", "test")):
-                rows.append((link(usual), words, *_both(results[usual], results[exact], part)))
+    for exact, usual in in_both_precisions(results):
+        for part, words in (("train", "training"), ("val", "validation"), ("test", "test")):
+            rows.append((link(usual.name), words, *_both(usual, exact, part)))
     header = "experiment | split | error in bfloat16 (%) | range of its seeds | error in float32 (%) | n | "
     header += "float32 – bfloat16 (95 % interval)"
     text = "The same networks trained in float32 and in bfloat16. In float32 another maker's CPU can give another run, "

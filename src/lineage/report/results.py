@@ -10,6 +10,8 @@ from lineage.engine.experiment import Experiment, read_experiment
 from lineage.files import read_json
 from lineage.started import most_mistakes
 
+PRECISION_NAMES = {"bf16": "bfloat16", "fp32": "float32"}
+
 
 @dataclass(frozen=True, eq=False)  # tables have no truth value
 class Result:
@@ -60,6 +62,11 @@ class Result:
     def n(self) -> int:
         """Seeds."""
         return self.scores.seed.nunique()
+
+    @property
+    def precision(self) -> str:
+        """That it was trained in, a key of `PRECISION_NAMES`: where bfloat16 has no hardware, that is float32."""
+        return self.provenance["precision"]
 
     def shown(self, text: str) -> str:
         """The text, marked where a seed diverged."""

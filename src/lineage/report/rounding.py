@@ -68,7 +68,7 @@ def read(results: Results) -> list[Case]:
 def as_usual(results: Results, experiment: Experiment) -> Outcome | None:
     """What came of the same network by the same recipe in bfloat16, as an experiment."""
     for result in results.values():
-        if in_bfloat16(result.experiment, experiment):
+        if result.precision == "bf16" and in_bfloat16(result.experiment, experiment):
             return of_result(result)
     return None
 
@@ -123,39 +123,6 @@ def predicted(cases: list[Case]) -> list[str]:
             said = f"{one.gradients}: {started(one.exact)} seeds started, training error {error(one.exact)} %"
             came.append(f"{said} ({'as' if right else 'not as'} predicted)")
     return [*PREDICTION.splitlines(), f"Outcome: {'; '.join(came)}.", ""] if came else []
-
-
-def finding(results: Results) -> list[str]:
-    """Whether the deepest plain network starts to train in float64."""
-    known = [one for one in read(results) if one.usual]
-    deep = max((one for one in known if one.ratio is None), key=lambda one: one.depth, default=None)
-    if deep is None:
-        return []
-    n = len(deep.exact.started), len(deep.usual.started)
-    p = verdicts.fisher((n[0] - sum(deep.exact.started), n[1] - sum(deep.usual.started)), n)
-    counts, networks = f"{started(deep.exact)} seeds, in bfloat16 {started(deep.usual)}", f"{deep.depth} layers"
-    if not any(deep.exact.started):
-        opening = f"In float64, too, plain networks of {networks} do not start to train"
-        ending = "So with this recipe rounding is not needed for the failure"
-    elif p < verdicts.ALPHA and sum(deep.exact.started) / n[0] > sum(deep.usual.started) / n[1]:
-        opening = f"In float64 more plain networks of {networks} start to train"
-        ending = f"So with this recipe rounding is a part of the reason (Fisher's exact test: p = {p:.2g})"
-    else:
-        opening = f"Whether more plain networks of {networks} start to train in float64 is not decided"
-        ending = f"Fisher's exact test: p = {p:.2g}. Where a seed fails in float64, rounding is not why"
-    others = [f"With {one.depth} layers and gradients {one.gradients} {both(one)}" for one in known if one is not deep]
-    return [
-        f"**{opening}** ({counts}; exploratory, learning rate {deep.lr:g}, He's initialisation). Training error "
-        f"{error(deep.exact)} %, in bfloat16 {error(deep.usual)} %. {ending}. "
-        f"{''.join(f'{said}. ' for said in others)}[More](#{PLACE})."
-    ]
-
-
-def both(one: Case) -> str:
-    """What came of a network in float64, and in bfloat16."""
-    said = f"the training error is {error(one.exact)} % ({started(one.exact)} seeds started), in bfloat16 "
-    said += f"{error(one.usual)} % ({started(one.usual)})"
-    return f"{said}, difference {apart(one)}" if apart(one) else said
 
 
 def started(one: Outcome) -> str:

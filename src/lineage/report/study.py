@@ -109,8 +109,8 @@ def _primary() -> set[tuple[str, str, int]]:
     """Claim, group and depth of each primary comparison."""
     places = {tuple(place) for place in _STUDY["primary"]}
     for one, group, depth in sorted(places):
-        if one not in CLAIMS or group not in GROUPS:
-            FAULTS.append(f"{FILE.name}, primary, {one}, {group}, {depth}: there is no such claim or group")
+        if one not in CLAIMS or group not in GROUPS or depth not in {layers for _, layers in GROUPS[group].members}:
+            FAULTS.append(f"{FILE.name}, primary, {one}, {group}, {depth}: there is no such claim, group or depth")
     return places
 
 
@@ -158,3 +158,11 @@ def groups(results: Results) -> dict[str, Members]:
         for group, about in GROUPS.items()
     }
     return {group: members for group, members in found.items() if members}
+
+
+def in_both_precisions(results: Results) -> list[tuple[Result, Result]]:
+    """The pairs of `PRECISION` that have run, if the first was trained in float32 and the second in bfloat16: without
+    hardware for bfloat16 both are in float32.
+    """
+    pairs = [(results[exact], results[usual]) for exact, usual in PRECISION if {exact, usual} <= results.keys()]
+    return [pair for pair in pairs if [one.precision for one in pair] == ["fp32", "bf16"]]

@@ -24,6 +24,8 @@ VERDICTS = (
 )  # of what has run
 WEAKER = {HOLDS: LEANS, REVERSED: LEANS_AGAINST, DOES_NOT_HOLD: LEANS_AGAINST}
 ALPHA = 0.05
+LEAST = 3  # values of which one side must have, to decide against a number
+TINY = 1e-9  # what rounding may do to a number
 DRAWS = 2000  # of the bootstrap
 Interval = tuple[float, float, float]  # mean, low, high
 
@@ -66,19 +68,21 @@ def _has_spread(larger: pd.Series, smaller: pd.Series | float) -> bool:
 
 def alike(values: pd.Series) -> bool:
     """Whether all are the same but for rounding, which makes even the deviation of equal numbers a little over 0."""
-    return values.max() - values.min() <= 1e-9 * max(1.0, abs(values.max()))
+    return values.max() - values.min() <= TINY * max(1.0, abs(values.max()))
 
 
-def bootstrap(larger: np.ndarray, smaller: np.ndarray | None = None) -> tuple[float, float]:
+def bootstrap(sides: list[np.ndarray], less: list[np.ndarray] | None = None) -> tuple[float, float]:
     """95 % interval of the difference of two mean errors, or of one mean error, for other seeds *and* other images of
-    the same kind. `larger` and `smaller` (seeds×images, the same images) say where an answer is wrong. Each draw takes
-    seeds of either side and images with replacement; the draws are the same every time.
+    the same kind. One or two `sides` (seeds×images, the same images) say where an answer is wrong; `less` (seeds of
+    each side) is taken from each seed's error. Each draw takes seeds of either side and images with replacement; the
+    draws are the same every time.
     """
-    sides = [side for side in (larger, smaller) if side is not None]
-    generator, images, means = np.random.default_rng(0), larger.shape[1], np.empty(DRAWS)
+    generator, images, means = np.random.default_rng(0), sides[0].shape[1], np.empty(DRAWS)
+    less = less or [np.zeros(len(side)) for side in sides]
     for draw in range(DRAWS):
         weights = np.bincount(generator.integers(0, images, images), minlength=images) / images
-        errors = [(side @ weights)[generator.integers(0, len(side), len(side))].mean() for side in sides]
+        by_seed = [side @ weights - own for side, own in zip(sides, less, strict=True)]
+        errors = [side[generator.integers(0, len(side), len(side))].mean() for side in by_seed]
         means[draw] = errors[0] - (errors[1] if len(errors) > 1 else 0)
     low, high = np.percentile(means, [100 * ALPHA / 2, 100 * (1 - ALPHA / 2)])
     return float(low), float(high)
@@ -101,9 +105,10 @@ def permutations(larger: pd.Series, smaller: pd.Series) -> float:
 
 def can_decide(n: tuple[int, ...]) -> bool:
     """Whether an exact permutation test of so many seeds on either side could fall below 5 % at all: with 3 and 3 it
-    could not (2 of 20 orders are as extreme as can be, p = 0.1), with 5 and 5 it could (p = 0.008).
+    could not (2 of 20 orders are as extreme as can be, p = 0.1), with 5 and 5 it could (p = 0.008). Against a number,
+    three values may decide.
     """
-    return len(n) < 2 or 2 / math.comb(sum(n), n[0]) < ALPHA
+    return n[0] >= LEAST if len(n) == 1 else 2 / math.comb(sum(n), n[0]) < ALPHA
 
 
 def holm(p_values: list[float], tests: int) -> list[bool]:
@@ -126,12 +131,12 @@ def verdict(found: Interval, relevant: float, least: float = 0.0, none: bool = F
     is no such difference.
     """
     mean, low, high = found
-    if low > least and mean >= relevant:
+    if low > least and mean >= relevant - TINY:
         return REVERSED if none else HOLDS
     if high < max(relevant, least):
         if none:
             return HOLDS
-        return REVERSED if high < min(0, least) and mean <= -relevant else DOES_NOT_HOLD
+        return REVERSED if high < min(0, least) and mean <= TINY - relevant else DOES_NOT_HOLD
     if low > least:
         return LEANS_AGAINST if none else LEANS
     return NOT_DECIDED

@@ -11,6 +11,13 @@ def test_the_ensemble_of_all_seeds_where_they_were_asked(workspace):
     assert said.startswith("Test accuracy 89.00 ± 1.41 % (n = 2); ensemble of all seeds 95.10 %; ")
 
 
+def test_the_precision_of_the_training(workspace):
+    measured("vgg16-hands")
+    measured("vgg16-exact", recipe={"precision": "fp32"})
+    for name, precision in (("vgg16-hands", "bfloat16"), ("vgg16-exact", "float32")):
+        assert f"; trained on cpu in {precision}; torch 2." in cards.about(results.read(name))
+
+
 def test_large_numbers_are_readable():
     assert cards.millions(269722) == "0.27 M"
     assert cards.millions(313.4e6) == "313 M"

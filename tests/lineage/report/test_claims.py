@@ -32,6 +32,7 @@ def result(
     started=None,
     wrong=None,
     dataset="signs",
+    precision="bf16",
 ):
     rows = [(seed, epoch, error) for seed, errors in by_seed.items() for epoch, error in enumerate(errors, 1)]
     history = pd.DataFrame(rows, columns=["seed", "epoch", "train_error"])
@@ -49,6 +50,7 @@ def result(
         predictions=pd.DataFrame(index=range(images)),
         started=lambda: pd.Series([True] * len(test) if started is None else started),
         wrong_answers=lambda: wrong,
+        precision=precision,
     )
 
 
@@ -96,6 +98,10 @@ def test_what_did_not_start_to_train_has_no_percentage_points(measure):
         ([False] * 5, [True] * 5, HOLDS),
         ([True] * 5, [False] * 5, REVERSED),
         ([False] * 3, [True] * 3, LEANS),  # p = 0.1
+        ([True] * 3, [False] * 3, LEANS_AGAINST),
+        ([False] * 2, [True] * 5, HOLDS),  # p = 0.048
+        ([False], [True] * 5, NOT_DECIDED),  # a single seed
+        ([False] * 2, [True] * 2, NOT_DECIDED),
         ([True] * 5, [True] * 5, NOT_DECIDED),
         ([False, True, True, True, True], [True] * 5, NOT_DECIDED),
     ],
@@ -147,6 +153,8 @@ def test_a_number_can_be_confirmed_and_not_refuted():
     for errors, said in (((0.24, 0.241, 0.239), HOLDS), ((0.5, 0.501, 0.502), NOT_DECIDED)):
         one = claims.judged(Comparison(claim, "a", 75.0), {"a": result(errors)})
         assert one.verdict == said and one.method == "Student"
+    two = claims.judged(Comparison(claim, "a", 75.0), {"a": result((0.24, 0.2401))})
+    assert (two.verdict, two.note) == (LEANS, "too few seeds for more") and two.found[1] > 0
     wrong = np.random.default_rng(0).random((3, 1000)) < 0.24
     both = claims.judged(Comparison(claim, "a", 75.0), {"a": result(tuple(wrong.mean(1)), wrong=wrong)})
     mean, low, high = both.found
@@ -154,10 +162,21 @@ def test_a_number_can_be_confirmed_and_not_refuted():
     assert mean == pytest.approx(25 - 100 * wrong.mean())
 
 
+def test_a_single_seed_has_no_interval_and_says_so():
+    """Whatever the claim: of a single seed it is that which decides nothing."""
+    claim = Claim("n", "S2", "reaches 75 %", "test_accuracy", relevant=0.0, confirm_only=True)
+    for one in (
+        claims.judged(Comparison(claim, "a", 75.0), {"a": drawn(0.2, seeds=1)}),
+        judged(drawn(0.3, seeds=1), drawn(0.1, seeds=1)),
+    ):
+        assert (one.verdict, one.note, one.method, one.p) == (NOT_DECIDED, "a single seed", "", None)
+        assert one.shown.endswith(" pp")
+
+
 def drawn(error, seeds=5, images=1000, **about):
     """A result whose answers are wrong so often."""
     wrong = np.random.default_rng(round(1000 * error)).random((seeds, images)) < error
-    return result(tuple(wrong.mean(1)), wrong=wrong, **about)
+    return result(tuple(wrong.mean(1)), wrong=wrong, images=images, **about)
 
 
 def test_a_difference_of_accuracies_is_that_of_errors_turned_round():
@@ -181,6 +200,26 @@ def test_of_different_test_images_only_the_seeds_are_resampled():
         assert (one.verdict, one.method) == (HOLDS, "Welch")
 
 
+def test_of_the_gap_too_the_test_images_are_resampled():
+    """The training errors are exact; only one that is known for every test image has more to say."""
+    worse, better = drawn(0.3, images=200, train=0.1), drawn(0.1, images=200, train=0.1)
+    one, test = judged(worse, better, measure="gap"), judged(worse, better)
+    assert one.method == "seeds and images" and one.found == pytest.approx(test.found, abs=0.1)
+    less = judged(drawn(0.3, images=200, train=0.25), better, measure="gap")
+    assert less.found == pytest.approx([end - 15 for end in test.found], abs=0.1)
+    near = [drawn(0.1, images=200, train=train) for train in (0.104, 0.1)]
+    assert judged(*near, measure="gap").relevant == 0.5  # one of 200 test images
+    assert judged(*near, measure="gap", relevant=0.1).relevant == 0.5
+
+
+def test_another_precision_is_named():
+    sides = result(HIGH, precision="fp32"), result(LOW)
+    assert judged(*sides).note == "float32 against bfloat16" and judged(*sides).verdict == HOLDS
+    three = judged(result(HIGH[:3], precision="fp32"), result(LOW[:3]))
+    assert three.note == "too few seeds for more, float32 against bfloat16"
+    assert judged(result(HIGH, precision="fp32"), result(LOW, precision="fp32")).note == ""
+
+
 def epochs_claim(a, b, **about):
     sides = [result([0.1] * len(by_seed), by_seed=by_seed) for by_seed in (a, b)]
     return judged(*sides, **{"measure": "epochs", "relevant": 1} | about)
@@ -189,12 +228,12 @@ def epochs_claim(a, b, **about):
 def test_what_never_happened_is_a_bound():
     slow, fast = ({seed: [error] * 9 for seed in range(4)} for error in (0.9, 0.2))
     one = epochs_claim(slow, fast)
-    assert (one.verdict, one.shown) == (HOLDS, "at least +9.00 epochs")
+    assert (one.verdict, one.shown) == (HOLDS, "at least +8.00 epochs")
     one = epochs_claim(fast, slow)
     assert (one.verdict, one.note) == (NOT_DECIDED, "never reached by the second")
     one = epochs_claim(slow, fast, measure="epochs_ratio", relevant=20, least=20)
-    assert (one.verdict, one.shown) == (NOT_DECIDED, "at least × 10")
-    assert epochs_claim(slow, fast, measure="epochs_ratio", relevant=9.99, least=9.99).verdict == HOLDS
+    assert (one.verdict, one.shown) == (NOT_DECIDED, "at least × 9")
+    assert epochs_claim(slow, fast, measure="epochs_ratio", relevant=8.99, least=8.99).verdict == HOLDS
 
 
 def test_a_bound_decides_only_where_all_seeds_are_apart_and_enough():
@@ -206,11 +245,27 @@ def test_a_bound_decides_only_where_all_seeds_are_apart_and_enough():
 
 
 def test_six_times_is_six_times():
-    relu = {seed: [0.9] * (2 + seed % 2) + [0.2] * 60 for seed in range(4)}  # 3 or 4 epochs
+    relu = {seed: [0.9] * (2 + seed % 2) + [0.2] * 60 for seed in range(4)}  # almost 3 or 4 epochs
     for epochs, expected in ((12, DOES_NOT_HOLD), (22, NOT_DECIDED), (40, HOLDS)):
         tanh = {seed: [0.9] * (epochs + seed % 2) + [0.2] for seed in range(4)}
         one = epochs_claim(tanh, relu, measure="epochs_ratio", relevant=6, least=6)
         assert one.verdict == expected, (epochs, one.shown)
+
+
+def test_two_draws_of_the_weights_do_not_decide_what_three_do(monkeypatch):
+    claim = Claim("n", "S1", "gradients vanish", "gradient_fall", untrained=(("plain", 56),), relevant=100)
+    for draws, said in (([-9.0, -9.1], LEANS), ([-9.0, -9.1, -9.05], HOLDS)):
+        monkeypatch.setattr(claims.early_gradients, "rises", lambda *_, draws=draws: pd.Series(draws))
+        assert claims._of_gradients(Comparison(claim, "plain-56", 0.0, depth=56), "plain").verdict == said
+
+
+def test_a_gradient_that_is_too_small_to_be_measured_is_not_left_out(monkeypatch):
+    """It may be the one that vanishes."""
+    claim = Claim("n", "S1", "gradients vanish", "gradient_fall", untrained=(("plain", 56),), relevant=100)
+    monkeypatch.setattr(claims.early_gradients, "rises", lambda *_: pd.Series([9.0, 9.1, 9.05, float("nan")]))
+    one = claims._of_gradients(Comparison(claim, "plain-56", 0.0, depth=56), "plain")
+    assert (one.verdict, one.found) == (NOT_COMPARED, None)
+    assert one.note == "in 1 of 4 draws a gradient cannot be measured"
 
 
 def test_holms_correction_weakens_what_is_primary_and_nothing_else(monkeypatch, workspace):

@@ -56,6 +56,15 @@ def test_the_finding(workspace):
     other.loc[other.seed == 0, "train_loss"] = 0.02
     pd.concat([table, other]).to_csv(deepening.DEEPENED, index=False)
     assert "probably end worse if the inserted layers are exact in training.** 36" in deepening.finding()[0]
+    before = other.loc[other.state == "inserted"].assign(train_loss=0.1)
+    better = pd.concat([before, other[other.state != "inserted"].assign(train_loss=[0.01, 0.011, 0.012])])
+    pd.concat([table, better]).to_csv(deepening.DEEPENED, index=False)
+    said = (
+        "**Whether plain networks of 56 layers that begin as trained ones of 20 end better or worse probably depends "
+    )
+    assert deepening.finding()[0].startswith(f"{said}on the inserted layers.** 36")
+    pd.concat([table[table.insertion != "training"], better]).to_csv(deepening.DEEPENED, index=False)
+    assert "of 56 layers that begin as trained ones of 20 probably end better.** 36" in deepening.finding()[0]
     table.loc[on & (table.depth == 56) & (table.seed == 1), "train_loss"] = 0.005
     table.to_csv(deepening.DEEPENED, index=False)
     assert "end worse is not decided" in deepening.finding()[0]

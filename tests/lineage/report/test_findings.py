@@ -51,7 +51,7 @@ def test_what_has_not_run_is_left_out(workspace):
         lines, "ResNet-34"
     )
     assert "reaches 26.5 %" in one(lines, "ResNet-34")
-    assert "has not been tested: no run of VGG16 has been recorded" in one(lines, "S2's 75 %")
+    assert "VGG16 on CIFAR-100 has not been tested yet.**" in one(lines, "S2's 75 %")
     assert not [line for line in lines if "plain" in line]
     assert findings.section({}, {}) == []
 
@@ -59,4 +59,22 @@ def test_what_has_not_run_is_left_out(workspace):
 def test_the_headline(workspace):
     measured("vgg16-cifar100", (0.24, 0.241, 0.239))
     line = one(said("vgg16-cifar100"), "VGG16 on CIFAR-100: 76.00 ± 0.10 % test accuracy")
+    assert "** after 3 epochs in bfloat16 (n = 3; [vgg16-cifar100](" in line
     assert "That it reaches 75 %: +1.00 pp (+0.75 … +1.25), *[holds](#claim-vgg16-75)*, exploratory." in line
+
+
+def test_the_headline_of_a_single_seed_decides_nothing(workspace):
+    measured("vgg16-cifar100", (0.24,), recipe={"precision": "fp32"})
+    line = one(said("vgg16-cifar100"), "VGG16 on CIFAR-100: 76.00 % test accuracy")
+    assert "** after 3 epochs in float32 (n = 1; " in line
+    assert "75 %: +1.00 pp, *[not decided](#claim-vgg16-75)*, a single seed, exploratory." in line
+
+
+def test_the_headline_leaves_no_network_out(workspace):
+    measured("vgg16-cifar100", (0.24, 0.241, 0.239))
+    measured("vgg16-cifar100-32px", (0.30, 0.31, 0.32))
+    line = one(said("vgg16-cifar100", "vgg16-cifar100-32px"), "VGG16 on CIFAR-100")
+    assert line.index("76.00 ± 0.10 %") < line.index(
+        "[vgg16-cifar100-32px](experiments.md#vgg16-cifar100-32px) 69.00 ±"
+    )
+    assert "-6.00 pp (" in line and "none can refute it, exploratory." in line

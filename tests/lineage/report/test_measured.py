@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pandas as pd
@@ -6,7 +7,17 @@ import pytest
 from lineage.report import measured
 from lineage.report.comparisons import Comparison, Judgement
 from lineage.report.study import Claim
-from lineage.report.verdicts import DOES_NOT_HOLD, HOLDS, LEANS, LEANS_AGAINST, NOT_DECIDED, NOT_RUN, REVERSED
+from lineage.report.verdicts import (
+    AT_FLOOR,
+    DOES_NOT_HOLD,
+    HOLDS,
+    LEANS,
+    LEANS_AGAINST,
+    NOT_COMPARED,
+    NOT_DECIDED,
+    NOT_RUN,
+    REVERSED,
+)
 
 CLAIM = Claim(id="plain-train", by="S0", text="depth hurts", measure="train_error", each="deeper plain")
 
@@ -64,6 +75,19 @@ def test_seeds_that_are_apart_although_nothing_is_decided_are_named(deep, verdic
     assert not text or text.endswith("gives p = 0.33.")  # 2 of 6 ways to deal out four values are as extreme
 
 
+def test_where_the_seeds_are_alike_it_is_the_test_images_that_leave_it_open():
+    """By its seeds alone the difference would exclude 0."""
+    one = judgement(NOT_DECIDED, method="seeds and images")
+    text = measured.apart(all_of(one, errors=((0.030, 0.031, 0.032), (0.01, 0.011, 0.012))), one)
+    assert "By the seeds alone the interval of the difference excludes 0; with other images of the same kind" in text
+    assert "among themselves" not in text and text.endswith("gives p = 0.1.")
+
+
+def test_seeds_without_any_spread_have_no_interval_that_could_include_0():
+    one = judgement(NOT_DECIDED)
+    assert measured.apart(all_of(one, errors=((0.4, 0.4), (0.01, 0.01))), one) == ""
+
+
 def test_single_seeds_are_not_said_to_be_apart():
     one = judgement(NOT_DECIDED)
     assert measured.apart(all_of(one, errors=((0.4,), (0.01,))), one) == ""
@@ -80,6 +104,61 @@ def test_a_finding_names_its_group_in_the_heading_or_for_each_of_several():
     assert measured.place(here, [here]) == ""
     assert measured.opened([here, there], "depth", "hurts", "helps") == "**Depth hurts.**"
     assert measured.place(there, [here, there]) == "CIFAR-10, 12 epochs: "
+
+
+@pytest.mark.parametrize(
+    ("signs", "cifar", "said"),
+    [
+        (HOLDS, HOLDS, "Depth hurts."),
+        (NOT_DECIDED, HOLDS, "Depth hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
+        (LEANS, HOLDS, "Depth hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: leans."),
+        (AT_FLOOR, LEANS, "Depth probably hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: at the floor."),
+        (NOT_DECIDED, REVERSED, "Depth helps (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
+        (NOT_DECIDED, LEANS_AGAINST, "Depth probably helps (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
+        (HOLDS, REVERSED, "Whether depth hurts depends on the setting."),
+        (LEANS, REVERSED, "Whether depth hurts probably depends on the setting."),
+        (NOT_DECIDED, NOT_DECIDED, "Whether depth hurts is not decided."),
+        (NOT_COMPARED, NOT_DECIDED, "Whether depth hurts is not decided."),
+    ],
+)
+def test_an_opening_is_not_more_certain_than_its_primary_comparisons(signs, cifar, said):
+    ones = [judgement(signs), judgement(cifar, 56, "cifar10")]
+    assert all(one.comparison.primary for one in ones)
+    assert measured.opened(ones, "depth", "hurts", "helps") == f"**{said}**"
+
+
+@pytest.mark.parametrize(
+    ("primary", "other", "said"),
+    [
+        (NOT_DECIDED, HOLDS, "Depth probably hurts (SIGNS, 30 epochs); the main comparison is not decided."),
+        (NOT_DECIDED, REVERSED, "Depth probably helps (SIGNS, 30 epochs); the main comparison is not decided."),
+        (LEANS, HOLDS, "Depth probably hurts (SIGNS, 30 epochs)."),
+        (HOLDS, NOT_DECIDED, "Depth hurts (SIGNS, 30 epochs)."),
+        (LEANS, REVERSED, "Whether depth hurts probably depends on the setting."),
+        (NOT_DECIDED, LEANS, "Depth probably hurts (SIGNS, 30 epochs); the main comparison is not decided."),
+    ],
+)
+def test_an_opening_beside_an_exploratory_comparison(primary, other, said):
+    ones = [judgement(primary), judgement(other, 56, "signs32-low-lr")]
+    assert measured.opened(ones, "depth", "hurts", "helps") == f"**{said}**"
+
+
+def test_where_all_primary_comparisons_are_open_each_is_named():
+    ones = [judgement(NOT_DECIDED), judgement(AT_FLOOR, 56, "cifar10"), judgement(LEANS, 56, "signs32-low-lr")]
+    said = "**Depth probably hurts; SIGNS, 30 epochs: not decided; CIFAR-10, 12 epochs: at the floor.**"
+    assert measured.opened(ones, "depth", "hurts", "helps") == said
+
+
+def test_at_the_floor_nothing_is_primary():
+    """The losses are judged instead, without Holm's correction."""
+    loss = judgement(HOLDS, found=(1.0, 0.5, 1.5), unit="×")
+    said = measured.difference(judgement(AT_FLOOR, loss=loss))
+    assert said.startswith("*[at the floor]") and said.endswith("*[holds](#claim-plain-train)*, exploratory")
+
+
+def test_why_a_difference_is_not_decided():
+    one = judgement(NOT_DECIDED, found=(1.0, -math.inf, math.inf), note="a single seed")
+    assert measured.difference(one) == "+1.00 pp, *[not decided](#claim-plain-train)*, a single seed, primary"
 
 
 def test_what_a_claim_has_in_other_groups():

@@ -97,13 +97,15 @@ def test_a_file_that_is_no_study(tmp_path, monkeypatch, text, said):
 def test_wrong_keys_of_a_group_and_a_primary_comparison_of_nothing(monkeypatch):
     about = {"title": "mine", "plain": {20: "a"}, "resnet": {20: "b"}}
     monkeypatch.setitem(study._STUDY, "groups", {"good": about, "bad": about | {"longr": "good"}})
-    monkeypatch.setitem(study._STUDY, "primary", [["plain-train", "signs32", 56], ["plain-train", "bad", 56]])
+    primary = [["plain-train", "signs32", depth] for depth in (56, 57)] + [["plain-train", "bad", 56]]
+    monkeypatch.setitem(study._STUDY, "primary", primary)
     monkeypatch.setattr(study, "FAULTS", [])
     assert list(study._groups()) == ["good"]
     assert ("plain-train", "bad", 56) in study._primary()
-    longer, nowhere = study.FAULTS
+    longer, nowhere, no_depth = study.FAULTS
     assert longer.startswith("study.yaml, groups, bad: got an unexpected keyword argument 'longr'; the comment above")
-    assert nowhere == "study.yaml, primary, plain-train, bad, 56: there is no such claim or group"
+    assert nowhere == "study.yaml, primary, plain-train, bad, 56: there is no such claim, group or depth"
+    assert no_depth == nowhere.replace("bad, 56", "signs32, 57")
 
 
 def test_the_primary_comparisons_are_five_that_exist():

@@ -1,0 +1,49 @@
+"""The finding on float64: whether the deepest plain network starts to train there, and not in bfloat16."""
+
+from lineage.report import verdicts
+from lineage.report.results import Results
+from lineage.report.rounding import PLACE, Case, apart, error, read, started
+
+
+def finding(results: Results) -> list[str]:
+    """Whether the deepest plain network starts to train in float64."""
+    known = [one for one in read(results) if one.usual]
+    deep = max((one for one in known if one.ratio is None), key=lambda one: one.depth, default=None)
+    if deep is None:
+        return []
+    opening, ending = opened(deep, f"plain networks of {deep.depth} layers")
+    counts = f"{started(deep.exact)} seeds, in bfloat16 {started(deep.usual)}"
+    others = [f"With {one.depth} layers and gradients {one.gradients} {both(one)}" for one in known if one is not deep]
+    return [
+        f"**{opening}** ({counts}; exploratory, learning rate {deep.lr:g}, He's initialisation). Training error "
+        f"{error(deep.exact)} %, in bfloat16 {error(deep.usual)} %. {ending}. "
+        f"{''.join(f'{said}. ' for said in others)}[More](#{PLACE})."
+    ]
+
+
+def opened(one: Case, who: str) -> tuple[str, str]:
+    """How the finding on a network begins and ends, by the seeds that started in float64 and in bfloat16."""
+    exact, usual = sum(one.exact.started), sum(one.usual.started)
+    n = len(one.exact.started), len(one.usual.started)
+    p = verdicts.fisher((n[0] - exact, n[1] - usual), n)
+    enough, test = min(n) >= verdicts.LEAST, f"Fisher's exact test: p = {p:.2g}"
+    if enough and exact == usual == 0:
+        return (
+            f"In float64, too, {who} do not start to train",
+            "So with this recipe rounding is not needed for the failure",
+        )
+    if enough and (exact, usual) == n:
+        return f"In float64 and in bfloat16 all seeds of {who} start to train", "So there is no failure to explain"
+    if p < verdicts.ALPHA and exact / n[0] > usual / n[1]:
+        return f"In float64 more {who} start to train", f"So with this recipe rounding is a part of the reason ({test})"
+    if p < verdicts.ALPHA:
+        return f"In float64 fewer {who} start to train", f"So rounding does not explain failures ({test})"
+    where = ". Where a seed fails in float64, rounding is not why" if exact < n[0] else ""
+    return f"Whether another number of {who} starts to train in float64 is not decided", f"{test}{where}"
+
+
+def both(one: Case) -> str:
+    """What came of a network in float64, and in bfloat16."""
+    said = f"the training error is {error(one.exact)} % ({started(one.exact)} seeds started), in bfloat16 "
+    said += f"{error(one.usual)} % ({started(one.usual)})"
+    return f"{said}, difference {apart(one)}" if apart(one) else said
