@@ -8,7 +8,7 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import sweep_figures
-from lineage.report.agreement_findings import compared, shown
+from lineage.report.agreement_findings import compared, floor, shown
 from lineage.report.markdown import Draw, digits, table
 from lineage.report.outcomes import AGREEMENT, RECIPES, TRAINED, deepest, gathered, pixels
 from lineage.report.results import Results
@@ -21,10 +21,11 @@ that of single images is far smaller. (Compare Sankararaman et al. 2020, *The im
 overparameterization on gradient confusion and stochastic gradient descent*.) *Shuffled*: the same with the labels
 shuffled; what is left then has nothing to do with the classes. *Rounding*: the cosine of the angle between the gradient
 of the first batch as computed in bfloat16, as in training, or in float32, and the same computed in float64; again the
-median over the convolutions. 1: rounding does no harm; 0: it leaves nothing of the gradient. *1-NN error*: how often
-the nearest other image, by what the untrained network hands to its last layer, is of another class. *‖gradient‖ / ‖W‖*:
-the largest of any layer, in the first of these batches (the table above has other images and, where an experiment has
-more of them, more seeds).
+median over the convolutions. 1: rounding does no harm; 0: it leaves nothing of the gradient. *Reordered*: the cosine
+between that gradient in float64 and the same with the images in another order, whose rounding is another; the lowest of
+all convolutions and seeds. *1-NN error*: how often the nearest other image, by what the untrained network hands to its
+last layer, is of another class. *‖gradient‖ / ‖W‖*: the largest of any layer, in the first of these batches (the table
+above has other images and, where an experiment has more of them, more seeds).
 
 Known from the literature: batch norm makes gradients of networks without shortcuts grow exponentially with depth, less
 so near a linear network, and one step shrinks their range (Yang et al. 2019, *A mean field theory of batch
@@ -58,7 +59,7 @@ def section(results: Results, draw: Draw) -> list[str]:
         ratio = f"{digits(row.least_ratio)} … {digits(row.most_ratio)}"
         span = f"{row.agreement:.4f} ({row.least:.4f} … {row.most:.4f})"
         exact = ["" if pd.isna(value) else shown(value, 3) for value in (row.bf16, row.fp32)]
-        measured = (span, f"{row.shuffled:.4f}", *exact, f"{row.neighbours:.0f}", ratio)
+        measured = (span, f"{row.shuffled:.4f}", *exact, floor(row.reordered), f"{row.neighbours:.0f}", ratio)
         rows.append((network_words(row), row.words, *measured, started, row.shown))
     title = "Networks on SIGNS before training, and their training error after it (a number is a depth)"
     lines = draw(
@@ -67,8 +68,8 @@ def section(results: Results, draw: Draw) -> list[str]:
         "agreement by depth; training error by agreement and by gradient",
     )
     header = "network | initialisation | agreement (range of the seeds) | shuffled | rounding: bfloat16 | float32 | "
-    header += "1-NN error (%) | ‖gradient‖ / ‖W‖ | "
-    lines += table(header + "started to train | training error (%)", "l l r r r r r r r r", rows)
+    header += "reordered | 1-NN error (%) | ‖gradient‖ / ‖W‖ | "
+    lines += table(header + "started to train | training error (%)", "l l r r r r r r r r r", rows)
     paths = " and ".join(f"[{path.stem}](../{path.as_posix()})" for path in (AGREEMENT, TRAINED) if path.is_file())
     said = [
         f"1-NN error of the pixels themselves: {100 * pixels():.0f} %; of guessing: {guessing:.0f} %. "

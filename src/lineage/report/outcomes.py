@@ -87,9 +87,9 @@ def describes(result: Result) -> tuple[int, str, str, str] | None:
 
 def gathered(results: Results) -> pd.DataFrame:
     """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement,
-    shuffled_agreement, bf16_cosine, fp32_cosine and neighbour_error; the lowest and highest agreement and
-    gradient_ratio, and the geometric mean of the latter; how many seeds were trained, how many of them started, their
-    training errors, the mean of these (NaN where none was), in per cent, and the training losses.
+    shuffled_agreement, bf16_cosine, fp32_cosine and neighbour_error; the lowest reordered_cosine, and the lowest and
+    highest agreement and gradient_ratio, and the geometric mean of the latter; how many seeds were trained, how many of
+    them started, their training errors, the mean of these (NaN where none was), in per cent, and the training losses.
     """
     rows, measured = [], untrained()
     for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
@@ -98,6 +98,7 @@ def gathered(results: Results) -> pd.DataFrame:
         row |= {"agreement": some.agreement.mean(), "least": some.agreement.min(), "most": some.agreement.max()}
         row |= {"shuffled": some.shuffled_agreement.mean()}
         row |= {name: some[f"{name}_cosine"].mean() for name in PRECISIONS}
+        row |= {"reordered": some.reordered_cosine.min()}
         row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
         row |= {"ratio": np.exp(np.log(some.gradient_ratio).mean())}
         came = outcome(results, *key)

@@ -38,7 +38,14 @@ def study(workspace):
     plain = Experiment(**about, name="plain-110-x", network=network).changes()
     outcomes.RECIPES.write_text(json.dumps({"looks-linear": plain}))
     line = {"family": "plain", "depth": 110, "normalisation": "batch", "neighbour_error": 0.4, "gradient_ratio": 3.0}
-    line |= {"shuffled_agreement": 0.0, "bf16_cosine": 0.5, "fp32_cosine": 1.0, "scale": "full", "seed": 0}
+    line |= {
+        "shuffled_agreement": 0.0,
+        "bf16_cosine": 0.5,
+        "fp32_cosine": 1.0,
+        "reordered_cosine": 1.0,
+        "scale": "full",
+        "seed": 0,
+    }
     both = [line | {"initialisation": name, "agreement": value} for name, value in (("he", 0.001), ("dirac", 0.2))]
     pd.DataFrame(both).to_csv(outcomes.AGREEMENT, index=False)
 
