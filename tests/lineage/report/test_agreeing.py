@@ -64,17 +64,29 @@ def test_what_was_trained_is_beside_what_was_measured(study):
     text = "\n".join(agreeing.section(read("plain-20", "resnet-44", "plain-44-no-norm"), drawn))
     rounded = "0.0010 | 0.010 | 0.900 | 0.99998 | 40 | 3 … 3 |"
     assert f"| plain, 20 layers | He | 0.0150 (0.0100 … 0.0200) | {rounded} 2 of 2 | 2.50 ± 3.54 |" in text
-    rounded = "0.0001 | 0.001 | 0.900 | 40 | 3 … 3 |"
+    rounded = "0.0001 | 0.001 | 0.900 | 0.99998 | 40 | 3 … 3 |"
     assert f"| plain, 44 layers | He | 0.0015 (0.0010 … 0.0020) | {rounded}  | not trained |" in text
     no_norm = "| plain, 44 layers, no batch norm | He | 0.0300 (0.0200 … 0.0400) | "
-    no_norm += "0.0020 | 0.020 | 0.900 | 40 | 3 … 3 | 0 of 2 | "
+    no_norm += "0.0020 | 0.020 | 0.900 | 0.99997 | 40 | 3 … 3 | 0 of 2 | "
     assert no_norm + "45.00 ± 0.00 |" in text
     for about, agreed, came in (
-        ("plain, 44 layers | identity + 0.8 He", "0.0002 (0.0001 … 0.0002) | 0.0000 | 0.000", "0 of 1 | 50.00"),
-        ("plain, 44 layers | looks linear", "0.7500 (0.5000 … 1.0000) | 0.0500 | 0.500", "2 of 2 | 3.00 ± 1.41"),
-        ("residual, 44 layers | He", "0.4500 (0.3000 … 0.6000) | 0.0300 | 0.300", "2 of 2 | 0.00 ± 0.00"),
+        (
+            "plain, 44 layers | identity + 0.8 He",
+            "0.0002 (0.0001 … 0.0002) | 0.0000 | 0.000 | 0.900 | 0.99998",
+            "0 of 1 | 50.00",
+        ),
+        (
+            "plain, 44 layers | looks linear",
+            "0.7500 (0.5000 … 1.0000) | 0.0500 | 0.500 | 0.900 | 0.99949",
+            "2 of 2 | 3.00 ± 1.41",
+        ),
+        (
+            "residual, 44 layers | He",
+            "0.4500 (0.3000 … 0.6000) | 0.0300 | 0.300 | 0.900 | 0.99969",
+            "2 of 2 | 0.00 ± 0.00",
+        ),
     ):
-        assert f"| {about} | {agreed} | 0.900 | 40 | 3 … 3 | {came} |" in text
+        assert f"| {about} | {agreed} | 40 | 3 … 3 | {came} |" in text
     assert "of the pixels themselves: 20 %; of guessing: 50 %." in text and "(agreement.svg)" in text
     # the network without batch norm agrees more than one that trains
     assert "Among the 3 of which a seed started, plain, 20 layers (He) has the lowest agreement, 0.0150" in text
