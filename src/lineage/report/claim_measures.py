@@ -42,20 +42,21 @@ def gap(result: Result) -> pd.Series:
 
 
 def epochs(result: Result) -> pd.Series:
-    """Epochs until a quarter of the training images is wrong, on a straight line from one epoch to the next; infinitely
-    many where that never happens.
+    """Epochs until a quarter of the training images is wrong; infinitely many where that never happens. The error of an
+    epoch is the mean over its steps and counts in its middle, with a straight line in between, from guessing at 0.
     """
-    return result.history.groupby("seed").apply(_reached, include_groups=False)
+    guessing = 1 - 1 / len(result.labels["classes"])
+    return result.history.groupby("seed").apply(_reached, guessing, include_groups=False)
 
 
-def _reached(history: pd.DataFrame) -> float:
+def _reached(history: pd.DataFrame, guessing: float) -> float:
     """Of one seed."""
-    there = history[history.train_error <= QUARTER]
-    if there.empty:
+    times, errors = np.append(0, history.epoch - 0.5), np.append(guessing, history.train_error)
+    there = np.flatnonzero(errors <= QUARTER)
+    if not len(there):
         return math.inf
-    last = there.epoch.iloc[0]
-    around = history[history.epoch.isin((last - 1, last))]  # which is the first epoch alone where that is enough
-    return float(np.interp(QUARTER, around.train_error[::-1], around.epoch[::-1]))
+    around = [there[0], there[0] - 1]
+    return float(np.interp(QUARTER, errors[around], times[around]))
 
 
 MEASURES = {

@@ -21,19 +21,20 @@ RULES = """\
 
 A claim says that one experiment exceeds another by some measure, or that it does not.
 
-- *holds*: the 95 % interval of the difference excludes 0 (of a ratio, 1), and the difference is at least the smallest
-  relevant one; for a claim that one does *not* exceed the other, the whole interval lies below the smallest relevant
-  difference: so it holds, too, where the one lies clearly below the other;
+- *holds*: the 95 % interval of the difference excludes 0 (of a ratio 1, of six times 6), and the difference is at least
+  the smallest relevant one; for a claim that one does *not* exceed the other, the whole interval lies below the
+  smallest relevant difference: so it holds, too, where the one lies clearly below the other;
 - *reversed*: the same in the other direction; for a claim that one does not exceed the other, it does;
-- *does not hold*: the whole interval lies below the smallest relevant difference;
+- *does not hold*: the whole interval lies below the smallest relevant difference (this is not corrected, see below);
 - *leans*, *leans against*: by its interval the claim holds (or does not), but there are too few seeds (with three
-  against three, no exact permutation test can fall below 5 %), or it fails Holm's correction, or the difference is
-  smaller than the relevant one;
+  against three, no exact permutation test can fall below 5 %; this is asked before any correction), or it fails Holm's
+  correction, or the difference is smaller than the relevant one; of a *start* claim, that all seeds of one side failed
+  and none of the other, three or more each, but p is not below 5 %;
 - *at the floor*: both training errors are below 0.3 %. The training losses are compared instead; their ratio is
   relevant from {loss_factor} on;
 - *not compared*: the training of one side diverged, or some of its seeds *did not start to train*: on the training
-  images they make more than 80 % of the mistakes of guessing. Their errors are no measure of the network, so seeds are
-  counted instead (*start* claims, Fisher's exact test);
+  images they make more than 80 % of the mistakes of guessing. Their errors are no measure of the network. Where there
+  is a *start* claim, it counts the seeds instead (Fisher's exact test);
 - *not decided*: everything else.
 
 The smallest relevant difference is 0.5 percentage points (pp) where a claim names no other, and never less than one
@@ -43,14 +44,17 @@ one and any of CIFAR-10. They are held to Holm's correction for all of them, run
 {primary}
 
 All others are exploratory and not corrected: where there is no difference, about one in twenty still shows one.
-Intervals are Welch's, over the seeds. Where each seed's answers have been kept, the wider of that and of a bootstrap
-over seeds and test images is taken (*seeds and images*). All intervals are conditional on one split of the data. Two
+Intervals are Welch's, over the seeds. Where each seed's answers have been kept, they also cover the interval of a
+bootstrap over seeds and test images (*seeds and images*), and p is the larger of Welch's and the bootstrap's (by the
+normal distribution). Holm's correction uses that p. All intervals are conditional on one split of the data. Two
 claims rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation
 on one batch of images. That three values may decide is an exception made for these and for numbers of an article.
-Where a claim compares epochs to a target, a run that never reaches it counts as reaching it at its end; the claim then
-holds only with enough seeds, each of them later than every seed of the other side. A recipe that reaches 75 % confirms
-that claim; one that does not reach it refutes nothing. We show published numbers that were chosen on the test set, but
-do not compare with them."""
+Where a claim compares the epochs to a training error of 25 %, the mean error of an epoch counts in its middle, with a
+straight line in between, from guessing at the beginning. Seeds of the first side that never get there count as if they
+did in the middle of their last epoch; the claim then holds only with enough seeds, each of them later than every seed
+of the second side by the smallest relevant difference. If one of the second side never gets there, nothing is decided.
+A recipe that reaches 75 % confirms that claim; one that does not reach it refutes nothing. We show published numbers
+that were chosen on the test set, but do not compare with them."""
 
 
 def rules() -> str:
@@ -102,7 +106,7 @@ def words(one: Judgement, with_note: bool = True) -> str:
         parts.append(one.shown.split(" (")[0])
     if with_note and one.note:
         parts.append(one.note)
-    return ", ".join(parts)
+    return ", ".join([*parts, one.precisions] if one.precisions else parts)
 
 
 def by_group(run: Judgements) -> list[str]:

@@ -41,21 +41,16 @@ def judge_all(results: Results) -> Judgements:
 
 
 def judged(comparison: Comparison, results: Results) -> Judgement:
-    """The verdict on one comparison, with the difference where there is one, and whether two precisions differ."""
+    """The verdict on one comparison, with the difference where there is one."""
+    claim, measure = comparison.claim, MEASURES[comparison.claim.measure]
     names = [name for name in (comparison.larger, comparison.smaller) if isinstance(name, str)]
     if any(name not in results for name in names):
         return Judgement(comparison, NOT_RUN)
     sides = [results[name] for name in names]
-    one, precisions = _judged(comparison, sides), [PRECISION_NAMES[side.precision] for side in sides]
-    if len(set(precisions)) > 1:
-        one = replace(one, note=", ".join(filter(None, [one.note, " against ".join(precisions)])))
-    return one
-
-
-def _judged(comparison: Comparison, sides: list[Result]) -> Judgement:
-    """By the measure of the claim."""
-    claim, measure = comparison.claim, MEASURES[comparison.claim.measure]
-    one = Judgement(comparison, NOT_DECIDED, n=tuple(side.n for side in sides), unit=measure.unit)
+    names = [PRECISION_NAMES[side.precision] for side in sides]
+    precisions = " against ".join(names) if len(set(names)) > 1 else ""
+    n = tuple(side.n for side in sides)
+    one = Judgement(comparison, NOT_DECIDED, n=n, unit=measure.unit, precisions=precisions)
     if any(side.metrics["diverged"] for side in sides):
         return replace(one, verdict=NOT_COMPARED, note="diverged")
     if claim.measure == "failed":
@@ -72,17 +67,19 @@ def _judged(comparison: Comparison, sides: list[Result]) -> Judgement:
 
 
 def _of_means(one: Judgement, measure: Measure, sides: list[Result], relevant: float) -> Judgement:
-    """By the interval of a difference of means: Welch's over seeds, or where every seed's answers are there, the wider
-    of that and a bootstrap over seeds and test images.
+    """By the interval of a difference of means: Welch's over the seeds, or Student's against a number. Where every
+    seed's answers are there, it also covers that of a bootstrap over seeds and test images, and p is the larger one.
     """
     claim, number = one.comparison.claim, one.comparison.smaller
     first, second = measure.of(sides[0]), number if isinstance(number, float) else measure.of(sides[1])
     mean, low, high = verdicts.difference(first, second)
     known = math.isfinite(low)
+    p = verdicts.p_value(first, second)
     method = "" if not known else "Student" if isinstance(second, float) else "Welch"
     if measure.images:
         relevant = max(relevant, 100 / len(sides[0].predictions)) if relevant else 0.0
         if known and (ends := _bootstrapped(measure, sides, number)):
+            p = max(p, verdicts.normal_p(mean, *ends))
             low, high, method = min(low, ends[0]), max(high, ends[1]), "seeds and images"
     least = claim.least
     if measure.ratio:
@@ -95,7 +92,7 @@ def _of_means(one: Judgement, measure: Measure, sides: list[Result], relevant: f
         said, note = NOT_DECIDED, "one training recipe can confirm it, and none can refute it"
     elif said in verdicts.WEAKER and not verdicts.can_decide(one.n):
         said, note = verdicts.WEAKER[said], "too few seeds for more"
-    p = verdicts.p_value(first, second) if known and not isinstance(second, float) else None
+    p = p if known and not isinstance(second, float) else None
     return replace(one, verdict=said, note=note, found=(mean, low, high), method=method, relevant=relevant, p=p)
 
 
@@ -109,8 +106,8 @@ def _bootstrapped(measure: Measure, sides: list[Result], number: str | float) ->
     if measure.accuracy:  # of one side, or a difference of two, in which the 100 % cancel out
         whole = 100 if len(sides) == 1 else 0
         low, high = whole - high, whole - low
-    less = number if isinstance(number, float) else 0
-    return low - less, high - less
+    target = number if isinstance(number, float) else 0
+    return low - target, high - target
 
 
 def _of_failures(one: Judgement, sides: list[Result]) -> Judgement:
@@ -121,7 +118,7 @@ def _of_failures(one: Judgement, sides: list[Result]) -> Judgement:
     said = NOT_DECIDED
     if p < verdicts.ALPHA:
         said = HOLDS if more > 0 else REVERSED
-    elif abs(more) == 1 and min(one.n) >= verdicts.LEAST:  # all of one side and none of the other
+    elif abs(more) == 1 and min(one.n) >= verdicts.FEWEST:  # all of one side and none of the other
         said = verdicts.WEAKER[HOLDS if more > 0 else REVERSED]
     note = f"failed to start: {against(failed, one.n)}, p = {p:.2g}" if any(failed) else ALL_STARTED
     return replace(one, verdict=said, note=note, method="Fisher", p=p)
@@ -133,21 +130,23 @@ def against(failed: Sequence[int], n: tuple[int, ...]) -> str:
 
 
 def _of_epochs(one: Judgement, sides: list[Result]) -> Judgement:
-    """By the epochs to a quarter of errors. A run that never gets there counts as getting there at its end; the claim
-    then holds only with enough seeds, each beyond every seed of the other side by the margin.
+    """By the epochs to a quarter of errors. Seeds of the first side that never get there count as if they did in the
+    middle of their last epoch; the claim then holds only with enough seeds, each beyond every seed of the second side
+    by the smallest relevant difference.
     """
     claim, measure = one.comparison.claim, MEASURES[one.comparison.claim.measure]
     first, second = (measure.of(side) for side in sides)
-    if not np.isfinite(second).all():
-        return replace(one, note="never reached by the second")
-    never = ~np.isfinite(first)
-    if not never.any():
+    never = [~np.isfinite(side) for side in (first, second)]
+    if not any(side.any() for side in never):
         return _of_means(one, measure, sides, claim.relevant)
-    last = float(sides[0].history.epoch.max())
+    one = replace(one, note=f"never reached: {against([int(side.sum()) for side in never], one.n)}")
+    if never[1].any():
+        return one
+    last = float(sides[0].history.epoch.max()) - 0.5
     relevant, least = claim.relevant, claim.least
     if measure.ratio:
         last, relevant, least = math.log(last), math.log(relevant), math.log(least) if least else 0.0
-    bound = first.where(~never, last)
+    bound = first.where(~never[0], last)
     apart, mean = bound.min() - second.max(), bound.mean() - second.mean()
     decided = verdicts.can_decide(one.n) and apart >= max(relevant, least)
     return replace(one, verdict=HOLDS if decided else NOT_DECIDED, found=(mean, mean, math.inf), relevant=relevant)

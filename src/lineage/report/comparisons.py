@@ -42,6 +42,7 @@ class Judgement:
     method: str = ""  # that the interval comes from
     relevant: float = 0.0  # the smallest relevant difference
     p: float | None = None
+    precisions: str = ""  # of the two sides, where they were not trained in the same
     loss: "Judgement | None" = None  # at the floor of the error: of the training losses
 
     @property

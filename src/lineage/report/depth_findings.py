@@ -14,8 +14,6 @@ from lineage.report.measured import (
     difference,
     elsewhere,
     main_ones,
-    opened,
-    place,
     quotients,
     seeds,
     sentence,
@@ -23,6 +21,7 @@ from lineage.report.measured import (
     sides,
     verdict,
 )
+from lineage.report.openings import opened, place, rests_on
 from lineage.report.study import GROUPS
 from lineage.report.verdicts import (
     AT_FLOOR,
@@ -40,7 +39,7 @@ def degradation(m: Measured) -> list[str]:
     for one in ones:
         said.append(f"{place(one, ones)}{_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
     who = f"plain networks of {depths(ones)} layers"
-    opening = opened(ones, who, "train worse than shallow ones", "train no worse than shallow ones")
+    opening = opened(ones, who, "train worse than shallow ones", "do not train worse than shallow ones")
     return sentence(f"{opening} Error on the training images.", said)
 
 
@@ -49,12 +48,12 @@ def degradation_on_test(m: Measured) -> list[str]:
     ones = main_ones(m, "plain-test")
     said = [f"{place(one, ones)}{_errors(m, one, 'plain', 'test')}." for one in ones]
     who, where = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
-    return sentence(opened(ones, who, f"do worse {where}", f"do no worse {where}"), said + elsewhere(m, ones))
+    return sentence(opened(ones, who, f"do worse {where}", f"do not do worse {where}"), said + elsewhere(m, ones))
 
 
 def depths(ones: list[Judgement]) -> str:
-    """The depths that are judged."""
-    return " or ".join(str(depth) for depth in sorted({one.comparison.depth for one in ones}))
+    """The depths that the opening rests on."""
+    return " or ".join(str(depth) for depth in sorted({one.comparison.depth for one in rests_on(ones)}))
 
 
 def _errors(m: Measured, one: Judgement, family: str, part: str) -> str:
@@ -78,11 +77,13 @@ def no_start(m: Measured) -> list[str]:
             first = beginning(result)
             largest = f"{first} (over the seeds) in the layer where it is largest" if first else "not measured"
             before = f" Before training, the gradient's norm over the weights', ‖gradient‖ / ‖W‖, is {largest}."
+            after = ""
+            if not result.started().iloc[0]:
+                after = f" After training, it is {turned.iloc[0]:.2g} in the network's first layer (first seed)."
             said.append(
                 f"{link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
-                f"{shallower.n}; {difference(one)}{p}).{before} After training, it is {turned.iloc[0]:.2g} in the "
-                "network's first layer (first seed)."
+                f"{shallower.n}; {difference(one)}{p}).{before}{after}"
             )
     who = "deep plain networks" if whole else "seeds of deep plain networks"
     opening = f"**Some {who} did not start to train.** Their errors are not compared; seeds are counted."
@@ -132,9 +133,13 @@ def dirac(m: Measured) -> list[str]:
     begun = [one for one in tried if one.comparison.claim.id == "dirac-start" and one.verdict == HOLDS]
     trained = [one for one in tried if one.comparison.claim.id == "dirac-train"]
     better = "better with the Dirac initialisation"
-    opening = opened(trained, "deep plain networks", f"train {better}", f"train no {better}")
+    opening = opened(trained, "deep plain networks", f"train {better}", f"do not train {better}")
     if begun:
-        opening = "**With the Dirac initialisation, a deep plain network started to train that did not otherwise.**"
+        usual, other = (m.results[name].started() for name in sides(begun[0]))
+        opening = (
+            f"**With the Dirac initialisation, {int(other.sum())} of {len(other)} seeds of a deep plain network "
+            f"started to train, without it {int(usual.sum())} of {len(usual)}.**"
+        )
     return sentence(
         f"{opening} All else is equal. Its kernels are the identity plus a tenth of He's weights. Behind batch "
         "norm and ReLU the network is not the identity.",

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from itertools import takewhile
 
 import pandas as pd
 
@@ -26,7 +25,6 @@ from lineage.report.verdicts import (
 from lineage.report.verdicts import difference as interval
 
 FOR, AGAINST = (HOLDS, LEANS), (REVERSED, DOES_NOT_HOLD, LEANS_AGAINST)
-CERTAIN = (HOLDS, REVERSED, DOES_NOT_HOLD)
 DECIDABLE = (*FOR, *AGAINST, NOT_DECIDED)
 
 
@@ -60,6 +58,7 @@ def difference(one: Judgement) -> str:
         parts += [f"training loss {one.loss.shown}", verdict(one.loss)]
     if one.note and (one.verdict == NOT_COMPARED or (one.verdict == NOT_DECIDED and one.found)):
         parts.append(one.note)
+    parts += [one.precisions] if one.precisions else []
     return ", ".join([*parts, "primary" if one.comparison.primary and not one.loss else "exploratory"])
 
 
@@ -102,20 +101,6 @@ def main_ones(m: Measured, claim: str) -> list[Judgement]:
     return [found[group] for group in GROUPS if group in found]
 
 
-def shared(ones: list[Judgement]) -> list[str]:
-    """What the titles of the training groups of these judgements begin with."""
-    groups = {one.comparison.group for one in ones}
-    titles = [GROUPS[group].title.split(", ") if group else [] for group in groups]
-    alike = takewhile(lambda parts: len(set(parts)) == 1, zip(*titles, strict=False))
-    return [parts[0] for parts in alike]
-
-
-def place(one: Judgement, ones: list[Judgement]) -> str:
-    """What the title of a judgement's training group has beyond what the finding's opening says."""
-    own = ", ".join(GROUPS[one.comparison.group].title.split(", ")[len(shared(ones)) :])
-    return f"{own[0].upper()}{own[1:]}: " if own else ""
-
-
 def elsewhere(m: Measured, ones: list[Judgement]) -> list[str]:
     """What the same claims have in the groups that are not among these judgements, for the deepest networks."""
     told = {one.comparison.group for one in ones}
@@ -126,33 +111,6 @@ def elsewhere(m: Measured, ones: list[Judgement]) -> list[str]:
         if one.comparison.group not in told
     ]
     return [f"Elsewhere: {'; '.join(said)}."] if said else []
-
-
-def opened(ones: list[Judgement], who: str, does: str, does_not: str) -> str:
-    """What a finding says first: a fact only where a primary comparison says so, for an exploratory one among many is
-    none.
-    """
-    kinds, primary = {one.verdict for one in ones}, [one for one in ones if one.comparison.primary]
-    certain = [one for one in primary if one.verdict in CERTAIN]
-    if kinds & {*FOR} and kinds & {*AGAINST}:
-        both = len({one.verdict in FOR for one in certain}) == 2
-        return f"**Whether {who} {does} {'' if both else 'probably '}depends on the setting.**"
-    if not kinds & {*FOR, *AGAINST}:
-        return f"**Whether {who} {does} is not decided{scope(shared(ones))}.**"
-    what = does if kinds & {*FOR} else does_not
-    who = f"{who[0].upper()}{who[1:]} {'' if certain else 'probably '}{what}"
-    best = certain or [one for one in primary if one.verdict in (*FOR, *AGAINST)]
-    weaker = [one for one in primary if one not in best]
-    where, open_ = scope(shared(ones)), "".join(f"; the main comparison is {one.verdict}" for one in weaker)
-    if len(primary) > 1 and weaker:  # each of them is of another group
-        where = scope([GROUPS[one.comparison.group].title for one in best], " and ")
-        open_ = "".join(f"; {GROUPS[one.comparison.group].title}: {one.verdict}" for one in weaker)
-    return f"**{who}{where}{open_}.**"
-
-
-def scope(places: list[str], between: str = ", ") -> str:
-    """Where it is so, in brackets."""
-    return f" ({between.join(places)})" if places else ""
 
 
 def apart(m: Measured, one: Judgement) -> str:

@@ -1,7 +1,8 @@
 """The findings on networks that differ in one part alone: what that part does to the test error."""
 
 from lineage.report.markdown import link, percent
-from lineage.report.measured import Measured, difference, opened, sides
+from lineage.report.measured import Measured, difference, sides
+from lineage.report.openings import opened
 from lineage.report.verdicts import NOT_RUN, REVERSED
 
 # Of a claim about the test error: what is said to lower it, and whose.
@@ -20,8 +21,8 @@ def parts(m: Measured) -> list[str]:
     for claim, (part, network) in PARTS.items():
         for one in (one for place, one in m.judgements.items() if place[0] == claim and one.verdict != NOT_RUN):
             error = f"the test error of {network}"
-            least = f"does not lower {error} by {one.relevant:.3g} pp or more"
-            opening = opened([one], part, f"lowers {error}", f"raises {error}" if one.verdict == REVERSED else least)
+            against = f"raises {error}" if one.verdict == REVERSED else f"does not lower {error}"
+            opening = opened([one], part, f"lowers {error}", against)
             without, with_it = (
                 f"{link(name)} {percent(m.results[name].error('test'))} % (n = {m.results[name].n})"
                 for name in sides(one)

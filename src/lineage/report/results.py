@@ -65,7 +65,7 @@ class Result:
 
     @property
     def precision(self) -> str:
-        """That it was trained in, a key of `PRECISION_NAMES`: where bfloat16 has no hardware, that is float32."""
+        """The one that it was trained in, a key of `PRECISION_NAMES`: without hardware for bfloat16, float32."""
         return self.provenance["precision"]
 
     def shown(self, text: str) -> str:

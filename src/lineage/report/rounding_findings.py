@@ -26,7 +26,7 @@ def opened(one: Case, who: str) -> tuple[str, str]:
     exact, usual = sum(one.exact.started), sum(one.usual.started)
     n = len(one.exact.started), len(one.usual.started)
     p = verdicts.fisher((n[0] - exact, n[1] - usual), n)
-    enough, test = min(n) >= verdicts.LEAST, f"Fisher's exact test: p = {p:.2g}"
+    enough, test = min(n) >= verdicts.FEWEST, f"Fisher's exact test: p = {p:.2g}"
     if enough and exact == usual == 0:
         return (
             f"In float64, too, {who} do not start to train",

@@ -24,7 +24,7 @@ VERDICTS = (
 )  # of what has run
 WEAKER = {HOLDS: LEANS, REVERSED: LEANS_AGAINST, DOES_NOT_HOLD: LEANS_AGAINST}
 ALPHA = 0.05
-LEAST = 3  # values of which one side must have, to decide against a number
+FEWEST = 3  # seeds of a side that may decide
 TINY = 1e-9  # what rounding may do to a number
 DRAWS = 2000  # of the bootstrap
 Interval = tuple[float, float, float]  # mean, low, high
@@ -88,6 +88,12 @@ def bootstrap(sides: list[np.ndarray], less: list[np.ndarray] | None = None) -> 
     return float(low), float(high)
 
 
+def normal_p(mean: float, low: float, high: float) -> float:
+    """The two-sided p value that belongs to a 95 % interval of a mean, by the normal distribution."""
+    error = (high - low) / (2 * stats.norm.ppf(1 - ALPHA / 2))
+    return float(2 * stats.norm.sf(abs(mean) / error)) if error > 0 else float(mean == 0)
+
+
 def fisher(failed: tuple[int, int], n: tuple[int, int]) -> float:
     """Fisher's exact test, two-sided: the p value of so many failures among so many seeds on either side."""
     counts = [[count, of - count] for count, of in zip(failed, n, strict=True)]
@@ -108,7 +114,7 @@ def can_decide(n: tuple[int, ...]) -> bool:
     could not (2 of 20 orders are as extreme as can be, p = 0.1), with 5 and 5 it could (p = 0.008). Against a number,
     three values may decide.
     """
-    return n[0] >= LEAST if len(n) == 1 else 2 / math.comb(sum(n), n[0]) < ALPHA
+    return n[0] >= FEWEST if len(n) == 1 else 2 / math.comb(sum(n), n[0]) < ALPHA
 
 
 def holm(p_values: list[float], tests: int) -> list[bool]:

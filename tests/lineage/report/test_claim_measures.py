@@ -6,11 +6,14 @@ from test_claims import result
 from lineage.report import claim_measures
 
 
-def test_epochs_to_a_quarter_between_two_epochs():
-    """0.5 after the first epoch and 0.2 after the second: five sixths of the way."""
-    assert claim_measures.epochs(result()).tolist() == pytest.approx([1 + 5 / 6, 1, math.inf])
-    exactly = result(by_seed={0: [0.5, 0.25, 0.1], 3: [0.9, 0.9, 0.26]})
-    assert claim_measures.epochs(exactly).tolist() == [2, math.inf]
+def test_epochs_to_a_quarter_between_the_middles_of_two_epochs():
+    """The mean over an epoch counts in its middle: 0.5 at 0.5 epochs and 0.2 at 1.5, so 0.25 after five sixths of that.
+    Of two classes, guessing has 0.5.
+    """
+    assert claim_measures.epochs(result()).tolist() == pytest.approx([0.5 + 5 / 6, 0.5, math.inf])
+    others = result(by_seed={0: [0.5, 0.25, 0.1], 3: [0.9, 0.9, 0.26], 5: [0.1], 6: [0.3, 0.5, 0.2, 0.4]})
+    expected = [1.5, math.inf, 0.5 * 0.25 / 0.4, 1.5 + 0.25 / 0.3]  # in the first epoch; not before an error rose again
+    assert claim_measures.epochs(others).tolist() == pytest.approx(expected)
 
 
 def test_errors_are_in_per_cent():

@@ -13,7 +13,6 @@ from lineage.report.verdicts import (
     HOLDS,
     LEANS,
     LEANS_AGAINST,
-    NOT_COMPARED,
     NOT_DECIDED,
     NOT_RUN,
     REVERSED,
@@ -98,62 +97,17 @@ def test_a_finding_without_words_is_none():
     assert measured.sentence("Depth hurts.", ["a", "b"]) == ["Depth hurts. a b"]
 
 
-def test_a_finding_names_its_group_in_the_heading_or_for_each_of_several():
-    here, there = judgement(HOLDS), judgement(HOLDS, 56, "cifar10")
-    assert measured.opened([here], "depth", "hurts", "helps") == "**Depth hurts (SIGNS, 30 epochs).**"
-    assert measured.place(here, [here]) == ""
-    assert measured.opened([here, there], "depth", "hurts", "helps") == "**Depth hurts.**"
-    assert measured.place(there, [here, there]) == "CIFAR-10, 12 epochs: "
-
-
-@pytest.mark.parametrize(
-    ("signs", "cifar", "said"),
-    [
-        (HOLDS, HOLDS, "Depth hurts."),
-        (NOT_DECIDED, HOLDS, "Depth hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
-        (LEANS, HOLDS, "Depth hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: leans."),
-        (AT_FLOOR, LEANS, "Depth probably hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: at the floor."),
-        (NOT_DECIDED, REVERSED, "Depth helps (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
-        (NOT_DECIDED, LEANS_AGAINST, "Depth probably helps (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
-        (HOLDS, REVERSED, "Whether depth hurts depends on the setting."),
-        (LEANS, REVERSED, "Whether depth hurts probably depends on the setting."),
-        (NOT_DECIDED, NOT_DECIDED, "Whether depth hurts is not decided."),
-        (NOT_COMPARED, NOT_DECIDED, "Whether depth hurts is not decided."),
-    ],
-)
-def test_an_opening_is_not_more_certain_than_its_primary_comparisons(signs, cifar, said):
-    ones = [judgement(signs), judgement(cifar, 56, "cifar10")]
-    assert all(one.comparison.primary for one in ones)
-    assert measured.opened(ones, "depth", "hurts", "helps") == f"**{said}**"
-
-
-@pytest.mark.parametrize(
-    ("primary", "other", "said"),
-    [
-        (NOT_DECIDED, HOLDS, "Depth probably hurts (SIGNS, 30 epochs); the main comparison is not decided."),
-        (NOT_DECIDED, REVERSED, "Depth probably helps (SIGNS, 30 epochs); the main comparison is not decided."),
-        (LEANS, HOLDS, "Depth probably hurts (SIGNS, 30 epochs)."),
-        (HOLDS, NOT_DECIDED, "Depth hurts (SIGNS, 30 epochs)."),
-        (LEANS, REVERSED, "Whether depth hurts probably depends on the setting."),
-        (NOT_DECIDED, LEANS, "Depth probably hurts (SIGNS, 30 epochs); the main comparison is not decided."),
-    ],
-)
-def test_an_opening_beside_an_exploratory_comparison(primary, other, said):
-    ones = [judgement(primary), judgement(other, 56, "signs32-low-lr")]
-    assert measured.opened(ones, "depth", "hurts", "helps") == f"**{said}**"
-
-
-def test_where_all_primary_comparisons_are_open_each_is_named():
-    ones = [judgement(NOT_DECIDED), judgement(AT_FLOOR, 56, "cifar10"), judgement(LEANS, 56, "signs32-low-lr")]
-    said = "**Depth probably hurts; SIGNS, 30 epochs: not decided; CIFAR-10, 12 epochs: at the floor.**"
-    assert measured.opened(ones, "depth", "hurts", "helps") == said
-
-
 def test_at_the_floor_nothing_is_primary():
     """The losses are judged instead, without Holm's correction."""
     loss = judgement(HOLDS, found=(1.0, 0.5, 1.5), unit="×")
     said = measured.difference(judgement(AT_FLOOR, loss=loss))
     assert said.startswith("*[at the floor]") and said.endswith("*[holds](#claim-plain-train)*, exploratory")
+
+
+def test_a_difference_between_two_precisions_says_so():
+    one = judgement(HOLDS, found=(1.0, 0.5, 1.5), precisions="float32 against bfloat16")
+    said = "+1.00 pp (+0.50 … +1.50), *[holds](#claim-plain-train)*, float32 against bfloat16, primary"
+    assert measured.difference(one) == said
 
 
 def test_why_a_difference_is_not_decided():

@@ -111,6 +111,12 @@ def test_failures_are_counted_by_fishers_test():
     assert verdicts.fisher((0, 0), (5, 5)) == 1
 
 
+def test_the_p_value_of_an_interval():
+    assert verdicts.normal_p(3.0, 3 - 1.96, 3 + 1.96) == pytest.approx(0.0027, abs=1e-4)
+    assert verdicts.normal_p(-1.96, -2 * 1.96, 0.0) == pytest.approx(0.05, abs=1e-4)
+    assert verdicts.normal_p(1.0, 1.0, 1.0) == 0 and verdicts.normal_p(0.0, 0.0, 0.0) == 1
+
+
 def test_permutations_are_all_tried():
     """Two sides apart: the order that is there and its mirror image, of all orders; and values that tie."""
     apart, low = pd.Series([5.0, 9.0, 34.0, 6.0, 7.0]), pd.Series([0.0, 0.1, 0.2, 0.3, 0.4])

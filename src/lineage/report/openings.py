@@ -1,0 +1,72 @@
+"""What a finding says first, in bold: how far what it found goes, and where."""
+
+from itertools import takewhile
+
+from lineage.report.comparisons import Judgement
+from lineage.report.measured import AGAINST, FOR
+from lineage.report.study import GROUPS
+from lineage.report.verdicts import DOES_NOT_HOLD, HOLDS, REVERSED
+
+CERTAIN = (HOLDS, REVERSED, DOES_NOT_HOLD)
+
+
+def opened(ones: list[Judgement], who: str, does: str, does_not: str) -> str:
+    """A fact only where a primary comparison says so, for an exploratory one among many is none."""
+    said = rests_on(ones)
+    certain = {one.verdict for one in said if one.comparison.primary} & {*CERTAIN}
+    sides = {one.verdict in FOR for one in said if one.verdict in (*FOR, *AGAINST)}
+    if len(sides) == 2:
+        depends = "depends" if {HOLDS, REVERSED} <= certain else "may depend"
+        return f"**Whether {who} {does} {depends} on the setting.**"
+    if not sides:
+        return f"**Whether {who} {does} is not decided{scope(shared(ones))}.**"
+    what = does if sides == {True} else f"{does_not}{at_least(said)}"
+    where = shared(ones) if len(said) == len(ones) else [" and ".join(map(title, said))]
+    weaker = [one for one in ones if one.comparison.primary and one not in said]
+    open_ = [f"the main comparison is {one.verdict}" for one in weaker]
+    if sum(one.comparison.primary for one in ones) > 1:
+        open_ = [f"{title(one)}: {one.verdict}" for one in weaker]
+    certainly = "" if certain else "probably "
+    return f"**{'; '.join([f'{who[0].upper()}{who[1:]} {certainly}{what}{scope(where)}', *open_])}.**"
+
+
+def rests_on(ones: list[Judgement]) -> list[Judgement]:
+    """The judgements that an opening rests on: the primary ones that are certain, else those that lean, else the
+    exploratory ones that say something; where some of these speak for the claim and some against it, all of them. All
+    that there are, where none says anything.
+    """
+    telling = [one for one in ones if one.verdict in (*FOR, *AGAINST)]
+    if len({one.verdict in FOR for one in telling}) == 2:
+        return telling
+    primary = [one for one in telling if one.comparison.primary]
+    return [one for one in primary if one.verdict in CERTAIN] or primary or telling or ones
+
+
+def at_least(said: list[Judgement]) -> str:
+    """For findings against a claim: by how much it is not so, unless the opposite is."""
+    small = {one.relevant for one in said if one.found and one.found[2] >= 0 and one.unit == "pp"}
+    return f" by {max(small):.3g} pp or more" if small else ""
+
+
+def shared(ones: list[Judgement]) -> list[str]:
+    """What the titles of the training groups of these judgements begin with."""
+    groups = {one.comparison.group for one in ones}
+    titles = [GROUPS[group].title.split(", ") if group else [] for group in groups]
+    alike = takewhile(lambda parts: len(set(parts)) == 1, zip(*titles, strict=False))
+    return [parts[0] for parts in alike]
+
+
+def place(one: Judgement, ones: list[Judgement]) -> str:
+    """What the title of a judgement's training group has beyond what they all begin with."""
+    own = ", ".join(GROUPS[one.comparison.group].title.split(", ")[len(shared(ones)) :])
+    return f"{own[0].upper()}{own[1:]}: " if own else ""
+
+
+def title(one: Judgement) -> str:
+    """The training group, or the experiment where there is none."""
+    return GROUPS[one.comparison.group].title if one.comparison.group else one.comparison.larger
+
+
+def scope(places: list[str]) -> str:
+    """Where it is so, in brackets."""
+    return f" ({', '.join(places)})" if places else ""

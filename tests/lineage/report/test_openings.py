@@ -1,0 +1,120 @@
+import pytest
+from test_measured import judgement
+
+from lineage.report import openings
+from lineage.report.comparisons import Comparison, Judgement
+from lineage.report.study import Claim
+from lineage.report.verdicts import (
+    AT_FLOOR,
+    DOES_NOT_HOLD,
+    HOLDS,
+    LEANS,
+    LEANS_AGAINST,
+    NOT_COMPARED,
+    NOT_DECIDED,
+    REVERSED,
+)
+
+LOW = "SIGNS, 30 epochs, learning rate 0.03"
+
+
+def test_a_finding_names_its_group_in_the_heading_or_for_each_of_several():
+    here, there = judgement(HOLDS), judgement(HOLDS, 56, "cifar10")
+    assert openings.opened([here], "depth", "hurts", "helps") == "**Depth hurts (SIGNS, 30 epochs).**"
+    assert openings.place(here, [here]) == ""
+    assert openings.opened([here, there], "depth", "hurts", "helps") == "**Depth hurts.**"
+    assert openings.place(there, [here, there]) == "CIFAR-10, 12 epochs: "
+
+
+@pytest.mark.parametrize(
+    ("signs", "cifar", "said"),
+    [
+        (HOLDS, HOLDS, "Depth hurts."),
+        (NOT_DECIDED, HOLDS, "Depth hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
+        (LEANS, HOLDS, "Depth hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: leans."),
+        (AT_FLOOR, LEANS, "Depth probably hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: at the floor."),
+        (NOT_DECIDED, REVERSED, "Depth helps (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
+        (NOT_DECIDED, LEANS_AGAINST, "Depth probably helps (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
+        (HOLDS, REVERSED, "Whether depth hurts depends on the setting."),
+        (LEANS, REVERSED, "Whether depth hurts may depend on the setting."),
+        (HOLDS, DOES_NOT_HOLD, "Whether depth hurts may depend on the setting."),
+        (NOT_DECIDED, NOT_DECIDED, "Whether depth hurts is not decided."),
+        (NOT_COMPARED, NOT_DECIDED, "Whether depth hurts is not decided."),
+    ],
+)
+def test_an_opening_is_not_more_certain_than_its_primary_comparisons(signs, cifar, said):
+    ones = [judgement(signs), judgement(cifar, 56, "cifar10")]
+    assert all(one.comparison.primary for one in ones)
+    assert openings.opened(ones, "depth", "hurts", "helps") == f"**{said}**"
+
+
+@pytest.mark.parametrize(
+    ("primary", "other", "said"),
+    [
+        (
+            NOT_DECIDED,
+            HOLDS,
+            f"Depth probably hurts ({LOW}); the main comparison is not decided.",
+        ),
+        (
+            NOT_DECIDED,
+            REVERSED,
+            f"Depth probably helps ({LOW}); the main comparison is not decided.",
+        ),
+        (LEANS, HOLDS, "Depth probably hurts (SIGNS, 30 epochs)."),
+        (HOLDS, NOT_DECIDED, "Depth hurts (SIGNS, 30 epochs)."),
+        (LEANS, REVERSED, "Whether depth hurts may depend on the setting."),
+        (
+            NOT_DECIDED,
+            LEANS,
+            f"Depth probably hurts ({LOW}); the main comparison is not decided.",
+        ),
+    ],
+)
+def test_an_opening_beside_an_exploratory_comparison(primary, other, said):
+    ones = [judgement(primary), judgement(other, 56, "signs32-low-lr")]
+    assert openings.opened(ones, "depth", "hurts", "helps") == f"**{said}**"
+
+
+def test_where_all_primary_comparisons_are_open_each_is_named():
+    ones = [judgement(NOT_DECIDED), judgement(AT_FLOOR, 56, "cifar10"), judgement(LEANS, 56, "signs32-low-lr")]
+    said = f"**Depth probably hurts ({LOW}); SIGNS, 30 epochs: not decided; CIFAR-10, 12 epochs: at the floor.**"
+    assert openings.opened(ones, "depth", "hurts", "helps") == said
+
+
+def test_one_primary_comparison_is_no_general_fact():
+    """Only one of two settings shows it."""
+    there, here = judgement(HOLDS, 56, "cifar10"), judgement(NOT_DECIDED, 110)
+    assert there.comparison.primary and not here.comparison.primary
+    assert openings.opened([here, there], "depth", "hurts", "helps") == "**Depth hurts (CIFAR-10, 12 epochs).**"
+
+
+def test_no_relevant_difference_is_not_none():
+    """An interval above 0 of a difference that is too small to be relevant; and one below 0."""
+    small = judgement(DOES_NOT_HOLD, found=(0.2, 0.1, 0.3), relevant=0.5)
+    assert openings.opened([small], "depth", "hurts", "does not hurt").startswith(
+        "**Depth does not hurt by 0.5 pp or more ("
+    )
+    less = judgement(REVERSED, found=(-0.7, -0.9, -0.5), relevant=0.5)
+    assert openings.opened([less], "depth", "hurts", "does not hurt") == "**Depth does not hurt (SIGNS, 30 epochs).**"
+
+
+def test_an_opening_rests_on_what_is_most_certain():
+    primary, other, deeper = (
+        judgement(HOLDS),
+        judgement(HOLDS, 56, "signs32-low-lr"),
+        judgement(LEANS, 110, "signs32-dirac"),
+    )
+    assert openings.rests_on([primary, other, deeper]) == [primary]
+    assert openings.rests_on([judgement(NOT_DECIDED), other, deeper]) == [other, deeper]
+    assert openings.rests_on([primary, judgement(REVERSED, 110)]) == [primary, judgement(REVERSED, 110)]
+    assert openings.rests_on([judgement(NOT_DECIDED)]) == [judgement(NOT_DECIDED)]
+
+
+PAIRS = {"a": HOLDS, "b": NOT_DECIDED}
+
+
+def test_outside_of_the_groups_the_experiment_is_the_place():
+    claim = Claim(id="c", by="S0", text="a exceeds b", measure="test_error", pairs=[["a", "b"]])
+    pairs = [Judgement(Comparison(claim, name, "x", depth=i), said) for i, (name, said) in enumerate(PAIRS.items())]
+    assert openings.opened(pairs, "depth", "hurts", "helps") == "**Depth probably hurts (a).**"
