@@ -8,7 +8,7 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import sweep_figures
-from lineage.report.agreement_findings import compared, floor, shown
+from lineage.report.agreement_findings import compared, rounded_down, shown
 from lineage.report.markdown import Draw, digits, table
 from lineage.report.outcomes import AGREEMENT, RECIPES, TRAINED, deepest, gathered, pixels
 from lineage.report.results import Results
@@ -59,7 +59,7 @@ def section(results: Results, draw: Draw) -> list[str]:
         ratio = f"{digits(row.least_ratio)} … {digits(row.most_ratio)}"
         span = f"{row.agreement:.4f} ({row.least:.4f} … {row.most:.4f})"
         exact = ["" if pd.isna(value) else shown(value, 3) for value in (row.bf16, row.fp32)]
-        measured = (span, f"{row.shuffled:.4f}", *exact, floor(row.reordered), f"{row.neighbours:.0f}", ratio)
+        measured = (span, f"{row.shuffled:.4f}", *exact, rounded_down(row.reordered), f"{row.neighbours:.0f}", ratio)
         rows.append((network_words(row), row.words, *measured, started, row.shown))
     title = "Networks on SIGNS before training, and their training error after it (a number is a depth)"
     lines = draw(

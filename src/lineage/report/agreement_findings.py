@@ -74,13 +74,14 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
         f"**Before training, from He's initialisation, {told}.** How well a batch's gradient in bfloat16 (in "
         "brackets: in float32) matches that in float64, as the cosine of the angle between them, in the median "
         f"convolution (*little*: below {LOST}): plain networks {listed(rounded)}{beside}. "
-        "In float64 itself, if the images of the batch come in another order, the cosine is "
-        f"{floor(plain.reordered.min())} or more in every convolution of all these plain networks. "
+        "In float64 itself, if the images of that batch come in another order, the cosine is "
+        f"{rounded_down(plain.reordered.min())} or more in every convolution of all these plain networks "
+        f"(n = {untrained().seed.nunique()}). "
         f"{trained_in_float32(results)} [More](#{PLACE})."
     ]
 
 
-def floor(cosine: float) -> str:
+def rounded_down(cosine: float) -> str:
     """Five decimal places, not rounded up."""
     return f"{math.floor(cosine * 1e5) / 1e5:.5f}"
 

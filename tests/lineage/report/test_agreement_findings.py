@@ -14,7 +14,7 @@ def test_the_findings(monkeypatch):
     rounded = "plain networks 0.01 (0.90) with 20 layers and 0.00 (0.90) with 44 layers; "
     assert f"{rounded}residual ones 0.30 (0.90) with 44 layers. In float64 itself" in said[1]
     # the lowest: of 20 layers and the second seed, 0.99999 - 0.01 / 1000, not rounded up
-    assert "if the images of the batch come in another order, the cosine is 0.99998 or more in every" in said[1]
+    assert "if the images of that batch come in another order, the cosine is 0.99998 or more in every" in said[1]
     assert "rounding to bfloat16 leaves little of the gradient in plain networks of 20 or more layers.**" in said[1]
     del said[1]
     plain = "With 44 layers it is 0.002 in plain networks with He's initialisation (with shuffled labels 0.000)"
