@@ -82,8 +82,8 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
 
 
 def rounded_down(cosine: float) -> str:
-    """Five decimal places, not rounded up."""
-    return f"{math.floor(cosine * 1e5) / 1e5:.5f}"
+    """Five decimal places, below 1: the table itself is rounded to six."""
+    return f"{min(math.floor(cosine * 1e5) / 1e5, 0.99999):.5f}"
 
 
 def left(one: NamedTuple) -> str:

@@ -83,6 +83,15 @@ def test_a_list_in_a_sentence():
     assert [agreement_findings.listed(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
 
 
+def test_a_cosine_is_not_rounded_up():
+    assert [agreement_findings.rounded_down(value) for value in (1.0, 0.999999, 0.999989, 0.9)] == [
+        "0.99999",
+        "0.99999",
+        "0.99998",
+        "0.90000",
+    ]
+
+
 def test_no_minus_before_nothing():
     assert [agreement_findings.shown(value) for value in (-0.0004, -0.32, 0.914)] == ["0.00", "-0.32", "0.91"]
     assert agreement_findings.shown(-0.0004, 3) == "0.000"
