@@ -24,8 +24,8 @@ of the first batch as computed in bfloat16, as in training, or in float32, and t
 median over the convolutions. 1: rounding does no harm; 0: it leaves nothing of the gradient. *Reordered*: the cosine
 between that gradient in float64 and the same with the images in another order, whose rounding is another; the lowest of
 all convolutions and seeds, rounded down. *1-NN error*: how often the nearest other image, by what the untrained
-network hands to its last layer, is of another class. *‖gradient‖ / ‖W‖*: the largest of any layer, in the first of these
-batches (the table above has other images and, where an experiment has more of them, more seeds).
+network hands to its last layer, is of another class. *‖gradient‖ / ‖W‖*: the largest of any layer, in the first of
+these batches (the table above has other images and, where an experiment has more of them, more seeds).
 
 Known from the literature: batch norm makes gradients of networks without shortcuts grow exponentially with depth, less
 so near a linear network, and one step shrinks their range (Yang et al. 2019, *A mean field theory of batch
