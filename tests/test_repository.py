@@ -68,7 +68,8 @@ def test_small_results_are_those_of_dvc_lock(committed):
         return lock.hashed(path, inside, 0, path not in inside)["md5"] if inside else None
 
     for path, md5 in outs.items():
-        assert hashed(path) in (md5, None), path
+        if path.split("/")[0] not in ("data", "models"):  # which lie in the cache
+            assert hashed(path) == md5, path
     for path in committed:
         if path.startswith(("metrics/", "plots/")):
             assert any(path == out or path.startswith(f"{out}/") for out in outs), path

@@ -47,8 +47,8 @@ def judged(comparison: Comparison, results: Results) -> Judgement:
     if any(name not in results for name in names):
         return Judgement(comparison, NOT_RUN)
     sides = [results[name] for name in names]
-    names = [PRECISION_NAMES[side.precision] for side in sides]
-    precisions = " against ".join(names) if len(set(names)) > 1 else ""
+    trained_in = [PRECISION_NAMES[side.precision] for side in sides]
+    precisions = " against ".join(trained_in) if len(set(trained_in)) > 1 else ""
     n = tuple(side.n for side in sides)
     one = Judgement(comparison, NOT_DECIDED, n=n, unit=measure.unit, precisions=precisions)
     if any(side.metrics["diverged"] for side in sides):
@@ -74,12 +74,12 @@ def _of_means(one: Judgement, measure: Measure, sides: list[Result], relevant: f
     first, second = measure.of(sides[0]), number if isinstance(number, float) else measure.of(sides[1])
     mean, low, high = verdicts.difference(first, second)
     known = math.isfinite(low)
-    p = verdicts.p_value(first, second)
+    p = verdicts.p_value(first, second) if known and not isinstance(second, float) else None
     method = "" if not known else "Student" if isinstance(second, float) else "Welch"
     if measure.images:
         relevant = max(relevant, 100 / len(sides[0].predictions)) if relevant else 0.0
         if known and (ends := _bootstrapped(measure, sides, number)):
-            p = max(p, verdicts.normal_p(mean, *ends))
+            p = None if p is None else max(p, verdicts.normal_p(mean, *ends))
             low, high, method = min(low, ends[0]), max(high, ends[1]), "seeds and images"
     least = claim.least
     if measure.ratio:
@@ -92,7 +92,6 @@ def _of_means(one: Judgement, measure: Measure, sides: list[Result], relevant: f
         said, note = NOT_DECIDED, "one training recipe can confirm it, and none can refute it"
     elif said in verdicts.WEAKER and not verdicts.can_decide(one.n):
         said, note = verdicts.WEAKER[said], "too few seeds for more"
-    p = p if known and not isinstance(second, float) else None
     return replace(one, verdict=said, note=note, found=(mean, low, high), method=method, relevant=relevant, p=p)
 
 

@@ -111,10 +111,8 @@ def longer(m: Measured) -> list[str]:
                     said.append(f"With the short warm-up {has}, so the longer warm-up may be what helps.")
             else:
                 said.append("The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart.")
-    opening = (
-        "**With more epochs the training error of a deep plain network falls to almost 0; its loss probably stays "
-    )
-    return sentence(f"{opening}above the shallow one's.**", said)
+    falls = "With more epochs the training error of a deep plain network falls to almost 0"
+    return sentence(f"**{falls}; its loss probably stays above the shallow one's.**", said)
 
 
 def dirac(m: Measured) -> list[str]:

@@ -11,7 +11,7 @@ def finding(results: Results) -> list[str]:
     deep = max((one for one in known if one.ratio is None), key=lambda one: one.depth, default=None)
     if deep is None:
         return []
-    opening, ending = opened(deep, f"plain networks of {deep.depth} layers")
+    opening, ending = opening_and_ending(deep, f"plain networks of {deep.depth} layers")
     counts = f"{started(deep.exact)} seeds, in bfloat16 {started(deep.usual)}"
     others = [f"With {one.depth} layers and gradients {one.gradients} {both(one)}" for one in known if one is not deep]
     return [
@@ -21,7 +21,7 @@ def finding(results: Results) -> list[str]:
     ]
 
 
-def opened(one: Case, who: str) -> tuple[str, str]:
+def opening_and_ending(one: Case, who: str) -> tuple[str, str]:
     """How the finding on a network begins and ends, by the seeds that started in float64 and in bfloat16."""
     exact, usual = sum(one.exact.started), sum(one.usual.started)
     n = len(one.exact.started), len(one.usual.started)
