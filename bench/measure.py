@@ -51,7 +51,7 @@ def tuned(task: Task, way: Way, args: argparse.Namespace) -> tuple[Any, int]:
         gc.collect()  # its workers, and its memory on the device
         return found
 
-    choices = way.choices(task.device, args.cores)
+    choices = way.choices(task, args.cores)
     paces = [trial(choice) for choice in choices]
     close = 0.8 * max(paces) if len(choices) > 1 else math.inf
     paces = [

@@ -9,9 +9,9 @@ all of them:
 
 - usual: the loop of articles and well-known repositories: a torchvision data set, PIL transforms, a DataLoader,
   float32, `.item()` in every step. Tuned: the number of workers is the fastest here.
-- bare: forward, backward and optimiser on one batch that stays where it is, in the fastest of float32 and bfloat16, of
-  both memory layouts and, on a GPU, of eager and CUDA graph: what the hardware gives. On a machine without bfloat16 in
-  hardware both this and ours train in float32, which the table says.
+- bare: forward, backward and optimiser on one batch that stays where it is, in the recipe's precision and the fastest
+  of both memory layouts and, on a GPU, of eager and CUDA graph: what the hardware gives. On a machine without bfloat16
+  in hardware both this and ours train in float32, which the table says.
 - ours: `lineage.engine` with the experiment's own recipe, at its full input size. Timed are the steps with all they
   do, and what an epoch does once (its plan, a copy of the weights) by its share of an epoch over the full training
   part. Not timed: validation, checkpoints.

@@ -142,7 +142,7 @@ class Way(NamedTuple):
     """One of the three ways to train."""
 
     make: Callable[[Task, Any], Train]
-    choices: Callable[[torch.device, int], list]  # by the device and the number of cores
+    choices: Callable[[Task, int], list]  # by the task and the number of cores
     name: Callable[[Any], str]  # of a choice
 
 
@@ -151,8 +151,9 @@ def precisions(place: torch.device) -> list[str]:
     return [name for name in device.DTYPES if device.precision_on(place, name) == name]
 
 
-def bare_choices(place: torch.device, _: int) -> list[tuple[str, str, bool]]:
-    return list(product(precisions(place), augment.LAYOUTS, [False, True] if place.type == "cuda" else [False]))
+def bare_choices(task: Task, _: int) -> list[tuple[str, str, bool]]:
+    precision = device.precision_on(task.device, task.recipe.precision)
+    return list(product([precision], augment.LAYOUTS, [False, True] if task.device.type == "cuda" else [False]))
 
 
 WAYS = {

@@ -177,15 +177,23 @@ def test_a_seed_that_fails_ends_the_measurement(task, monkeypatch):
 def test_the_table_says_what_ours_does_otherwise_than_its_recipe(task, monkeypatch):
     monkeypatch.setattr(device, "precision_on", lambda _, wanted: wanted)
     assert throughput.about(task()) == ["ours in bf16"]
-    assert len(ways.WAYS["bare"].choices(CPU, 2)) == 4
-    assert len(ways.WAYS["bare"].choices(torch.device("cuda"), 2)) == 8
     monkeypatch.setattr(device, "precision_on", lambda *_: "fp32")
     assert throughput.about(task()) == ["ours in fp32: no bfloat16 in hardware here"]
-    assert {precision for precision, *_ in ways.WAYS["bare"].choices(CPU, 2)} == {"fp32"}
     assert throughput.about(task(precision="fp32", input_size=64, grow={32: 0.5})) == [
         "ours in fp32",
         "the recipe grows from 32 pixels: all three are measured at its last size alone",
     ]
+
+
+def test_the_bare_network_has_the_precision_of_the_recipe(task, monkeypatch):
+    choices = ways.WAYS["bare"].choices
+    on_a_gpu = dataclasses.replace(task(), device=torch.device("cuda"))
+    monkeypatch.setattr(device, "precision_on", lambda _, wanted: wanted)
+    assert choices(task(), 2) == [("bf16", "NHWC", False), ("bf16", "NCHW", False)]
+    assert len(choices(on_a_gpu, 2)) == 4
+    assert {precision for precision, *_ in choices(task(precision="fp32"), 2)} == {"fp32"}
+    monkeypatch.setattr(device, "precision_on", lambda *_: "fp32")  # no bfloat16 in hardware
+    assert {precision for precision, *_ in choices(task(), 2)} == {"fp32"}
 
 
 def test_an_unknown_experiment_is_one_line(workspace):
@@ -251,7 +259,7 @@ def test_photographs_are_read_from_disk(task):
 
 
 def test_all_three_train_the_same_network_on_the_same_batches(task, monkeypatch):
-    small, build, seen = task(), models.build, []
+    small, build, seen = task(precision="fp32"), models.build, []
 
     def spy(*arguments):
         network = build(*arguments)
@@ -262,7 +270,7 @@ def test_all_three_train_the_same_network_on_the_same_batches(task, monkeypatch)
 
     monkeypatch.setattr(models, "build", spy)
     for name, way in ways.WAYS.items():
-        assert CHOICES[name] in way.choices(CPU, 2)
+        assert CHOICES[name] in way.choices(small, 2)
         assert way.make(small, CHOICES[name])(3) > 0
     (first, *_), *_ = seen
     for before, network, shapes in seen:
