@@ -10,13 +10,14 @@ from lineage.report.measured import (
     DECIDABLE,
     Measured,
     apart,
+    briefly,
     deepest,
     difference,
     elsewhere,
+    finding,
     main_ones,
     quotients,
     seeds,
-    sentence,
     shallow,
     sides,
     verdict,
@@ -40,7 +41,7 @@ def degradation(m: Measured) -> list[str]:
         said.append(f"{place(one, ones)}{_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
     who = f"plain networks of {depths(ones)} layers"
     opening = opened(ones, who, "train worse than shallow ones", "do not train worse than shallow ones")
-    return sentence(f"{opening} Error on the training images.", said)
+    return finding(f"{opening} Error on the training images.", said)
 
 
 def degradation_on_test(m: Measured) -> list[str]:
@@ -48,7 +49,7 @@ def degradation_on_test(m: Measured) -> list[str]:
     ones = main_ones(m, "plain-test")
     said = [f"{place(one, ones)}{_errors(m, one, 'plain', 'test')}." for one in ones]
     who, where = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
-    return sentence(opened(ones, who, f"do worse {where}", f"do not do worse {where}"), said + elsewhere(m, ones))
+    return finding(opened(ones, who, f"do worse {where}", f"do not do worse {where}"), said + elsewhere(m, ones))
 
 
 def depths(ones: list[Judgement]) -> str:
@@ -87,7 +88,7 @@ def no_start(m: Measured) -> list[str]:
             )
     who = "deep plain networks" if whole else "seeds of deep plain networks"
     opening = f"**Some {who} did not start to train.** Their errors are not compared; seeds are counted."
-    return sentence(opening, said)
+    return finding(opening, said)
 
 
 def longer(m: Measured) -> list[str]:
@@ -106,13 +107,13 @@ def longer(m: Measured) -> list[str]:
                 has = f"{link(control.name)} has {percent(control.error('train'))} % (on the test set "
                 has += f"{percent(control.error('test'))} %; n = {control.n})"
                 if 100 * control.error("train").mean() < FLOOR:
-                    said.append(f"That is not the longer warm-up alone: with the short one {has}.")
+                    said[-1] += f" That is not the longer warm-up alone: with the short one {has}."
                 else:
-                    said.append(f"With the short warm-up {has}, so the longer warm-up may be what helps.")
+                    said[-1] += f" With the short warm-up {has}, so the longer warm-up may be what helps."
             else:
-                said.append("The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart.")
+                said[-1] += " The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart."
     falls = "With more epochs the training error of a deep plain network falls to almost 0"
-    return sentence(f"**{falls}; its loss probably stays above the shallow one's.**", said)
+    return finding(f"**{falls}; its loss probably stays above the shallow one's.**", said)
 
 
 def dirac(m: Measured) -> list[str]:
@@ -138,7 +139,7 @@ def dirac(m: Measured) -> list[str]:
             f"**With the Dirac initialisation, {int(other.sum())} of {len(other)} seeds of a deep plain network "
             f"started to train, without it {int(usual.sum())} of {len(usual)}.**"
         )
-    return sentence(
+    return finding(
         f"{opening} All else is equal. Its kernels are the identity plus a tenth of He's weights. Behind batch "
         "norm and ReLU the network is not the identity.",
         said,
@@ -157,12 +158,8 @@ def shortcuts(m: Measured) -> list[str]:
         said.append(f"{place(one, ones)}{', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
     what = "lower the test error of deep networks"
     said += elsewhere(deep, ones)
-    compared = [one for one in small if one.verdict in DECIDABLE]
-    for layers in sorted({one.comparison.depth for one in compared}):
-        own = [one for one in compared if one.comparison.depth == layers]
-        differences = [f"{GROUPS[one.comparison.group].title}: {one.shown}, {verdict(one)}" for one in own]
-        said.append(f"With {layers} layers: {'; '.join(differences)}.")
-    return sentence(opened(ones, "shortcuts", what, f"do not {what}"), said)
+    said += [briefly(one) for one in small if one.verdict in DECIDABLE]
+    return finding(opened(ones, "shortcuts", what, f"do not {what}"), said)
 
 
 def residual(m: Measured) -> list[str]:
@@ -175,13 +172,13 @@ def residual(m: Measured) -> list[str]:
         said.append(f"{place(one, ones)}{_errors(m, turned, 'resnet', 'test')}.")
         if one.method == "Welch":
             images = len(m.results[GROUPS[group].members["resnet", depth]].predictions)
-            said.append(f"That interval leaves out that the test set has only {images} images.")
+            said[-1] += f" That interval leaves out that the test set has only {images} images."
         train = m.judged("residual-train", group, depth)
         if train and train.loss:
-            said.append(
-                f"Both training errors are below {FLOOR} %. The deep one's training loss is {train.loss.shown} the "
+            said[-1] += (
+                f" Both training errors are below {FLOOR} %. The deep one's training loss is {train.loss.shown} the "
                 f"shallow one's; the claim that depth does not raise it: {verdict(train.loss)}."
             )
     what = "help residual networks on the test set"
     opening = opened(ones, "more layers", what, f"do not {what}")
-    return sentence(opening, said)
+    return finding(opening, said)

@@ -9,7 +9,7 @@ from lineage.files import read_json
 from lineage.report import figures, sweep_figures, verdicts
 from lineage.report.agreeing import network_words
 from lineage.report.claims import FLOOR
-from lineage.report.markdown import Draw, difference_text, percent, table
+from lineage.report.markdown import Draw, difference_text, listed, percent, table
 from lineage.report.outcomes import gathered, words
 from lineage.report.results import Results
 
@@ -128,14 +128,15 @@ def finding(results: Results) -> list[str]:
         f"{network_words(one)}, from {figures.geometric_mean(one.as_usual.losses):.2g} to {one.loss:.2g}"
         for one in others[fine].itertuples()
     ]
-    anyway = f"Training loss of networks that train anyway: {'; '.join(losses)}. " if losses else ""
-    return [
+    anyway = [f"Training loss of networks that train anyway: {'; '.join(losses)}."] if losses else []
+    opening = (
         f"**With gradients that all have the same relative length, plain networks of {deep.depth.max()} layers have a "
         f"lower mean training error from {(deep.error < deep.usual).sum()} of {len(deep)} initialisations** "
         f"(exploratory, n = {deep.n.min()}). For each network that length is the best of {runs.ratio.nunique()} by "
         "validation loss, with the first seed; the learning rate of the usual training was not tuned ([lower "
-        f"ones](#{LOWER})). {'; '.join(said + more)}. {anyway}[More](#{PLACE})."
-    ]
+        f"ones](#{LOWER})). [More](#{PLACE})."
+    )
+    return [listed(opening, [f"{one[0].upper()}{one[1:]}." for one in said + more] + anyway)]
 
 
 def outcome(one: NamedTuple) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import sweep_figures
-from lineage.report.markdown import Draw, digits, table
+from lineage.report.markdown import Draw, digits, listed, table
 from lineage.report.results import Results
 from lineage.report.style import START_NAMES
 from lineage.started import most_mistakes
@@ -112,13 +112,14 @@ def finding() -> list[str]:
     said = []
     for (name, depth), some in runs[runs.depth.isin(SHOWN)].groupby(["start", "depth"], sort=False):
         errors = [cell(some[some.lr == float(lr)], plain=True) for lr in lrs]
-        said.append(f"{START_WORDS.get(name, name)}, {depth} layers: {', '.join(errors)}")
+        said.append(f"From {START_WORDS.get(name, name)}, {depth} layers: {', '.join(errors)}.")
+    said += [told(name, some) for name, some in runs.groupby("start", sort=False)]
     start = f" from {' or '.join(START_WORDS.get(one, one) for one in failed)}" if failed else ""
-    return [
+    whole = (
         f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (n = 1; in "
-        f"brackets how many seeds started, where there are several): {'; '.join(said)}. "
-        f"{' '.join(told(name, some) for name, some in runs.groupby('start', sort=False))} [More](#{PLACE})."
-    ]
+        f"brackets how many seeds started, where there are several). [More](#{PLACE})."
+    )
+    return [listed(whole, said)]
 
 
 def told(start: str, runs: pd.DataFrame) -> str:

@@ -38,6 +38,11 @@ def long_table(title: str, header: str, align: str, rows: list[tuple]) -> list[s
     return details(f"{title} ({len(rows)} rows)", lines) if len(rows) > MANY else lines
 
 
+def listed(opening: str, items: list[str]) -> str:
+    """A numbered item: its opening, and below that a line for each of its own items; one alone follows the opening."""
+    return "\n".join([opening, *(f"    - {item}" for item in items)]) if len(items) > 1 else " ".join([opening, *items])
+
+
 def link(experiment: str) -> str:
     """An experiment's name, linked to its card."""
     return f"[{experiment}](experiments.md#{experiment})"

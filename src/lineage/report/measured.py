@@ -8,7 +8,7 @@ import pandas as pd
 from lineage.report.claim_measures import MEASURES
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgement, Judgements
-from lineage.report.markdown import link, percent
+from lineage.report.markdown import link, listed, percent
 from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS
 from lineage.report.verdicts import (
@@ -75,9 +75,9 @@ def quotients(result: Result) -> pd.Series:
     return layers.gradient / layers.weight
 
 
-def sentence(opening: str, said: list[str]) -> list[str]:
+def finding(opening: str, said: list[str]) -> list[str]:
     """The finding, or nothing where there is nothing to say."""
-    return [" ".join([opening, *said])] if said else []
+    return [listed(opening, said)] if said else []
 
 
 def deepest(m: Measured, claim: str, *kinds: str) -> list[Judgement]:
@@ -105,12 +105,13 @@ def elsewhere(m: Measured, ones: list[Judgement]) -> list[str]:
     """What the same claims have in the groups that are not among these judgements, for the deepest networks."""
     told = {one.comparison.group for one in ones}
     others = [other for claim in {one.comparison.claim.id for one in ones} for other in deepest(m, claim, *DECIDABLE)]
-    said = [
-        f"{GROUPS[one.comparison.group].title}, {one.comparison.depth} layers: {one.shown}, {verdict(one)}"
-        for one in others
-        if one.comparison.group not in told
-    ]
-    return [f"Elsewhere: {'; '.join(said)}."] if said else []
+    return [briefly(one) for one in others if one.comparison.group not in told]
+
+
+def briefly(one: Judgement) -> str:
+    """The difference alone, and where."""
+    group, depth = GROUPS[one.comparison.group].title, one.comparison.depth
+    return f"{group}, {depth} layers: difference {difference(one)}."
 
 
 def apart(m: Measured, one: Judgement) -> str:

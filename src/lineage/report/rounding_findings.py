@@ -1,6 +1,7 @@
 """The finding on float64: whether the deepest plain network starts to train there, and not in bfloat16."""
 
 from lineage.report import verdicts
+from lineage.report.markdown import listed
 from lineage.report.results import Results
 from lineage.report.rounding import PLACE, Case, apart, error, read, started
 
@@ -14,11 +15,11 @@ def finding(results: Results) -> list[str]:
     opening, ending = opening_and_ending(deep, f"plain networks of {deep.depth} layers")
     counts = f"{started(deep.exact)} seeds, in bfloat16 {started(deep.usual)}"
     others = [f"With {one.depth} layers and gradients {one.gradients} {both(one)}" for one in known if one is not deep]
-    return [
+    whole = (
         f"**{opening}** ({counts}; exploratory, learning rate {deep.lr:g}, He's initialisation). Training error "
-        f"{error(deep.exact)} %, in bfloat16 {error(deep.usual)} %. {ending}. "
-        f"{''.join(f'{said}. ' for said in others)}[More](#{PLACE})."
-    ]
+        f"{error(deep.exact)} %, in bfloat16 {error(deep.usual)} %. {ending}. [More](#{PLACE})."
+    )
+    return [listed(whole, [f"{said}." for said in others])]
 
 
 def opening_and_ending(one: Case, who: str) -> tuple[str, str]:

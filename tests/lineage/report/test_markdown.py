@@ -89,3 +89,9 @@ def test_digits(value, text):
 )
 def test_digits_of_a_ratio(value, text):
     assert markdown.ratio_digits(value) == text
+
+
+def test_a_numbered_item_lists_what_it_rests_on():
+    assert markdown.listed("Depth hurts.", ["a", "b"]) == "Depth hurts.\n    - a\n    - b"
+    assert markdown.listed("Depth hurts.", ["a"]) == "Depth hurts. a"
+    assert markdown.listed("Depth hurts.", []) == "Depth hurts."

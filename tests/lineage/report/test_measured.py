@@ -93,8 +93,8 @@ def test_single_seeds_are_not_said_to_be_apart():
 
 
 def test_a_finding_without_words_is_none():
-    assert measured.sentence("Depth hurts.", []) == []
-    assert measured.sentence("Depth hurts.", ["a", "b"]) == ["Depth hurts. a b"]
+    assert measured.finding("Depth hurts.", []) == []
+    assert measured.finding("Depth hurts.", ["a"]) == ["Depth hurts. a"]
 
 
 def test_at_the_floor_nothing_is_primary():
@@ -119,7 +119,6 @@ def test_what_a_claim_has_in_other_groups():
     here, there = judgement(HOLDS), judgement(NOT_DECIDED, 56, "cifar10", found=(1.0, -2.0, 4.0))
     void = judgement(NOT_RUN, 56, "signs32-long")
     (said,) = measured.elsewhere(all_of(here, there, void), [here])
-    assert said == (
-        "Elsewhere: CIFAR-10, 12 epochs, 56 layers: +1.00 pp (-2.00 … +4.00), *[not decided](#claim-plain-train)*."
-    )
+    found = "+1.00 pp (-2.00 … +4.00), *[not decided](#claim-plain-train)*, primary."
+    assert said == f"CIFAR-10, 12 epochs, 56 layers: difference {found}"
     assert measured.elsewhere(all_of(here), [here]) == []
