@@ -21,8 +21,9 @@ from lineage.report.measured import (
     shallow,
     sides,
     verdict,
+    where,
 )
-from lineage.report.openings import opened, place, rests_on
+from lineage.report.openings import opened, rests_on
 from lineage.report.study import GROUPS
 from lineage.report.verdicts import (
     AT_FLOOR,
@@ -38,7 +39,7 @@ def degradation(m: Measured) -> list[str]:
     """Where depth raises the training error of plain networks."""
     said, ones = [], main_ones(m, "plain-train")
     for one in ones:
-        said.append(f"{place(one, ones)}{_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
+        said.append(f"{where(one)}: {_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
     who = f"plain networks of {depths(ones)} layers"
     opening = opened(ones, who, "train worse than shallow ones", "do not train worse than shallow ones")
     return finding(f"{opening} Error on the training images.", said)
@@ -47,9 +48,9 @@ def degradation(m: Measured) -> list[str]:
 def degradation_on_test(m: Measured) -> list[str]:
     """Where depth raises the test error of plain networks."""
     ones = main_ones(m, "plain-test")
-    said = [f"{place(one, ones)}{_errors(m, one, 'plain', 'test')}." for one in ones]
-    who, where = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
-    return finding(opened(ones, who, f"do worse {where}", f"do not do worse {where}"), said + elsewhere(m, ones))
+    said = [f"{where(one)}: {_errors(m, one, 'plain', 'test')}." for one in ones]
+    who, than = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
+    return finding(opened(ones, who, f"do worse {than}", f"do not do worse {than}"), said + elsewhere(m, ones))
 
 
 def depths(ones: list[Judgement]) -> str:
@@ -155,7 +156,7 @@ def shortcuts(m: Measured) -> list[str]:
     for one in ones:
         group, depth = one.comparison.group, one.comparison.depth
         errors = [m.error(family, depth, group, "test") for family in ("plain", "resnet")]
-        said.append(f"{place(one, ones)}{', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
+        said.append(f"{where(one)}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
     what = "lower the test error of deep networks"
     said += elsewhere(deep, ones)
     said += [briefly(one) for one in small if one.verdict in DECIDABLE]
@@ -169,7 +170,7 @@ def residual(m: Measured) -> list[str]:
         group, depth = one.comparison.group, one.comparison.depth
         mean, low, high = one.found or (0, 0, 0)  # of the shallow one less the deep one, as the claim says it
         turned = replace(one, found=(-mean, -high, -low) if one.found else None)
-        said.append(f"{place(one, ones)}{_errors(m, turned, 'resnet', 'test')}.")
+        said.append(f"{where(one)}: {_errors(m, turned, 'resnet', 'test')}.")
         if one.method == "Welch":
             images = len(m.results[GROUPS[group].members["resnet", depth]].predictions)
             said[-1] += f" That interval leaves out that the test set has only {images} images."

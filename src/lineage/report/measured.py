@@ -110,8 +110,12 @@ def elsewhere(m: Measured, ones: list[Judgement]) -> list[str]:
 
 def briefly(one: Judgement) -> str:
     """The difference alone, and where."""
-    group, depth = GROUPS[one.comparison.group].title, one.comparison.depth
-    return f"{group}, {depth} layers: difference {difference(one)}."
+    return f"{where(one)}: difference {difference(one)}."
+
+
+def where(one: Judgement) -> str:
+    """The training group and the depth."""
+    return f"{GROUPS[one.comparison.group].title}, {one.comparison.depth} layers"
 
 
 def apart(m: Measured, one: Judgement) -> str:

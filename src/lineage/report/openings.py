@@ -56,12 +56,6 @@ def shared(ones: list[Judgement]) -> list[str]:
     return [parts[0] for parts in alike]
 
 
-def place(one: Judgement, ones: list[Judgement]) -> str:
-    """What the title of a judgement's training group has beyond what they all begin with."""
-    own = ", ".join(GROUPS[one.comparison.group].title.split(", ")[len(shared(ones)) :])
-    return f"{own[0].upper()}{own[1:]}: " if own else ""
-
-
 def title(one: Judgement) -> str:
     """The training group, or the experiment where there is none."""
     return GROUPS[one.comparison.group].title if one.comparison.group else one.comparison.larger

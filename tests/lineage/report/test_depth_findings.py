@@ -21,7 +21,9 @@ def test_what_other_groups_say_is_not_left_out(workspace):
         measured(name, errors)
     line = one(said(*SIGNS, *names), "Plain networks of 56 layers probably do worse than shallow ones on the test set")
     opening, here, there = line.split("\n    - ")
-    assert opening.endswith("on the test set (SIGNS, 30 epochs).**") and here.startswith("[plain-20-signs32]")
+    assert opening.endswith("on the test set (SIGNS, 30 epochs).**") and here.startswith(
+        "SIGNS, 30 epochs, 56 layers: [p"
+    )
     assert there.startswith("SIGNS, 100 epochs, 56 layers: difference +10.00 pp (")
     assert there.endswith("*[not decided](#claim-plain-test)*, exploratory.")
 
@@ -34,8 +36,8 @@ def test_the_scope_of_several_groups_is_what_their_titles_share(workspace):
     line = one(said(*SIGNS, *names), "Plain networks of 56 layers train worse than shallow ones")
     opening, usual, low = line.split("\n    - ")
     assert opening.endswith("shallow ones (SIGNS, 30 epochs).** Error on the training images.")
-    assert usual.startswith("[plain-20-signs32]") and usual.endswith("primary.")
-    assert low.startswith("Learning rate 0.03: [plain-20-signs32-low-lr]")
+    assert usual.startswith("SIGNS, 30 epochs, 56 layers: [plain-20-signs32]") and usual.endswith("primary.")
+    assert low.startswith("SIGNS, 30 epochs, learning rate 0.03, 56 layers: [plain-20-signs32-low-lr]")
     measured("plain-56-signs32", (0.04, 0.05, 0.05, 0.06, 0.7))  # the primary comparison
     line = one(said(*SIGNS, *names), "Plain networks of 56 layers probably train worse than shallow ones")
     assert "ones (SIGNS, 30 epochs, learning rate 0.03); the main comparison is not decided.**" in line

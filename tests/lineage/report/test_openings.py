@@ -18,12 +18,10 @@ from lineage.report.verdicts import (
 LOW = "SIGNS, 30 epochs, learning rate 0.03"
 
 
-def test_a_finding_names_its_group_in_the_heading_or_for_each_of_several():
+def test_an_opening_names_the_group_that_all_share():
     here, there = judgement(HOLDS), judgement(HOLDS, 56, "cifar10")
     assert openings.opened([here], "depth", "hurts", "helps") == "**Depth hurts (SIGNS, 30 epochs).**"
-    assert openings.place(here, [here]) == ""
     assert openings.opened([here, there], "depth", "hurts", "helps") == "**Depth hurts.**"
-    assert openings.place(there, [here, there]) == "CIFAR-10, 12 epochs: "
 
 
 @pytest.mark.parametrize(
