@@ -1,4 +1,4 @@
-"""The findings: a sentence each, with numbers from the tables. A finding whose experiments have not run is left out."""
+"""The findings, with numbers from the tables. A finding whose experiments have not run is left out."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,7 @@ from lineage.report import (
     gradient_growth,
     pair_findings,
     rounding_findings,
+    start_findings,
 )
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
@@ -139,7 +140,7 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
     "What depth does": [
         depth_findings.degradation,
         depth_findings.degradation_on_test,
-        depth_findings.no_start,
+        start_findings.no_start,
         depth_findings.longer,
         depth_findings.shortcuts,
         depth_findings.residual,
@@ -147,7 +148,7 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
     "Why deep plain networks fail": [
         before_training,
         learning_rates,
-        depth_findings.dirac,
+        start_findings.dirac,
         agreement,
         equalised,
         in_float64,

@@ -90,42 +90,6 @@ def test_shallow_networks_say_nothing_about_shortcuts_in_deep_ones(workspace):
     assert "** CIFAR-10, 12 epochs, 20 layers: difference +3" in alone
 
 
-def test_what_did_not_start_is_no_difference_in_percentage_points(workspace):
-    degraded = degrade()
-    line = one(degraded, "did not start to train")
-    assert "[plain-110-signs32](experiments.md#plain-110-signs32): 5 of 5 seeds" in line and "p = 0.0079" in line
-    assert " pp" not in line
-
-
-def test_some_seeds_are_not_some_networks(workspace):
-    degrade()
-    measured("plain-110-signs32", (0.30, 0.34, 0.36, 0.33, 0.99))
-    line = one(said(*SIGNS), "did not start to train")
-    assert "**Some seeds of deep plain networks did not start to train.**" in line
-    assert "[plain-110-signs32](experiments.md#plain-110-signs32): 1 of 5 seeds stayed near guessing" in line
-    assert "After training" not in line  # which is measured of the first seed, and that has started
-
-
-def test_the_dirac_initialisation(workspace):
-    degraded = degrade()
-    assert not any("Dirac" in line for line in degraded)
-    measured("plain-110-signs32-dirac", (0.4, 0.3, 0.5))
-    line = one(
-        said(*SIGNS, "plain-110-signs32-dirac"),
-        "3 of 3 seeds of a deep plain network started to train, without it 0 of 5.**",
-    )
-    assert (
-        "[plain-110-signs32](experiments.md#plain-110-signs32) 0 of 5 seeds started, training error 48.80 ± 0.57 %"
-        in line
-    )
-    assert "3 of 3 seeds started, training error 20.00 ± 5.00 %" in line
-    assert "*[holds](#claim-dirac-start)*, exploratory, p = 0.018" in line
-    measured("plain-110-signs32-dirac", (0.97, 0.98, 0.99))
-    assert one(said(*SIGNS, "plain-110-signs32-dirac"), "with the Dirac initialisation is not decided")
-    measured("plain-56-signs32-dirac", (0.02, 0.03, 0.02))  # an exploratory comparison that holds
-    one(said(*SIGNS, "plain-56-signs32-dirac"), "Deep plain networks probably train better with the Dirac")
-
-
 def test_what_depth_does_to_residual_networks_on_the_test_set(workspace):
     degraded = degrade()
     line = one(degraded, "More layers probably do not help residual networks on the test set")

@@ -1,0 +1,64 @@
+"""The findings on plain networks that do not start to train, and on the initialisation with which they do."""
+
+from lineage.report.depth import beginning
+from lineage.report.markdown import link, percent
+from lineage.report.measured import Measured, deepest, difference, finding, quotients, sides
+from lineage.report.openings import opened
+from lineage.report.verdicts import HOLDS, NOT_RUN, VERDICTS
+
+
+def no_start(m: Measured) -> list[str]:
+    """Plain networks that did not start to train."""
+    said, whole = [], False
+    for one in deepest(m, "plain-start", *VERDICTS):
+        result = m.results[one.comparison.larger]
+        failed = int((~result.started()).sum())
+        if failed:
+            whole |= failed == result.n
+            shallower = m.results[one.comparison.smaller]
+            turned = quotients(result)
+            p = "" if one.p is None else f", Fisher's exact test: p = {one.p:.2g}"
+            first = beginning(result)
+            largest = f"{first} (over the seeds) in the layer where it is largest" if first else "not measured"
+            before = f" Before training, the gradient's norm over the weights', ‖gradient‖ / ‖W‖, is {largest}."
+            after = ""
+            if not result.started().iloc[0]:
+                after = f" After training, it is {turned.iloc[0]:.2g} in the network's first layer (first seed)."
+            said.append(
+                f"{link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
+                f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
+                f"{shallower.n}; {difference(one)}{p}).{before}{after}"
+            )
+    who = "deep plain networks" if whole else "seeds of deep plain networks"
+    opening = f"**Some {who} did not start to train.** Their errors are not compared; seeds are counted."
+    return finding(opening, said)
+
+
+def dirac(m: Measured) -> list[str]:
+    """What the Dirac initialisation changes in deep plain networks."""
+    said = []
+    tried = [one for place, one in m.judgements.items() if place[0] in ("dirac-start", "dirac-train")]
+    tried = [one for one in tried if one.verdict != NOT_RUN]
+    for one in tried:
+        before, after = (
+            f"{link(result.name)} {int(result.started().sum())} of {result.n} seeds started, training error "
+            f"{percent(result.error('train'))} %"
+            for result in (m.results[name] for name in sides(one))
+        )
+        p = f", p = {one.p:.2g}" if one.p is not None and not one.found else ""
+        said.append(f"{before}; {after} ({difference(one)}{p}).")
+    begun = [one for one in tried if one.comparison.claim.id == "dirac-start" and one.verdict == HOLDS]
+    trained = [one for one in tried if one.comparison.claim.id == "dirac-train"]
+    better = "better with the Dirac initialisation"
+    opening = opened(trained, "deep plain networks", f"train {better}", f"do not train {better}")
+    if begun:
+        usual, other = (m.results[name].started() for name in sides(begun[0]))
+        opening = (
+            f"**With the Dirac initialisation, {int(other.sum())} of {len(other)} seeds of a deep plain network "
+            f"started to train, without it {int(usual.sum())} of {len(usual)}.**"
+        )
+    return finding(
+        f"{opening} All else is equal. Its kernels are the identity plus a tenth of He's weights. Behind batch "
+        "norm and ReLU the network is not the identity.",
+        said,
+    )
