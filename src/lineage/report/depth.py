@@ -9,7 +9,7 @@ from lineage.files import read_json
 from lineage.report import figures
 from lineage.report.markdown import Draw, digits, link, percent, table
 from lineage.report.published import reported
-from lineage.report.results import Result, Results
+from lineage.report.results import PRECISION_NAMES, Result, Results
 from lineage.report.study import GROUPS, WHY, groups
 
 PANELS = """\
@@ -94,7 +94,8 @@ def _conditions(result: Result) -> list[str]:
         found.append(f"a warm-up of {share}")
     found.append(f"weight decay {recipe.weight_decay:g}")
     found += [words.format(value) for key, words in ALSO.items() if (value := getattr(recipe, key))]
-    return [*found, "flips"] if recipe.flip else found
+    found += ["flips"] if recipe.flip else []
+    return [*found, PRECISION_NAMES[result.precision]]
 
 
 def why(results: Results, draw: Draw) -> list[str]:

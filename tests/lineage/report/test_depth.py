@@ -34,16 +34,19 @@ def test_what_a_group_is_trained_with(workspace):
     assert depth.conditions([results.read("plain-20-signs32")]) == (
         "Common to all of them: 1,961 training images, inputs of 32 pixels, batches of 4, SGD with Nesterov momentum "
         "0.9, a learning rate of up to 1 (divided by 10 after 1/2 and 3/4), a warm-up of 25 % of the steps, weight "
-        "decay 0, shifts of up to 3 pixels."
+        "decay 0, shifts of up to 3 pixels, bfloat16."
     )
     measured("plain-20-signs32", recipe={"label_smoothing": 0.1, "rotate": 15.0, "cutmix": 0.5, "ema": 0.99})
     also = (
         "label smoothing 0.1, averaged weights (decay 0.99 per step), rotations of up to 15°, CutMix with probability"
     )
-    assert f"weight decay 0, {also} 0.5." in depth.conditions([results.read("plain-20-signs32")])
+    assert f"weight decay 0, {also} 0.5, bfloat16." in depth.conditions([results.read("plain-20-signs32")])
     measured("plain-20-signs32", recipe={"warm_up": 0.25, "shift": 3})
     measured("plain-56-signs32", recipe={"lr": 0.03, "warm_up": 0.25, "shift": 3})
     assert "learning rate" not in depth.conditions(read("plain-20-signs32", "plain-56-signs32").values())
+    measured("plain-56-signs32", recipe={"precision": "fp32", "warm_up": 0.25, "shift": 3})
+    both = depth.conditions(read("plain-20-signs32", "plain-56-signs32").values())
+    assert "learning rate" in both and "float" not in both
 
 
 def test_why_deep_plain_networks_fail(workspace):
