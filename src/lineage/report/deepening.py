@@ -88,13 +88,14 @@ def finding() -> list[str]:
             f"layers {sweep_figures.WAYS[insertion]}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, × "
             f"{np.exp(change[0]):.3g} ({times}), training error then {percent(errors)} %"
         )
-    who = f"lain networks of {deep} layers that begin as trained ones of {shallow}"
-    opening = f"**Whether p{who} end worse is not decided.**"
+    who, than = f"lain networks of {deep} layers made from trained ones of {shallow}", "than they begin with"
+    opening = f"**Whether p{who} end with a higher training loss {than} is not decided.**"
     if worse and better:
-        opening = f"**Whether p{who} end better or worse probably depends on the inserted layers.**"
+        how = "a higher or a lower training loss"
+        opening = f"**Whether p{who} end with {how} {than} probably depends on the inserted layers.**"
     elif found := worse or better:
-        how = "" if len(found) == len(ways) else f" if the inserted layers are {' or '.join(found)}"
-        opening = f"**P{who} probably end {'worse' if worse else 'better'}{how}.**"
+        how = "" if len(found) == len(ways) else f", if the inserted layers are {' or '.join(found)}"
+        opening = f"**P{who} probably end with a {'higher' if worse else 'lower'} training loss {than}{how}.**"
     return [
         f"{opening} {deep - shallow} layers that do not change the outputs were inserted (exact in training, or in "
         "evaluation only, where batch norm changes them in training), and the network was trained further by the "

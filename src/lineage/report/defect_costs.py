@@ -29,8 +29,9 @@ def finding() -> list[str]:
     told = [name for name, found in zip(by_defect, kept, strict=True) if found]
     if not told:
         return []
-    said = "; ".join(f"{name} {difference_text(difference(by_defect[name]), 'pp')}" for name in told)
-    others = "" if len(told) == len(by_defect) else "; of the others that is not decided"
+    said = "; ".join(f"{name}: {difference_text(difference(by_defect[name]), 'pp')}" for name in told)
+    rest = len(by_defect) - len(told)
+    others = "" if not rest else f"; for the other {'one' if rest == 1 else rest} this is not decided"
     return [
         f"**Of {len(by_defect)} defects of the articles, each tried alone, {len(told)} change"
         f"{'s' if len(told) == 1 else ''} the reported error{others}** (corrected for {len(by_defect)} comparisons by "

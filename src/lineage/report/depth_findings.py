@@ -17,6 +17,7 @@ from lineage.report.measured import (
     main_ones,
     seeds,
     shallow,
+    sides,
     verdict,
     where,
 )
@@ -35,16 +36,16 @@ def degradation(m: Measured) -> list[str]:
     """Where depth raises the training error of plain networks."""
     said, ones = [], main_ones(m, "plain-train")
     for one in ones:
-        said.append(f"{where(one)}: {_errors(m, one, 'plain', 'train')}.{apart(m, one)}")
+        said.append(f"{where(one)}: {_errors(m, one, 'train')}.{apart(m, one)}")
     who = f"plain networks of {depths(ones)} layers"
     opening = opened(ones, who, "train worse than shallow ones", "do not train worse than shallow ones")
-    return finding(f"{opening} Error on the training images.", said)
+    return finding(f"{opening} Error on the training images.", said + elsewhere(m, ones))
 
 
 def degradation_on_test(m: Measured) -> list[str]:
     """Where depth raises the test error of plain networks."""
     ones = main_ones(m, "plain-test")
-    said = [f"{where(one)}: {_errors(m, one, 'plain', 'test')}." for one in ones]
+    said = [f"{where(one)}: {_errors(m, one, 'test')}." for one in ones]
     who, than = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
     return finding(opened(ones, who, f"do worse {than}", f"do not do worse {than}"), said + elsewhere(m, ones))
 
@@ -54,11 +55,9 @@ def depths(ones: list[Judgement]) -> str:
     return " or ".join(str(depth) for depth in sorted({one.comparison.depth for one in rests_on(ones)}))
 
 
-def _errors(m: Measured, one: Judgement, family: str, part: str) -> str:
-    """The errors of a deep network and of the shallow one of its family and group, and their difference."""
-    group, depth = one.comparison.group, one.comparison.depth
-    errors = [m.error(family, layers, group, part) for layers in (shallow(family, group), depth)]
-    return f"{', '.join(errors)}, difference {difference(one)}"
+def _errors(m: Measured, one: Judgement, part: str) -> str:
+    """The errors of the two networks of a comparison, and the first less the second."""
+    return f"{', '.join(m.error(name, part) for name in sides(one))}, difference {difference(one)}"
 
 
 def longer(m: Measured) -> list[str]:
@@ -67,19 +66,21 @@ def longer(m: Measured) -> list[str]:
     for one in deepest(m, "plain-train", AT_FLOOR):
         group = one.comparison.group
         if group in {about.longer for about in GROUPS.values()} and one.loss.verdict in (HOLDS, LEANS):
-            error = m.error("plain", one.comparison.depth, group, "train")
-            loss = f"training loss {one.loss.shown} that of {link(one.comparison.smaller)}"
+            error = m.error(one.comparison.larger, "train")
+            loss = f"its training loss is {times(one.loss)} that of {link(one.comparison.smaller)}"
             said.append(
                 f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)}"
                 f"{'' if can_decide(one.n) else ': so few seeds cannot decide'})."
             )
             if control := m.results.get(GROUPS[group].same_warm_up):
-                has = f"{link(control.name)} has {percent(control.error('train'))} % (on the test set "
-                has += f"{percent(control.error('test'))} %; n = {control.n})"
+                has = f"{link(control.name)} has {percent(control.error('train'))} % (n = {control.n})"
                 if 100 * control.error("train").mean() < FLOOR:
-                    said[-1] += f" That is not the longer warm-up alone: with the short one {has}."
+                    said[-1] += f" The longer warm-up alone is not the reason: with the short one {has}."
                 else:
                     said[-1] += f" With the short warm-up {has}, so the longer warm-up may be what helps."
+                usual = m.results[one.comparison.larger]
+                said[-1] += f" Test error with the short warm-up {percent(control.error('test'))} %, with the long one "
+                said[-1] += f"{percent(usual.error('test'))} %."
             else:
                 said[-1] += " The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart."
     falls = "With more epochs the training error of a deep plain network falls to almost 0"
@@ -93,32 +94,34 @@ def shortcuts(m: Measured) -> list[str]:
     deep = replace(m, judgements={key: one for key, one in judged.items() if one not in small})
     said, ones = [], main_ones(deep, "shortcut-test")
     for one in ones:
-        group, depth = one.comparison.group, one.comparison.depth
-        errors = [m.error(family, depth, group, "test") for family in ("plain", "resnet")]
-        said.append(f"{where(one)}: {', '.join(errors)}, difference {difference(one)}.{apart(m, one)}")
+        said.append(f"{where(one)}: {_errors(m, one, 'test')}.{apart(m, one)}")
     what = "lower the test error of deep networks"
     said += elsewhere(deep, ones)
-    said += [briefly(one) for one in small if one.verdict in DECIDABLE]
+    if shown := [briefly(one) for one in small if one.verdict in DECIDABLE]:
+        said.append(f"In networks that are not deep: {'; '.join(shown)}.")
     return finding(opened(ones, "shortcuts", what, f"do not {what}"), said)
 
 
 def residual(m: Measured) -> list[str]:
-    """What depth does to residual networks, for the deepest of each group, whatever came of it."""
+    """What depth does to residual networks, whatever came of it; the opening is about the deepest of each group."""
     said, ones = [], deepest(m, "residual-test", *VERDICTS)
-    for one in ones:
+    for one in (one for key, one in m.judgements.items() if key[0] == "residual-test" and one.verdict in VERDICTS):
         group, depth = one.comparison.group, one.comparison.depth
-        mean, low, high = one.found or (0, 0, 0)  # of the shallow one less the deep one, as the claim says it
-        turned = replace(one, found=(-mean, -high, -low) if one.found else None)
-        said.append(f"{where(one)}: {_errors(m, turned, 'resnet', 'test')}.")
+        said.append(f"{where(one)}: {_errors(m, one, 'test')}.")
         if one.method == "Welch":
             images = len(m.results[GROUPS[group].members["resnet", depth]].predictions)
             said[-1] += f" That interval leaves out that the test set has only {images} images."
         train = m.judged("residual-train", group, depth)
         if train and train.loss:
             said[-1] += (
-                f" Both training errors are below {FLOOR} %. The deep one's training loss is {train.loss.shown} the "
-                f"shallow one's; the claim that depth does not raise it: {verdict(train.loss)}."
+                f" Both training errors are below {FLOOR} %, so the training losses are compared: the deep network's "
+                f"is {times(train.loss)} the shallow one's. That depth does not raise it: {verdict(train.loss)}."
             )
     what = "help residual networks on the test set"
     opening = opened(ones, "more layers", what, f"do not {what}")
     return finding(opening, said)
+
+
+def times(loss: Judgement) -> str:
+    """How many times as large one loss is."""
+    return f"{loss.shown.removeprefix('× ')} times"

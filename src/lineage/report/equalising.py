@@ -122,21 +122,23 @@ def finding(results: Results) -> list[str]:
         return []
     others = found[~found.index.isin(deep.index)]
     fine = (others.error < FLOOR) & (others.usual < FLOOR)
-    said = [f"{one.words}: {outcome(one)}" for one in deep.itertuples()]
-    more = [f"{network_words(one)}, {one.words}: {outcome(one)}" for one in others[~fine].itertuples()]
+    both = [*deep.itertuples(), *others[~fine].itertuples()]
+    said = [f"{network_words(one).capitalize()}, {one.words}: {outcome(one)}." for one in both]
     losses = [
         f"{network_words(one)}, from {figures.geometric_mean(one.as_usual.losses):.2g} to {one.loss:.2g}"
         for one in others[fine].itertuples()
     ]
     anyway = [f"Training loss of networks that train anyway: {'; '.join(losses)}."] if losses else []
+    counts = sorted({one.n for one in deep.as_usual})
+    usual = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     opening = (
         f"**With gradients that all have the same relative length, plain networks of {deep.depth.max()} layers have a "
         f"lower mean training error from {(deep.error < deep.usual).sum()} of {len(deep)} initialisations** "
-        f"(exploratory, n = {deep.n.min()}). For each network that length is the best of {runs.ratio.nunique()} by "
-        "validation loss, with the first seed; the learning rate of the usual training was not tuned ([lower "
-        f"ones](#{LOWER})). [More](#{PLACE})."
+        f"(exploratory; n = {deep.n.min()}, as usual {usual}). For each network that length is the best of "
+        f"{runs.ratio.nunique()} by validation loss, with the first seed; the learning rate of the usual training was "
+        f"not tuned ([lower ones](#{LOWER})). [More](#{PLACE})."
     )
-    return [listed(opening, [f"{one[0].upper()}{one[1:]}." for one in said + more] + anyway)]
+    return [listed(opening, said + anyway)]
 
 
 def outcome(one: NamedTuple) -> str:

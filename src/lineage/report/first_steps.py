@@ -56,7 +56,11 @@ def sweep(results: Results, draw: Draw) -> list[str]:
         rows.append((START_NAMES.get(start, start), f"{lr:g}", *(cell(some[some.depth == depth]) for depth in depths)))
     header = " | ".join(["initialisation | learning rate", *(f"{depth} layers" for depth in depths)])
     lines += table(header, "l r" + " r" * len(depths), rows)
-    lines += ["Training error in %, bold where a seed did not start to train; in brackets how many did.", ""]
+    lines += [
+        "Training error in %, bold where a seed did not start to train. Of several seeds the mean, and in brackets how "
+        "many started.",
+        "",
+    ]
     groups = {start: runs[runs.start == start] for start in limits}
     free = [start for start, limit in limits.items() if not limit]
     if 1 < len(free) < len(limits):
@@ -116,8 +120,8 @@ def finding() -> list[str]:
     said += [told(name, some) for name, some in runs.groupby("start", sort=False)]
     start = f" from {' or '.join(START_WORDS.get(one, one) for one in failed)}" if failed else ""
     whole = (
-        f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (n = 1; in "
-        f"brackets how many seeds started, where there are several). [More](#{PLACE})."
+        f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (one "
+        f"seed, or the mean of several, of which the number in brackets started). [More](#{PLACE})."
     )
     return [listed(whole, said)]
 
@@ -132,8 +136,8 @@ def told(start: str, runs: pd.DataFrame) -> str:
     return (
         f"From {words} the length of the first step, known before training, tells in {len(runs) - wrong} of "
         f"{len(runs)} runs whether they start (the threshold, {digits(value)} times the layer's norm, was chosen by "
-        f"the same runs), the depth in {len(runs) - by_depth}; one answer for all is right in "
-        f"{max(started.sum(), (~started).sum())}."
+        f"the same runs), the depth in {len(runs) - by_depth}; to say of all that they "
+        f"{'start' if started.mean() > 0.5 else 'do not start'} is right in {max(started.sum(), (~started).sum())}."
     )
 
 

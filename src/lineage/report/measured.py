@@ -39,10 +39,9 @@ class Measured:
         one = self.judgements.get((claim, group, depth))
         return one if one and one.verdict != NOT_RUN else None
 
-    def error(self, family: str, depth: int, group: str, part: str) -> str:
+    def error(self, name: str, part: str) -> str:
         """An experiment's name and its error: the mean and the standard deviation over its seeds."""
-        result = self.results[GROUPS[group].members[family, depth]]
-        return f"{link(result.name)} {percent(result.error(part))} % (n = {result.n})"
+        return f"{link(name)} {percent(self.results[name].error(part))} % (n = {self.results[name].n})"
 
 
 def verdict(one: Judgement) -> str:
@@ -105,12 +104,12 @@ def elsewhere(m: Measured, ones: list[Judgement]) -> list[str]:
     """What the same claims have in the groups that are not among these judgements, for the deepest networks."""
     told = {one.comparison.group for one in ones}
     others = [other for claim in {one.comparison.claim.id for one in ones} for other in deepest(m, claim, *DECIDABLE)]
-    return [briefly(one) for one in others if one.comparison.group not in told]
+    return [f"{briefly(one)}." for one in others if one.comparison.group not in told]
 
 
 def briefly(one: Judgement) -> str:
     """The difference alone, and where."""
-    return f"{where(one)}: difference {difference(one)}."
+    return f"{where(one)}: difference {difference(one)}"
 
 
 def where(one: Judgement) -> str:

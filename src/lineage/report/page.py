@@ -33,11 +33,11 @@ percentage points. Only `evaluate` reads the test set, and no setting was chosen
 when test errors of other experiments were known; their sections say so. Each name of an experiment leads to its card:
 recipe, scores, history, provenance, and the command that makes it again. Verdicts are in italics and lead to their
 claim: *holds* and *reversed* pass [the rule](#how-to-read-a-verdict), *leans* nearly does, *not decided* is open.
-*Primary* comparisons were named as the main ones and are corrected for each other. *Exploratory* ones are not
-corrected: where there is no difference, about one in twenty still shows one. *Probably*: it leans, or it holds in an
-exploratory comparison. A seed *started* to train if its training error ends below 80 % of that of guessing (on SIGNS,
-with six classes, below 66.7 %). Where no seed of a network started, its error is given, but its difference from others
-is not tested."""
+A difference is the first value less the second. *Primary* comparisons were named as the main ones and are corrected
+for multiple comparisons (Holm). *Exploratory* ones are not: where there is no difference, about one in twenty still
+shows one. *Probably*: it leans, or it holds or is reversed in an exploratory comparison. A seed *started* to train if
+its training error ends below 80 % of that of guessing (on SIGNS, with six classes, below 66.7 %). Where some seeds of a
+network did not start, its mean error is given, but its difference from others is not tested."""
 
 
 def results(results: Results, missing: list[str], folder: Path, scale: str) -> list[str]:

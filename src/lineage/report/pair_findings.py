@@ -1,6 +1,5 @@
 """The findings on networks that differ in one part alone: what that part does to the test error."""
 
-from lineage.report.markdown import link, percent
 from lineage.report.measured import Measured, difference, sides
 from lineage.report.openings import opened
 from lineage.report.verdicts import NOT_RUN, REVERSED
@@ -23,9 +22,6 @@ def parts(m: Measured) -> list[str]:
             error = f"the test error of {network}"
             against = f"raises {error}" if one.verdict == REVERSED else f"does not lower {error}"
             opening = opened([one], part, f"lowers {error}", against)
-            without, with_it = (
-                f"{link(name)} {percent(m.results[name].error('test'))} % (n = {m.results[name].n})"
-                for name in sides(one)
-            )
+            without, with_it = (m.error(name, "test") for name in sides(one))
             said.append(f"{opening} {without}, {with_it}, difference {difference(one)}.")
     return said

@@ -28,8 +28,8 @@ little rounding in float64 changes the first gradient is [measured](#do-differen
 length*: in every step each kernel's gradient is made a fixed fraction of the kernel's norm, as in the [section
 before](#do-they-train-if-all-gradients-have-the-same-relative-length). The fraction was chosen there, in bfloat16, by
 the validation loss of the first seed. In float64 another one may be better: so a lower error in float64 counts for more
-than a higher one. The difference is given where at least one seed started on either side; three seeds against three
-cannot decide."""
+than a higher one. The difference is given where all seeds started on both sides; three seeds against three cannot
+decide."""
 DEEP, ERROR = 110, 20  # layers, per cent: what was predicted is about these
 PREDICTION = f"""\
 *Predicted*, before any of these had run: as usual no seed of {DEEP} layers starts to train; with gradients of one
@@ -134,8 +134,8 @@ def error(one: Outcome) -> str:
 
 
 def apart(one: Case) -> str:
-    """The difference of the training errors, where a seed started on either side."""
-    if not (one.usual and any(one.exact.started) and any(one.usual.started)):
+    """The difference of the training errors, where all seeds started on both sides."""
+    if not (one.usual and all(one.exact.started) and all(one.usual.started)):
         return ""
     exact, usual = (100 * pd.Series(side.errors) for side in (one.exact, one.usual))
     return difference_text(verdicts.difference(exact, usual), "pp")

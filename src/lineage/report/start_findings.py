@@ -2,7 +2,7 @@
 
 from lineage.report.depth import beginning
 from lineage.report.markdown import link, percent
-from lineage.report.measured import Measured, deepest, difference, finding, quotients, sides
+from lineage.report.measured import Measured, deepest, difference, finding, quotients, sides, where
 from lineage.report.openings import opened
 from lineage.report.verdicts import HOLDS, NOT_RUN, VERDICTS
 
@@ -23,9 +23,9 @@ def no_start(m: Measured) -> list[str]:
             before = f" Before training, the gradient's norm over the weights', ‖gradient‖ / ‖W‖, is {largest}."
             after = ""
             if not result.started().iloc[0]:
-                after = f" After training, it is {turned.iloc[0]:.2g} in the network's first layer (first seed)."
+                after = f" After training, that of the network's first layer is {turned.iloc[0]:.2g} (first seed)."
             said.append(
-                f"{link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
+                f"{where(one)}: {link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
                 f"{shallower.n}; {difference(one)}{p}).{before}{after}"
             )
@@ -58,7 +58,7 @@ def dirac(m: Measured) -> list[str]:
             f"started to train, without it {int(usual.sum())} of {len(usual)}.**"
         )
     return finding(
-        f"{opening} All else is equal. Its kernels are the identity plus a tenth of He's weights. Behind batch "
-        "norm and ReLU the network is not the identity.",
+        f"{opening} This initialisation makes each kernel the identity plus a tenth of He's weights (behind batch "
+        "norm and ReLU the network is not the identity); all else is equal.",
         said,
     )

@@ -49,22 +49,21 @@ def test_the_finding(workspace):
     table.loc[on & (table.depth == 20), "train_loss"] = 0.001
     table.to_csv(deepening.DEEPENED, index=False)
     (said,) = deepening.finding()
-    assert "of 56 layers that begin as trained ones of 20 probably end worse.** 36 layers that do not change" in said
+    made = "lain networks of 56 layers made from trained ones of 20"
+    assert said.startswith(f"**P{made} probably end with a higher training loss than they begin with.** 36 layers that")
     assert "layers exact in training: from 0.01 to 0.1, × 9.97 (7.77 … 12.8), training error then 3.00 ± 1.00 %" in said
     assert "Without inserted layers it ended at 0.001." in said
     other = table[table.insertion == "training"].assign(insertion="use", train_loss=0.01)
     other.loc[other.seed == 0, "train_loss"] = 0.02
     pd.concat([table, other]).to_csv(deepening.DEEPENED, index=False)
-    assert "probably end worse if the inserted layers are exact in training.** 36" in deepening.finding()[0]
+    assert "loss than they begin with, if the inserted layers are exact in training.** 36" in deepening.finding()[0]
     before = other.loc[other.state == "inserted"].assign(train_loss=0.1)
     better = pd.concat([before, other[other.state != "inserted"].assign(train_loss=[0.01, 0.011, 0.012])])
     pd.concat([table, better]).to_csv(deepening.DEEPENED, index=False)
-    said = (
-        "**Whether plain networks of 56 layers that begin as trained ones of 20 end better or worse probably depends "
-    )
-    assert deepening.finding()[0].startswith(f"{said}on the inserted layers.** 36")
+    said = f"**Whether p{made} end with a higher or a lower training loss than they begin with probably depends on the "
+    assert deepening.finding()[0].startswith(f"{said}inserted layers.** 36")
     pd.concat([table[table.insertion != "training"], better]).to_csv(deepening.DEEPENED, index=False)
-    assert "of 56 layers that begin as trained ones of 20 probably end better.** 36" in deepening.finding()[0]
+    assert f"P{made} probably end with a lower training loss than they begin with.** 36" in deepening.finding()[0]
     table.loc[on & (table.depth == 56) & (table.seed == 1), "train_loss"] = 0.005
     table.to_csv(deepening.DEEPENED, index=False)
-    assert "end worse is not decided" in deepening.finding()[0]
+    assert "end with a higher training loss than they begin with is not decided" in deepening.finding()[0]

@@ -41,8 +41,8 @@ def test_the_defects_that_change_the_error_are_a_finding(workspace):
     write()
     (line,) = defect_costs.finding()
     opening = "**Of 2 defects of the articles, each tried alone, 1 changes the reported error; "
-    assert line.startswith(f"{opening}of the others that is not decided**")
-    assert "n = 3: no eval() +20.67 pp (+17.80 … +23.54). [" in line
+    assert line.startswith(f"{opening}for the other one this is not decided**")
+    assert "n = 3: no eval(): +20.67 pp (+17.80 … +23.54). [" in line
 
 
 def test_a_table_of_another_scale_is_not_shown(workspace):

@@ -85,7 +85,7 @@ def test_the_finding(workspace):
     ]
     assert "From He's initialisation the length of the first step, known before training, tells in 4 of 4 runs" in said
     assert "(the threshold, 1.7 times the layer's norm" in said
-    assert lines[-2].endswith("the depth in 4; one answer for all is right in 2.")
+    assert lines[-2].endswith("the depth in 4; to say of all that they do not start is right in 2.")
     assert lines[-1] == "From the Dirac initialisation all 2 runs started."
     swept(ERRORS, STEPS)
     assert "**Plain networks of 110 layers start to train with some of 1 learning rates** (" in first_steps.finding()[0]
