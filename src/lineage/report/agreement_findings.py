@@ -7,7 +7,7 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import verdicts
-from lineage.report.markdown import difference_text, digits, link, percent
+from lineage.report.markdown import difference_text, digits, link, listed, percent
 from lineage.report.outcomes import RECIPES, SHORTCUTS, deepest, gathered, untrained
 from lineage.report.results import Results
 from lineage.report.study import in_both_precisions
@@ -54,7 +54,7 @@ def agreed(networks: pd.DataFrame) -> list[str]:
     return [
         f"{opening} Their *agreement* is the cosine of the angle between them, in the median convolution "
         f"(n = {untrained().seed.nunique()}). With {networks.depth.max()} layers it is "
-        f"{listed(said)}. What is left with shuffled labels does not come from the classes. [More](#{PLACE})."
+        f"{enumerated(said)}. What is left with shuffled labels does not come from the classes. [More](#{PLACE})."
     ]
 
 
@@ -70,15 +70,15 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
         told += f"; rounding to float32 does so with {plain[plain.fp32 < LOST].depth.min()}"
     rounded = [f"{left(one)} with {one.depth} layers" for one in plain[plain.depth.isin({*SHOWN, lost})].itertuples()]
     beside = "".join(f"; residual ones {left(one)} with {one.depth} layers" for one in residual[-1:].itertuples())
-    return [
+    opening = (
         f"**Before training, from He's initialisation, {told}.** How well a batch's gradient in bfloat16 (in "
         "brackets: in float32) matches that in float64, as the cosine of the angle between them, in the median "
-        f"convolution (*little*: below {LOST}): plain networks {listed(rounded)}{beside}. "
+        f"convolution (*little*: below {LOST}): plain networks {enumerated(rounded)}{beside}. "
         "In float64 itself, if the images of that batch come in another order, the cosine is "
         f"{rounded_down(plain.reordered.min())} or more in every convolution of all these plain networks "
-        f"(n = {untrained().seed.nunique()}). "
-        f"{trained_in_float32(results)} [More](#{PLACE})."
-    ]
+        f"(n = {untrained().seed.nunique()}). [More](#{PLACE})."
+    )
+    return [listed(opening, trained_in_float32(results))]
 
 
 def rounded_down(cosine: float) -> str:
@@ -114,11 +114,11 @@ def goes_with(found: pd.DataFrame) -> list[str]:
     ]
 
 
-def listed(said: list[str]) -> str:
+def enumerated(said: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
 
 
-def trained_in_float32(results: Results) -> str:
+def trained_in_float32(results: Results) -> list[str]:
     """Whether networks train better in float32, as far as that is known."""
     said = []
     for both in in_both_precisions(results):
@@ -129,7 +129,7 @@ def trained_in_float32(results: Results) -> str:
             said.append(
                 f"Training error of {link(both[1].name)} in float32 and in bfloat16: {ends}, difference {apart}."
             )
-    return " ".join(said) or "Whether that is why they fail is another question, which [float32](#precision) tests."
+    return said or ["Whether that is why they fail is another question, which [float32](#precision) tests."]
 
 
 def compared(found: pd.DataFrame) -> str:

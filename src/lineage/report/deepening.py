@@ -8,7 +8,7 @@ import pandas as pd
 
 from lineage.report import figures, sweep_figures, verdicts
 from lineage.report.first_steps import read
-from lineage.report.markdown import Draw, link, percent, table
+from lineage.report.markdown import Draw, link, listed, percent, table
 from lineage.report.results import Results
 
 DEEPENED = Path("plots/tables/deepened.csv")
@@ -85,8 +85,8 @@ def finding() -> list[str]:
         worse += [sweep_figures.WAYS[insertion]] if change[1] > 0 else []
         better += [sweep_figures.WAYS[insertion]] if change[2] < 0 else []
         said.append(
-            f"layers {sweep_figures.WAYS[insertion]}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, × "
-            f"{np.exp(change[0]):.3g} ({times}), training error then {percent(errors)} %"
+            f"Layers {sweep_figures.WAYS[insertion]}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, × "
+            f"{np.exp(change[0]):.3g} ({times}), training error then {percent(errors)} %."
         )
     who, than = f"lain networks of {deep} layers made from trained ones of {shallow}", "than they begin with"
     opening = f"**Whether p{who} end with a higher training loss {than} is not decided.**"
@@ -96,10 +96,10 @@ def finding() -> list[str]:
     elif found := worse or better:
         how = "" if len(found) == len(ways) else f", if the inserted layers are {' or '.join(found)}"
         opening = f"**P{who} probably end with a {'higher' if worse else 'lower'} training loss {than}{how}.**"
-    return [
+    whole = (
         f"{opening} {deep - shallow} layers that do not change the outputs were inserted (exact in training, or in "
         "evaluation only, where batch norm changes them in training), and the network was trained further by the "
         f"same recipe, whose learning rate rises once more. Training loss before and after (n = {len(logs)}; with the "
-        f"95 % interval of the quotient): {'; '.join(said)}. Without inserted layers it ended at {control:.2g}. "
-        f"[More](#{PLACE})."
-    ]
+        f"95 % interval of the quotient). [More](#{PLACE})."
+    )
+    return [listed(whole, [*said, f"Without inserted layers: to {control:.2g}."])]

@@ -71,16 +71,16 @@ def test_what_the_training_error_goes_with():
 
 
 def test_what_float32_changes():
-    assert "which [float32](#precision) tests" in agreement_findings.trained_in_float32({})
+    assert "which [float32](#precision) tests" in agreement_findings.trained_in_float32({})[0]
     measured("plain-56-signs32", (0.1, 0.3))
     measured("fp32-plain-56-signs32", (0.0, 0.02), recipe={"precision": "fp32"})
     both = {name: results.read(name) for name in ("plain-56-signs32", "fp32-plain-56-signs32")}
-    said = agreement_findings.trained_in_float32(both)
+    (said,) = agreement_findings.trained_in_float32(both)
     assert "float32 and in bfloat16: 0.50 ± 0.71 % (n = 2) and 10.00 ± 7.07 % (n = 2), difference -9.50 pp (-" in said
 
 
 def test_a_list_in_a_sentence():
-    assert [agreement_findings.listed(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+    assert [agreement_findings.enumerated(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
 
 
 def test_a_cosine_is_not_rounded_up():

@@ -51,8 +51,9 @@ def test_the_finding(workspace):
     (said,) = deepening.finding()
     made = "lain networks of 56 layers made from trained ones of 20"
     assert said.startswith(f"**P{made} probably end with a higher training loss than they begin with.** 36 layers that")
-    assert "layers exact in training: from 0.01 to 0.1, × 9.97 (7.77 … 12.8), training error then 3.00 ± 1.00 %" in said
-    assert "Without inserted layers it ended at 0.001." in said
+    layers = "Layers exact in training: from 0.01 to 0.1, × 9.97 (7.77 … 12.8), training error then 3.00 ± 1.00 %."
+    assert f"\n    - {layers}\n" in said
+    assert said.endswith("\n    - Without inserted layers: to 0.001.")
     other = table[table.insertion == "training"].assign(insertion="use", train_loss=0.01)
     other.loc[other.seed == 0, "train_loss"] = 0.02
     pd.concat([table, other]).to_csv(deepening.DEEPENED, index=False)
