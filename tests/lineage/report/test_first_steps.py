@@ -83,6 +83,7 @@ def test_the_finding(workspace):
         "From He's initialisation, 20 layers: 1.5 (2 of 2).",
         "From He's initialisation, 110 layers: 75.0 (0 of 2).",
     ]
+    assert lines[2].startswith("From the Dirac initialisation, 20 layers: ")
     assert "From He's initialisation the length of the first step, known before training, tells in 4 of 4 runs" in said
     assert "(the threshold, 1.7 times the layer's norm" in said
     assert lines[-2].endswith("the depth in 4; to say of all that they do not start is right in 2.")
