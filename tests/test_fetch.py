@@ -26,6 +26,8 @@ def test_it_writes_the_images(archive, run_script):
     with h5py.File("data/raw/mine.h5") as file:
         assert file["images"].shape == (8, 32, 32, 3)
         assert json.loads(file.attrs["classes"]) == KINDS
+    said = "mine: 4 train, 4 test images from data/sample/mine.zip in data/raw/mine.h5"
+    assert result.stdout.splitlines()[-1] == said
     assert [p.name for p in Path("data/raw").iterdir()] == ["mine.h5"]
 
 

@@ -101,8 +101,6 @@ def headline(m: Measured) -> list[str]:
         after = f"after {result.budget} in {PRECISION_NAMES[result.precision]}"
         first = f"**VGG16 on CIFAR-100: {accuracy}** {after} ({n}; {name}). That it reaches 75 %:"
         sentences.append(f"{f'{name} {accuracy} {after} ({n}):' if sentences else first} {difference(one)}.")
-    if not tried and (vgg11 := m.results.get("vgg11-cifar100-32px")):
-        sentences.append(f"{link(vgg11.name)} has {percent(vgg11.top1('test'))} % test accuracy (n = {vgg11.n}).")
     return [" ".join(sentences)]
 
 

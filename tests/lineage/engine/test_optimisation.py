@@ -27,6 +27,11 @@ def test_onecycle_reaches_its_peak_exactly_and_ends_low(steps):
         assert top == round(steps / 4) - 1
 
 
+def test_onecycle_rises_and_falls_in_equal_steps():
+    """Linearly to the peak at the end of the warm-up, then linearly to one such step above zero."""
+    assert rates("onecycle", 8) == pytest.approx([0.05, 0.1] + [0.1 * left / 6 for left in (6, 5, 4, 3, 2, 1)])
+
+
 def test_warm_up_of_the_others_is_a_tenth():
     lr = rates("constant", 100, 0.05)
     assert lr == pytest.approx([0.01] * 5 + [0.1] * 95)
