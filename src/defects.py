@@ -12,7 +12,7 @@ read. Writes plots/tables/defects.csv, a line for each defect and seed:
 - reported: the error that the defect makes one report
 - train_error: of the network that was judged, on its training images without augmentation
 
-At full scale expect some ten minutes on two cores; SEEDS_AT_ONCE=3 in front of the command sets how many runs there are
+At full scale expect twenty minutes on two cores; SEEDS_AT_ONCE=3 in front of the command sets how many runs there are
 at once. Each run leaves its line in runs/defects/: the same command goes on where it was killed, with the next run.
 """
 

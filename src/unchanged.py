@@ -8,7 +8,7 @@ hashes of dvc.lock) and the code in the working tree both run a shortened traini
 epochs over a few batches of the real images, validation included; then `evaluate` on the weights that came of it. Where
 every file that they write is the same, byte for byte, the hashes of the code in dvc.lock become today's. Where one is
 not, it is named and the entry stays as it is. Training and evaluation are judged apart. Needs the tensors of the data
-sets, but no trained weights; expect seconds for a small network, minutes for VGG16. Run it on a machine of the kind
+sets, but no trained weights; expect a minute for a small network, more for VGG16. Run it on a machine of the kind
 that recorded the results: it can only see a difference that shows there. The stages that train networks of their own
 (`sweep`, …) are not tried, only named.
 

@@ -13,7 +13,8 @@ from lineage import models
 from lineage.engine.experiment import Experiment
 from lineage.files import read_json
 
-MULTIPLY_ADDS = 35e9  # of the forward pass, per second of training: the slowest of docs/speed.md
+# of the forward pass, per second of training: the slowest of docs/speed.md
+MULTIPLY_ADDS = {"bf16": 35e9, "fp32": 29e9}
 IMAGES = 20_000  # per second, of a network that costs nothing
 
 
@@ -24,7 +25,7 @@ def seconds_an_image(experiment: Experiment) -> float:
         network = experiment.build()
     shares = recipe.grow | {recipe.input_size: 1 - sum(recipe.grow.values())}
     work = sum(share * models.size(network, size)["multiply_adds"] for size, share in shares.items())
-    return work / MULTIPLY_ADDS + 1 / IMAGES
+    return work / MULTIPLY_ADDS[recipe.precision] + 1 / IMAGES
 
 
 def how_long(experiment: Experiment) -> str:
