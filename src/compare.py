@@ -23,7 +23,7 @@ from lineage.engine.experiment import read_experiment
 from lineage.files import write_json, write_text
 from lineage.report import cards, depth, figures, page
 from lineage.report.results import Results, read
-from lineage.report.study import FAULTS, LINEAGE, groups, place
+from lineage.report.study import FAULTS, LINEAGE, groups, named, place
 
 FIGURES = Path("plots/figures")
 
@@ -108,6 +108,8 @@ def main() -> None:
         raise Mistake("recipes/experiments is missing: run `dvc repro recipes` first")
     if FAULTS:
         raise Mistake(FAULTS[0])
+    if unknown := sorted(named() - set(names)):
+        print(f"study.yaml names experiments that experiments.yaml does not have: {', '.join(unknown)}")
     results = {name: result for name in names if (result := read(name))}
     missing = [name for name in names if name not in results]
     scale = read_experiment(names[0]).scale

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,7 +14,7 @@ from matplotlib import pyplot as plt
 import compare
 from lineage import pictures
 from lineage.engine.experiment import Experiment
-from lineage.report import style
+from lineage.report import study, style
 
 TWO_CLASSES = {"classes": ["zero", "one"], "superclasses": [], "pictures": True}
 SIGNS = [f"{family}-{depth}-signs32" for family in ("plain", "resnet") for depth in (20, 56, 110)]
@@ -402,6 +403,16 @@ def test_what_has_not_run_is_named_and_stops_nothing(workspace):
     assert f"\n- {card('plain-20-hands')}\n" in text
     assert f"{card('lenet5-cifar10')}\\*" in text
     assert set(pd.read_csv("plots/degradation.csv").series) == {"vgg16-hands"}  # there is nothing else to show
+
+
+def test_a_claim_about_an_experiment_that_does_not_exist_is_said(workspace, capsys):
+    measured("plain-20-signs32")
+    one = next(iter(study.CLAIMS.values()))
+    misspelt = replace(one, id="mine", each="", pairs=(("plain-20-sings32", "plain-20-signs32"),))
+    with patch.dict(study.CLAIMS, {"mine": misspelt}):
+        compared()
+    named = capsys.readouterr().out.split("that experiments.yaml does not have: ")[1].splitlines()[0].split(", ")
+    assert "plain-20-sings32" in named and "plain-20-signs32" not in named
 
 
 def test_results_of_another_recipe_are_not_passed_off(workspace):

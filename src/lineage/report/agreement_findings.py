@@ -43,6 +43,8 @@ def agreed(networks: pd.DataFrame) -> list[str]:
         for key, who in WHO.items()
         if key in networks.index
     ]
+    if not said:  # the deepest have other initialisations
+        return []
     opening = "**Before training, two batches agree more or less on the first step, depending on the network.**"
     if {("plain", "he"), ("resnet", "he")} <= {*networks.index}:
         plain, residual = (networks.agreement[family, "he"] for family in ("plain", "resnet"))
@@ -62,12 +64,12 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
     """What is left of the gradients of untrained networks with batch norm if they are computed in lower precision."""
     measured = networks.dropna(subset="bf16").sort_values("depth")
     plain, residual = (measured[(measured.family == one) & (measured.initialisation == "he")] for one in SHORTCUTS)
-    if plain.empty or plain.bf16.iloc[-1] > LOST:
+    if plain.empty or not plain.bf16.iloc[-1] < LOST:
         return []
-    lost = plain[plain.bf16 < LOST].depth.min()
+    lost = lost_from(plain.depth, plain.bf16)
     told = f"rounding to bfloat16 leaves little of the gradient in plain networks of {lost} or more layers"
-    if (plain.fp32 < LOST).any():
-        told += f"; rounding to float32 does so with {plain[plain.fp32 < LOST].depth.min()}"
+    if plain.fp32.iloc[-1] < LOST:
+        told += f"; rounding to float32 does so with {lost_from(plain.depth, plain.fp32)}"
     rounded = [f"{left(one)} with {one.depth} layers" for one in plain[plain.depth.isin({*SHOWN, lost})].itertuples()]
     beside = "".join(f"; residual ones {left(one)} with {one.depth} layers" for one in residual[-1:].itertuples())
     opening = (
@@ -79,6 +81,12 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
         f"(n = {untrained().seed.nunique()}). [More](#{PLACE})."
     )
     return [listed(opening, trained_in_float32(results))]
+
+
+def lost_from(depths: pd.Series, cosines: pd.Series) -> int:
+    """The smallest depth from which on rounding leaves little of the gradient; `depths` rise, and the last is lost."""
+    kept = depths[cosines >= LOST]
+    return int(depths[depths > (kept.max() if len(kept) else 0)].min())
 
 
 def rounded_down(cosine: float) -> str:

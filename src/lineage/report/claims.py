@@ -60,7 +60,7 @@ def judged(comparison: Comparison, results: Results) -> Judgement:
     failed = [int((~side.started()).sum()) for side in sides]
     if any(failed):
         return replace(one, verdict=NOT_COMPARED, note=f"did not start to train: {against(failed, one.n)}")
-    if claim.measure == "train_error" and all(train_error(side).mean() < FLOOR for side in sides):
+    if claim.measure == "train_error" and len(sides) == 2 and all(train_error(side).mean() < FLOOR for side in sides):
         floor = replace(one, verdict=AT_FLOOR, found=None)
         return replace(floor, loss=_of_means(replace(one, unit="×"), MEASURES["train_loss"], sides, LOSS_FACTOR))
     return _of_means(one, measure, sides, claim.relevant)

@@ -82,6 +82,8 @@ def check(claim: Claim) -> None:
     ratio = bool(claim.untrained) or MEASURES[claim.measure].ratio
     if ratio and (claim.relevant < 1 or 0 < claim.least < 1):
         raise Mistake(f"study.yaml, claims, {claim.id}: `relevant` and `least` of a ratio are 1 or more")
+    if any(not isinstance(pair[1], str) for pair in claim.pairs) and MEASURES[claim.measure].unit != "pp":
+        raise Mistake(f"study.yaml, claims, {claim.id}: a number in `pairs` needs a measure in percentage points")
     if bool(claim.each) + bool(claim.pairs) + bool(claim.untrained) != 1 or (claim.each and claim.each not in PAIRS):
         wanted = f"`each` ({', '.join(PAIRS)}), `pairs` or `untrained`"
         raise Mistake(f"study.yaml, claims, {claim.id}: it needs one of {wanted}")

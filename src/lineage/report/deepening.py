@@ -8,7 +8,7 @@ import pandas as pd
 
 from lineage.report import figures, sweep_figures, verdicts
 from lineage.report.first_steps import read
-from lineage.report.markdown import Draw, link, listed, percent, table
+from lineage.report.markdown import Draw, difference_text, link, listed, percent, table
 from lineage.report.results import Results
 
 DEEPENED = Path("plots/tables/deepened.csv")
@@ -80,13 +80,12 @@ def finding() -> list[str]:
     for insertion in ways:
         given, after = logs[insertion, "inserted"], logs[insertion, "trained on"]
         change = verdicts.difference(after - given, 0.0)
-        times = " … ".join(f"{np.exp(end):.3g}" for end in change[1:])
         errors = runs[(runs.insertion == insertion) & (runs.state == "trained on")].train_error
         worse += [sweep_figures.WAYS[insertion]] if change[1] > 0 else []
         better += [sweep_figures.WAYS[insertion]] if change[2] < 0 else []
         said.append(
-            f"Layers {sweep_figures.WAYS[insertion]}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, × "
-            f"{np.exp(change[0]):.3g} ({times}), training error then {percent(errors)} %."
+            f"Layers {sweep_figures.WAYS[insertion]}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, "
+            f"{difference_text(change, '×')}, training error then {percent(errors)} %."
         )
     who, than = f"lain networks of {deep} layers made from trained ones of {shallow}", "than they begin with"
     opening = f"**Whether p{who} end with a higher training loss {than} is not decided.**"
@@ -99,7 +98,7 @@ def finding() -> list[str]:
     whole = (
         f"{opening} {deep - shallow} layers that do not change the outputs were inserted (exact in training, or in "
         "evaluation only, where batch norm changes them in training), and the network was trained further by the "
-        f"same recipe, whose learning rate rises once more. Training loss before and after (n = {len(logs)}; with the "
-        f"95 % interval of the quotient). [More](#{PLACE})."
+        f"same recipe, whose learning rate rises once more. Training loss before and after (n = {len(logs)}"
+        f"{'; with the 95 % interval of the quotient' if len(logs) > 1 else ''}). [More](#{PLACE})."
     )
     return [listed(whole, [*said, f"Without inserted layers: to {control:.2g}."])]

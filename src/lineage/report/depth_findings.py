@@ -90,7 +90,7 @@ def longer(m: Measured) -> list[str]:
 def shortcuts(m: Measured) -> list[str]:
     """Where shortcuts lower the test error of deep networks, and then what they do in the shallowest ones."""
     judged = {key: one for key, one in m.judgements.items() if key[0] == "shortcut-test"}
-    small = [one for (_, group, depth), one in judged.items() if depth == shallow("plain", group)]
+    small = [one for (_, group, depth), one in judged.items() if depth in shallow("plain", group)]
     deep = replace(m, judgements={key: one for key, one in judged.items() if one not in small})
     said, ones = [], main_ones(deep, "shortcut-test")
     for one in ones:

@@ -12,6 +12,7 @@ from lineage.report.claims import FLOOR
 from lineage.report.markdown import Draw, difference_text, listed, percent, table
 from lineage.report.outcomes import gathered, words
 from lineage.report.results import Results
+from lineage.report.stage_tables import of_present_recipes
 
 EQUALISED, RECIPES = Path("plots/tables/equalised.csv"), Path("recipes/equalised.json")
 LOWER = "does-the-first-step-tell-which-networks-train"
@@ -41,8 +42,8 @@ ratio; with the Dirac initialisation and looks linear every seed starts with its
 
 
 def read() -> pd.DataFrame:
-    """The table; empty where it has not been made at the present scale."""
-    if not (EQUALISED.is_file() and RECIPES.is_file()):
+    """The table; empty where it has not been made by the present recipes, at the present scale."""
+    if not (EQUALISED.is_file() and RECIPES.is_file() and of_present_recipes("equalised", RECIPES)):
         return pd.DataFrame()
     found, networks = pd.read_csv(EQUALISED), read_json(RECIPES)["networks"]
     same = set(found.scale) == {one["scale"] for one in networks.values()} and set(found.network) == set(networks)

@@ -152,7 +152,7 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
         in_float64,
         solution,
     ],
-    "The articles": [blocks, defects, pair_findings.parts, best_on_signs, headline],
+    "The articles": [blocks, defects, pair_findings.parts, pair_findings.speed, best_on_signs, headline],
 }
 
 

@@ -9,6 +9,7 @@ from lineage.files import read_json
 from lineage.report import sweep_figures
 from lineage.report.markdown import Draw, digits, listed, table
 from lineage.report.results import Results
+from lineage.report.stage_tables import of_present_recipes
 from lineage.report.style import START_NAMES
 from lineage.started import most_mistakes
 
@@ -26,11 +27,11 @@ PLACE = "does-the-first-step-tell-which-networks-train"
 
 
 def read(path: Path) -> tuple[pd.DataFrame, object]:
-    """A table and the recipes by which it was made; empty where it has not been made at the present scale, for these
-    networks.
+    """A table and the recipes by which it was made; empty where it has not been made by the present recipes, at the
+    present scale, for these networks.
     """
     recipes = Path("recipes", f"{path.stem}.json")
-    if not (path.is_file() and recipes.is_file()):
+    if not (path.is_file() and recipes.is_file() and of_present_recipes(path.stem, recipes)):
         return pd.DataFrame(), None
     found, content = pd.read_csv(path, keep_default_na=False, na_values=[""]), read_json(recipes)
     lists = [one if isinstance(one, list) else [one] for one in content.values()]
@@ -96,10 +97,14 @@ def prediction(runs: pd.DataFrame) -> tuple[int | str, ...]:
         return *counts, "nothing to tell apart", ""
     value, wrong = threshold(steps, started)
     rarer = min(started.sum(), (~started).sum())
-    by_depth = f"wrong {threshold(runs.depth.to_numpy(), started)[1]} times"
+    by_depth = f"wrong {_times(threshold(runs.depth.to_numpy(), started)[1])}"
     if wrong == rarer:
-        return *counts, f"none is better than one answer for all, which is wrong {rarer} times", by_depth
-    return *counts, f"{value:.2g}: wrong {wrong} times (one answer for all: {rarer})", by_depth
+        return *counts, f"none is better than one answer for all, which is wrong {_times(rarer)}", by_depth
+    return *counts, f"{value:.2g}: wrong {_times(wrong)} (one answer for all: {rarer})", by_depth
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def finding() -> list[str]:
@@ -133,11 +138,17 @@ def told(start: str, runs: pd.DataFrame) -> str:
         return f"From {words} {'all' if started.all() else 'none of'} {len(runs)} runs started."
     value, wrong = threshold(runs.first_step.to_numpy(), started)
     by_depth = threshold(runs.depth.to_numpy(), started)[1]
+    usual = max(started.sum(), (~started).sum())
+    one_answer = f"to say of all that they {'start' if started.mean() > 0.5 else 'do not start'} is right in {usual}"
+    if len(runs) - wrong == usual:
+        return (
+            f"From {words} no threshold on the length of the first step, known before training, tells better whether "
+            f"the {len(runs)} runs start than one answer for all: {one_answer}, the depth in {len(runs) - by_depth}."
+        )
     return (
         f"From {words} the length of the first step, known before training, tells in {len(runs) - wrong} of "
         f"{len(runs)} runs whether they start (the threshold, {digits(value)} times the layer's norm, was chosen by "
-        f"the same runs), the depth in {len(runs) - by_depth}; to say of all that they "
-        f"{'start' if started.mean() > 0.5 else 'do not start'} is right in {max(started.sum(), (~started).sum())}."
+        f"the same runs), the depth in {len(runs) - by_depth}; {one_answer}."
     )
 
 

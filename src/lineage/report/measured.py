@@ -140,5 +140,7 @@ def sides(one: Judgement) -> tuple[str, str]:
     return one.comparison.larger, one.comparison.smaller
 
 
-def shallow(family: str, group: str) -> int:
-    return min(depth for other, depth in GROUPS[group].members if other == family)
+def shallow(family: str, group: str) -> list[int]:
+    """The least of several depths in a group; nothing where it has one depth alone."""
+    depths = sorted(depth for other, depth in GROUPS[group].members if other == family)
+    return depths[:1] if len(depths) > 1 else []

@@ -12,6 +12,7 @@ from lineage.engine.experiment import Experiment
 from lineage.files import read_json
 from lineage.report.markdown import percent
 from lineage.report.results import Result, Results
+from lineage.report.stage_tables import of_present_recipes
 
 AGREEMENT, TRAINED = Path("plots/tables/agreement.csv"), Path("plots/tables/initialisations.csv")
 RECIPES = Path("recipes/initialisations.json")
@@ -31,8 +32,8 @@ class Outcome(NamedTuple):
 
 
 def untrained() -> pd.DataFrame:
-    """The table of src/agreement.py; empty where it has not been made at the present scale."""
-    if not (AGREEMENT.is_file() and RECIPES.is_file()):
+    """The table of src/agreement.py; empty where it has not been made by the present recipes, at the present scale."""
+    if not (AGREEMENT.is_file() and RECIPES.is_file() and of_present_recipes("agreement", RECIPES)):
         return pd.DataFrame()
     found = pd.read_csv(AGREEMENT)
     found = found[found.family != PIXELS].astype({"depth": int, "seed": int})
@@ -51,7 +52,7 @@ def outcome(results: Results, family: str, depth: int, normalisation: str, initi
     """
     experiments = {name: Experiment.model_validate(one) for name, one in read_json(RECIPES).items()}
     if initialisation in experiments:
-        if TRAINED.is_file():
+        if TRAINED.is_file() and of_present_recipes("initialisations", RECIPES):
             found = pd.read_csv(TRAINED)
             own = found[(found.initialisation == initialisation) & (found.depth == depth)]
             if len(own) and set(own.scale) == {experiments[initialisation].scale}:

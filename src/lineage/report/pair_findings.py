@@ -1,5 +1,11 @@
-"""The findings on networks that differ in one part alone: what that part does to the test error."""
+"""The findings on networks that differ in one part alone: what that part does to the test error, or to the speed with
+which the training error falls.
+"""
 
+import numpy as np
+
+from lineage.report.claim_measures import QUARTER, epochs
+from lineage.report.markdown import link, listed
 from lineage.report.measured import Measured, difference, sides
 from lineage.report.openings import opened
 from lineage.report.verdicts import NOT_RUN, REVERSED
@@ -9,9 +15,38 @@ PARTS = {
     "lrn-helps": ("local response normalisation (LRN)", "a four-layer network after Krizhevsky et al. (2012)"),
     "batch-norm": ("batch norm instead of LRN", "a four-layer network after Krizhevsky et al. (2012)"),
     "vgg-shortcut": ("a shortcut in every block", "VGG"),
-    "projection": ("a projection instead of the identity on every shortcut", "VGG with residual blocks"),
+    "projection": ("a projection instead of the identity where the channels differ", "VGG with residual blocks"),
     "always-convolved": ("S0's convolution instead of the identity on every shortcut", "VGG with residual blocks"),
 }
+
+# Claims about the epochs until a quarter of the training images is wrong: what is said to need fewer, and than what.
+FASTER = {"relu-tanh": ("ReLU", "tanh"), "relu-sigmoid": ("ReLU", "the sigmoid")}
+
+
+def speed(m: Measured) -> list[str]:
+    """A finding for each pair of activations that has run."""
+    said = []
+    for claim, (fast, slow) in FASTER.items():
+        for one in (one for place, one in m.judgements.items() if place[0] == claim and one.verdict != NOT_RUN):
+            against = f"{'learns more slowly' if one.verdict == REVERSED else 'does not learn faster'} than {slow}"
+            opening = opened([one], fast, f"learns faster than {slow}", against)
+            ends = ", ".join(f"{link(name)} {reached(m, name)}" for name in sides(one))
+            lines = [f"{ends}, difference {difference(one)}."]
+            times = m.judged("six-times", "", 0) if claim == "relu-tanh" else None
+            if times:
+                lines.append(f"Krizhevsky et al. (2012) say six times as fast: {difference(times)}.")
+            count = f"Epochs until the training error is {100 * QUARTER:.0f} %, in a network of four layers."
+            said.append(listed(f"{opening} {count}", lines))
+    return said
+
+
+def reached(m: Measured, name: str) -> str:
+    """Mean and standard deviation over the seeds of the epochs that a network needs; how many seeds get there."""
+    counted = epochs(m.results[name])
+    there = counted[np.isfinite(counted)]
+    spread = f" ± {there.std():.2f}" if len(there) > 1 else ""
+    mean = f"{there.mean():.2f}{spread}" if len(there) else "never"
+    return f"{mean} ({len(there)} of {len(counted)} seeds get there)"
 
 
 def parts(m: Measured) -> list[str]:

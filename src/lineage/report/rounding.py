@@ -11,6 +11,7 @@ from lineage.report import equalising, figures, verdicts
 from lineage.report.markdown import Draw, difference_text, percent, table
 from lineage.report.outcomes import Outcome, of_result, of_runs
 from lineage.report.results import Results
+from lineage.report.stage_tables import of_present_recipes
 
 TABLE, RECIPES = Path("plots/tables/float64.csv"), Path("recipes/float64.json")
 PLACE = "do-they-train-in-float64"
@@ -51,8 +52,8 @@ class Case(NamedTuple):
 
 
 def read(results: Results) -> list[Case]:
-    """The networks; none where they have not been trained at the present scale."""
-    if not (TABLE.is_file() and RECIPES.is_file()):
+    """The networks; none where they have not been trained by the present recipes, at the present scale."""
+    if not (TABLE.is_file() and RECIPES.is_file() and of_present_recipes("float64", RECIPES)):
         return []
     found, recipes = pd.read_csv(TABLE), read_json(RECIPES)
     if set(found.scale) != {one["scale"] for one in recipes.values()} or set(found.network) != set(recipes):

@@ -24,8 +24,9 @@ def no_start(m: Measured) -> list[str]:
             after = ""
             if not result.started().iloc[0]:
                 after = f" After training, that of the network's first layer is {turned.iloc[0]:.2g} (first seed)."
+            what = "did not start or diverged" if result.metrics["diverged"] else "stayed near guessing"
             said.append(
-                f"{where(one)}: {link(result.name)}: {failed} of {result.n} seeds stayed near guessing (training error "
+                f"{where(one)}: {link(result.name)}: {failed} of {result.n} seeds {what} (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
                 f"{shallower.n}; {difference(one)}{p}).{before}{after}"
             )
@@ -58,7 +59,7 @@ def dirac(m: Measured) -> list[str]:
             f"started to train, without it {int(usual.sum())} of {len(usual)}.**"
         )
     return finding(
-        f"{opening} This initialisation makes each kernel the identity plus a tenth of He's weights (behind batch "
-        "norm and ReLU the network is not the identity); all else is equal.",
+        f"{opening} This initialisation makes each 3×3 kernel but the first the identity plus a tenth of He's weights "
+        "(behind batch norm and ReLU the network is not the identity); all else is equal.",
         said,
     )

@@ -71,6 +71,10 @@ class Group:
 
 
 def _group(title: str, plain: dict[int, str], resnet: dict[int, str], **others: str | bool) -> Group:
+    """Raises `TypeError`, as for a wrong key."""
+    for family, members in (("plain", plain), ("resnet", resnet)):
+        if not isinstance(members, dict) or not all(isinstance(depth, int) for depth in members):
+            raise TypeError(f"`{family}` has an experiment for each depth: {{20: mine-20, 56: mine-56}}")
     named = {("plain", depth): name for depth, name in plain.items()}
     return Group(title, named | {("resnet", depth): name for depth, name in resnet.items()}, **others)
 
@@ -81,7 +85,7 @@ def _made(make: Callable[..., T], entry: dict, place: str) -> T | None:
     """
     try:
         return make(**entry)
-    except TypeError as error:  # a key too few or too many: "Claim.__init__() got …"
+    except (TypeError, AttributeError, ValueError) as error:  # a key too few or too many: "Claim.__init__() got …"
         said = str(error).partition("() ")[2] or error
         FAULTS.append(f"{FILE.name}, {place}: {said}; the comment above the block lists the keys")
         return None
@@ -96,8 +100,8 @@ def _groups() -> dict[str, Group]:
 def _entries(kind: type, block: str) -> dict:
     """The entries of a block by their `id`."""
     found = {}
-    for entry in _STUDY[block]:
-        place = f"{block}, {entry.get('id', 'without an id')}"
+    for i, entry in enumerate(_STUDY[block], 1):
+        place = f"{block}, {entry.get('id', 'without an id') if isinstance(entry, dict) else f'entry {i}'}"
         if one := _made(kind, entry, place):
             if one.id in found:
                 FAULTS.append(f"{FILE.name}, {place}: another entry has the same id")
@@ -107,7 +111,12 @@ def _entries(kind: type, block: str) -> dict:
 
 def _primary() -> set[tuple[str, str, int]]:
     """Claim, group and depth of each primary comparison."""
-    places = {tuple(place) for place in _STUDY["primary"]}
+    places = set()
+    for place in _STUDY["primary"]:
+        if not isinstance(place, list) or [type(value) for value in place] != [str, str, int]:
+            FAULTS.append(f"{FILE.name}, primary: {place} is not [claim, group, depth]")
+            continue
+        places.add(tuple(place))
     for one, group, depth in sorted(places):
         if one not in CLAIMS or group not in GROUPS or depth not in {layers for _, layers in GROUPS[group].members}:
             FAULTS.append(f"{FILE.name}, primary, {one}, {group}, {depth}: there is no such claim, group or depth")
@@ -120,7 +129,11 @@ def _read(path: Path) -> dict:
         found = read_yaml(path)
         if not isinstance(found, dict):
             raise Mistake(f"{path} should hold {', '.join(EMPTY)}")
-        return EMPTY | found
+        for block, nothing in EMPTY.items():
+            if not isinstance(found.get(block) or nothing, type(nothing)):
+                kind = {dict: "names with what belongs to each", list: "a list", str: "a text"}[type(nothing)]
+                raise Mistake(f"{path}: {block} should be {kind}")
+        return EMPTY | {block: content for block, content in found.items() if content is not None}
     except Mistake as error:
         FAULTS.append(str(error).removeprefix(f"{path.parent}/"))
         return EMPTY
@@ -144,6 +157,14 @@ GPU: list[str] = _STUDY["gpu"].split()
 _PLACES = {name: (*key, group) for group, about in GROUPS.items() for key, name in about.members.items()}
 
 Members = dict[tuple[str, int], Result]  # by family and depth
+
+
+def named() -> set[str]:
+    """All experiments that study.yaml names."""
+    names = {*_PLACES, *WHY, *GPU, *(group.same_warm_up for group in GROUPS.values() if group.same_warm_up)}
+    names |= {name for *_, several in LINEAGE for name in several} | {name for pair in PRECISION for name in pair}
+    names |= {name for lines in FIGURES.values() for name in lines.experiments.values()}
+    return names | {side for claim in CLAIMS.values() for pair in claim.pairs for side in pair if isinstance(side, str)}
 
 
 def place(experiment: str) -> tuple[str, int, str] | None:

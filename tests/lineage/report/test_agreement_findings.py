@@ -40,6 +40,18 @@ def test_the_findings(monkeypatch):
     assert agreement_findings.finding({}) == []
 
 
+def test_deepest_networks_of_other_initialisations_alone():
+    found = outcomes.gathered({}).assign(depth=lambda table: table.depth.where(table.initialisation == "he", 98))
+    assert agreement_findings.agreed(found) == []
+
+
+@pytest.mark.parametrize(
+    ("cosines", "depth"), [((0.9, 0.02, 0.01), 44), ((0.02, 0.3, 0.01), 56), ((0.02, 0.03, 0.01), 20)]
+)
+def test_or_more_layers_means_all_of_them(cosines, depth):
+    assert agreement_findings.lost_from(pd.Series([20, 44, 56]), pd.Series(cosines)) == depth
+
+
 @pytest.mark.parametrize(
     ("plain", "residual", "almost"), [(0.002, 0.45, True), (0.9, 0.45, False), (0.002, 0.01, False)]
 )

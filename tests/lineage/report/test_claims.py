@@ -122,6 +122,9 @@ def test_at_the_floor_the_losses_are_judged():
     assert judged(result(HIGH, train=0.0, loss=0.003), b, measure="train_error").loss.verdict == DOES_NOT_HOLD
     above = judged(result(HIGH, train=0.004), b, measure="train_error")
     assert above.verdict != AT_FLOOR and above.loss is None
+    claim = Claim("n", "ours", "more than 1 % wrong", "train_error")
+    against_a_number = claims.judged(Comparison(claim, "a", 1.0), {"a": a})
+    assert (against_a_number.verdict, against_a_number.unit) == (REVERSED, "pp")  # no loss stands beside a number
 
 
 def test_a_difference_smaller_than_one_test_image_is_not_relevant():

@@ -55,5 +55,14 @@ def test_a_claim_that_cannot_be_judged_is_one_line(about, said):
         comparisons.check(Claim(**ABOUT | about))
 
 
+@pytest.mark.parametrize("measure", ["epochs", "epochs_ratio", "failed", "train_loss"])
+def test_a_number_is_compared_in_percentage_points_alone(measure):
+    claim = ABOUT | {"pairs": [["mine", 10]], "relevant": 1}
+    with pytest.raises(Mistake, match="a number in `pairs` needs a measure in percentage points"):
+        comparisons.check(Claim(**claim | {"measure": measure}))
+    for good in ("test_accuracy", "train_error"):
+        comparisons.check(Claim(**claim | {"measure": good}))
+
+
 def test_a_claim_that_can_be_judged_passes():
     comparisons.check(Claim(**ABOUT | {"each": "deeper plain"}))

@@ -68,3 +68,7 @@ def test_the_finding(workspace):
     table.loc[on & (table.depth == 56) & (table.seed == 1), "train_loss"] = 0.005
     table.to_csv(deepening.DEEPENED, index=False)
     assert "end with a higher training loss than they begin with is not decided" in deepening.finding()[0]
+    table[table.seed == 0].to_csv(deepening.DEEPENED, index=False)
+    (said,) = deepening.finding()
+    assert "before and after (n = 1). [More]" in said
+    assert "Layers exact in training: from 0.01 to 0.09, × 9, training error then 2.00 %." in said

@@ -65,9 +65,9 @@ def test_the_sweep_in_numbers(workspace):
     assert "| Dirac | 0.1 | 0.0 | 3.0 |" in text and "| trust | 0.1 | 1.0 | **90.0** |" in text
     assert "| Dirac | 2 | 2 | 0.001 … 0.002 |  | nothing to tell apart |  |" in text
     assert "| trust | 2 | 1 | 0.01 | 200 | 1.4: wrong 0 times (one answer for all: 1) | wrong 0 times |" in text
-    one_answer = "none is better than one answer for all, which is wrong 1 times"
-    assert f"| He | 4 | 3 | 0.01 … 300 | 300 | {one_answer} | wrong 1 times |" in text
-    assert f"| He and Dirac | 6 | 5 | 0.001 … 300 | 300 | {one_answer} | wrong 1 times |" in text
+    one_answer = "none is better than one answer for all, which is wrong once"
+    assert f"| He | 4 | 3 | 0.01 … 300 | 300 | {one_answer} | wrong once |" in text
+    assert f"| He and Dirac | 6 | 5 | 0.001 … 300 | 300 | {one_answer} | wrong once |" in text
     assert "| all | 8 | 6 |" in text and "(first-steps.svg)" in text
     assert "From `trust` no step is longer than 2 % of ‖W‖." in text
 
@@ -88,6 +88,15 @@ def test_the_finding(workspace):
     assert "(the threshold, 1.7 times the layer's norm" in said
     assert lines[-2].endswith("the depth in 4; to say of all that they do not start is right in 2.")
     assert lines[-1] == "From the Dirac initialisation all 2 runs started."
+
+
+def test_no_threshold_is_named_where_none_helps(workspace):
+    swept(ERRORS | {("he", 20): (0.8, 0.01), ("he", 110): (0.02, 0.03)}, STEPS)
+    told = first_steps.finding()[0].split("\n    - ")[-2]
+    assert told == (
+        "From He's initialisation no threshold on the length of the first step, known before training, tells better "
+        "whether the 4 runs start than one answer for all: to say of all that they start is right in 3, the depth in 3."
+    )
     swept(ERRORS, STEPS)
     assert "**Plain networks of 110 layers start to train with some of 1 learning rates** (" in first_steps.finding()[0]
     swept({key: (0.0,) for key in ERRORS}, STEPS)

@@ -38,8 +38,34 @@ def test_what_is_not_decided_or_cannot_be_compared(workspace):
         lines, "a shortcut"
     )
     line = one(lines, "a projection")
-    assert "**Whether a projection instead of the identity on every shortcut lowers the test error" in line
+    assert "**Whether a projection instead of the identity where the channels differ lowers the test error" in line
     assert "did not start to train: 0 of 3 against 1 of 3 seeds" in line
+
+
+RELU, TANH, SIGMOID = (f"alexnet4-{name}-cifar10" for name in ("relu", "tanh", "sigmoid"))
+
+
+def test_the_speed_of_the_activations(workspace):
+    """The error of an epoch is the first one's over its number: 0.25 in epoch 2, at 1.5 epochs, if that is 0.5."""
+    measured(RELU, (0.5, 0.51, 0.5, 0.49), epochs=6)
+    assert not [line for line in said(RELU) if "learns" in line]
+    measured(TANH, (1.0, 0.99, 1.0, 1.0), epochs=6)
+    first, *lines = one(said(RELU, TANH), "ReLU probably learns faster than tanh.**").split("\n    - ")
+    assert first.endswith("Epochs until the training error is 25 %, in a network of four layers.")
+    ends = f"[{TANH}](experiments.md#{TANH}) 3.49 ± 0.02 (there), [{RELU}](experiments.md#{RELU}) 1.51 ± 0.03 (there)"
+    ends = ends.replace("there", "4 of 4 seeds get there")
+    assert lines[0].startswith(f"{ends}, difference +1.98 epochs (") and "*[holds](#claim-relu-tanh)*" in lines[0]
+    assert lines[1].startswith("Krizhevsky et al. (2012) say six times as fast: × 2.31 (") and "#claim-six" in lines[1]
+    measured(SIGMOID, (1.0, 1.0, 1.0, 0.4), epochs=3)
+    line = one(said(RELU, SIGMOID), "faster than the sigmoid")
+    assert "1.25 (1 of 4 seeds get there), [alexnet4-relu" in line and "Krizhevsky" not in line
+    measured(SIGMOID, (0.9,) * 4, epochs=3)
+    assert "[alexnet4-sigmoid-cifar10](experiments.md#alexnet4-sigmoid-cifar10) never (0 of 4 seeds get there)" in one(
+        said(RELU, SIGMOID), "faster than the sigmoid"
+    )
+    measured(TANH, (0.3, 0.31, 0.3, 0.3), epochs=6)
+    measured(RELU, (1.0, 0.99, 1.0, 1.0), epochs=6)
+    assert one(said(RELU, TANH), "**ReLU probably learns more slowly than tanh.**")
 
 
 def test_a_part_without_its_counterpart_is_left_out(workspace):

@@ -18,6 +18,13 @@ def test_some_seeds_are_not_some_networks(workspace):
     assert "After training" not in line  # which is measured of the first seed, and that has started
 
 
+def test_seeds_that_diverged_did_not_stay_near_guessing(workspace):
+    degrade()
+    measured("plain-110-signs32", (0.99, 0.98, 0.97, 0.99, 0.98), diverged=True)
+    line = one(said(*SIGNS), "did not start to train")
+    assert "5 of 5 seeds did not start or diverged" in line and "stayed near" not in line
+
+
 def test_the_dirac_initialisation(workspace):
     degraded = degrade()
     assert not any("Dirac" in line for line in degraded)

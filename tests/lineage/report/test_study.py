@@ -11,12 +11,10 @@ EXPERIMENTS = params.read(REPOSITORY).experiments
 
 
 def test_every_experiment_of_the_study_exists():
-    named = {name for group in study.GROUPS.values() for name in group.members.values()}
-    named |= {name for _, _, names in study.LINEAGE for name in names} | study.WHY.keys() | set(study.GPU)
-    named |= {name for pair in study.PRECISION for name in pair}
-    named |= {name for figure in study.FIGURES.values() for name in figure.experiments.values()}
-    named |= {side for claim in study.CLAIMS.values() for pair in claim.pairs for side in pair if isinstance(side, str)}
+    named = study.named()
     assert named <= EXPERIMENTS.keys()
+    each = {"plain-56-signs32", "plain-56-signs32-long-short-warm-up", "lenet5-cifar10", "fp32-plain-56-signs32"}
+    assert named > each | {"alexnet4-tanh-cifar10", "vgg16-cifar100-no-dropout", "resnet-110-cifar10-he2015"}
     assert {group.longer for group in study.GROUPS.values()} <= study.GROUPS.keys() | {""}
 
 
@@ -40,6 +38,13 @@ def test_every_claim_can_be_compared():
         assert claim.by and claim.text and claim.relevant >= 0
 
 
+def test_blocks_may_be_empty(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "FAULTS", [])
+    (tmp_path / "study.yaml").write_text("claims:\nfigures:\nwhy: {mine: nothing}\n")
+    assert study._read(tmp_path / "study.yaml") == study.EMPTY | {"why": {"mine": "nothing"}}
+    assert study.FAULTS == []
+
+
 def test_wrong_keys_and_the_same_id_twice(monkeypatch):
     good = {"id": "one", "by": "ours", "text": "a", "measure": "gap"}
     monkeypatch.setitem(study._STUDY, "claims", [good, good, good | {"id": "two", "relevent": 1}, {"by": "ours"}])
@@ -60,6 +65,7 @@ def test_wrong_keys_and_the_same_id_twice(monkeypatch):
         ("claims", {"pairs": [["slow", "75"]]}, "the number 75 in `pairs` stands there without quotes"),
         ("claims", {"relevant": "big"}, "`relevant` is a number, not 'big'"),
         ("claims", {"least": "0"}, "`least` is a number, not '0'"),
+        ("claims", {"pairs": 3}, "'int' object is not iterable"),
         ("figures", {"experiments": ["slow", "fast"]}, "`experiments` has a name for the legend and an experiment"),
         ("figures", {"mark": "25"}, "`mark` is a number, not '25'"),
     ],
@@ -83,6 +89,8 @@ def test_values_of_the_wrong_kind(monkeypatch, block, wrong, said):
         ),
         ("- a list\n", "study.yaml should hold articles, groups, claims, figures"),
         ("", "study.yaml should hold articles"),
+        ("claims: deeper is worse\n", "study.yaml: claims should be a list"),
+        ("groups: [mine]\n", "study.yaml: groups should be names with what belongs to each"),
         ("claims:\n- text: low: raises\n", "study.yaml is not YAML in UTF-8: mapping values are not allowed here"),
     ],
 )
@@ -92,6 +100,24 @@ def test_a_file_that_is_no_study(tmp_path, monkeypatch, text, said):
     assert study._read(tmp_path / "study.yaml") == study.EMPTY
     (fault,) = study.FAULTS
     assert fault.startswith(said)
+
+
+@pytest.mark.parametrize("plain", [["a"], None, {"20": "a"}])
+def test_a_group_without_depths(monkeypatch, plain):
+    monkeypatch.setitem(study._STUDY, "groups", {"mine": {"title": "mine", "plain": plain, "resnet": {}}})
+    monkeypatch.setattr(study, "FAULTS", [])
+    assert study._groups() == {}
+    assert study.FAULTS[0].startswith("study.yaml, groups, mine: `plain` has an experiment for each depth: {20: mine")
+
+
+def test_entries_that_are_no_entries(monkeypatch):
+    monkeypatch.setitem(study._STUDY, "claims", ["deeper is worse"])
+    monkeypatch.setitem(study._STUDY, "primary", [["plain-train", "signs32"], "all", ["plain-train", "signs32", "56"]])
+    monkeypatch.setattr(study, "FAULTS", [])
+    assert study._entries(study.Claim, "claims") == {} and study._primary() == set()
+    claim, *primary = study.FAULTS
+    assert claim.startswith("study.yaml, claims, entry 1: ")
+    assert len(primary) == 3 and all(fault.endswith("is not [claim, group, depth]") for fault in primary)
 
 
 def test_wrong_keys_of_a_group_and_a_primary_comparison_of_nothing(monkeypatch):
