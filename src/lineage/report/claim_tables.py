@@ -5,8 +5,9 @@ from collections import Counter
 
 from lineage.report.claims import ALL_STARTED, LOSS_FACTOR
 from lineage.report.comparisons import Judgement, Judgements
+from lineage.report.entries import Claim
 from lineage.report.markdown import details, link, table
-from lineage.report.study import CLAIMS, GROUPS, PRIMARY, UNTESTED, Claim
+from lineage.report.study import CLAIMS, GROUPS, PRIMARY, UNTESTED
 from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_COMPARED, NOT_DECIDED, NOT_RUN, REVERSED, VERDICTS
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from lineage.errors import Mistake
 from lineage.report.claim_measures import MEASURES
+from lineage.report.entries import Claim
 from lineage.report.markdown import difference_text
-from lineage.report.study import GROUPS, PRIMARY, Claim
+from lineage.report.study import GROUPS, PRIMARY
 from lineage.report.verdicts import Interval
 
 

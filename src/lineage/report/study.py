@@ -1,82 +1,15 @@
 """What the report compares and claims, as study.yaml says it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from lineage.errors import Mistake
 from lineage.files import read_yaml
+from lineage.report.entries import Claim, Group, Lines
 from lineage.report.results import Result, Results
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim of an article, of a paper, or ours; study.yaml explains each field."""
-
-    id: str
-    by: str
-    text: str
-    measure: str
-    each: str = ""
-    pairs: tuple[tuple[str, str | float], ...] = ()
-    untrained: tuple[tuple[str, int], ...] = ()
-    relevant: float = 0.5
-    least: float = 0.0
-    none: bool = False
-    confirm_only: bool = False
-
-    def __post_init__(self) -> None:
-        """Raises `TypeError`, as for a wrong key."""
-        for pair in self.pairs:
-            if not isinstance(pair, list | tuple) or len(pair) != 2:
-                raise TypeError("`pairs` is a list of pairs: [[one experiment, another], …]")
-            if isinstance(pair[1], str) and pair[1].replace(".", "", 1).isdecimal():
-                raise TypeError(f"the number {pair[1]} in `pairs` stands there without quotes")
-        for key in ("relevant", "least"):
-            if not isinstance(getattr(self, key), int | float):
-                raise TypeError(f"`{key}` is a number, not {getattr(self, key)!r}")
-
-
-@dataclass(frozen=True)
-class Lines:
-    """A figure by epoch, a line for each experiment."""
-
-    id: str
-    title: str
-    shows: str
-    experiments: dict[str, str]  # by the name in the legend
-    mark: float | None = None
-
-    def __post_init__(self) -> None:
-        """Raises `TypeError`, as for a wrong key."""
-        if not isinstance(self.experiments, dict):
-            raise TypeError('`experiments` has a name for the legend and an experiment: {"0.05": tiny-signs, …}')
-        if not isinstance(self.mark, int | float | None):
-            raise TypeError(f"`mark` is a number, not {self.mark!r}")
-
-
-@dataclass(frozen=True)
-class Group:
-    """Plain and residual networks that differ in shortcuts and depth alone."""
-
-    title: str
-    members: dict[tuple[str, int], str]  # experiments, by family (plain, resnet) and depth
-    longer: str = ""
-    same_warm_up: str = ""
-    inside: bool = False
-    note: str = ""
-
-
-def _group(title: str, plain: dict[int, str], resnet: dict[int, str], **others: str | bool) -> Group:
-    """Raises `TypeError`, as for a wrong key."""
-    for family, members in (("plain", plain), ("resnet", resnet)):
-        if not isinstance(members, dict) or not all(isinstance(depth, int) for depth in members):
-            raise TypeError(f"`{family}` has an experiment for each depth: {{20: mine-20, 56: mine-56}}")
-    named = {("plain", depth): name for depth, name in plain.items()}
-    return Group(title, named | {("resnet", depth): name for depth, name in resnet.items()}, **others)
 
 
 def _made(make: Callable[..., T], entry: dict, place: str) -> T | None:
@@ -93,7 +26,7 @@ def _made(make: Callable[..., T], entry: dict, place: str) -> T | None:
 
 def _groups() -> dict[str, Group]:
     """The training groups by name."""
-    made = {name: _made(_group, about, f"groups, {name}") for name, about in _STUDY["groups"].items()}
+    made = {name: _made(Group.of, about, f"groups, {name}") for name, about in _STUDY["groups"].items()}
     return {name: group for name, group in made.items() if group}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lineage.report import claims
 from lineage.report.comparisons import Comparison
-from lineage.report.study import Claim
+from lineage.report.entries import Claim
 from lineage.report.verdicts import (
     AT_FLOOR,
     DOES_NOT_HOLD,

@@ -2,7 +2,8 @@ import pytest
 
 from lineage.errors import Mistake
 from lineage.report import comparisons
-from lineage.report.study import GROUPS, Claim
+from lineage.report.entries import Claim
+from lineage.report.study import GROUPS
 
 ABOUT = {"id": "mine", "by": "S0", "text": "a exceeds b", "measure": "test_error"}
 

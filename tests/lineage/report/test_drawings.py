@@ -4,7 +4,7 @@ from test_compare import measured
 
 from lineage.errors import Mistake
 from lineage.report import drawings, results
-from lineage.report.study import Lines
+from lineage.report.entries import Lines
 
 NAMES = {name: f"alexnet4-{name}-cifar10" for name in ("relu", "tanh")}
 

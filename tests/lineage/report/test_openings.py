@@ -3,7 +3,7 @@ from test_measured import judgement
 
 from lineage.report import openings
 from lineage.report.comparisons import Comparison, Judgement
-from lineage.report.study import Claim
+from lineage.report.entries import Claim
 from lineage.report.verdicts import (
     AT_FLOOR,
     DOES_NOT_HOLD,

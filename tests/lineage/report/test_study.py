@@ -6,6 +6,7 @@ from lineage import params
 from lineage.report import comparisons, results, study
 from lineage.report.claim_measures import MEASURES
 from lineage.report.comparisons import PAIRS
+from lineage.report.entries import Claim
 
 EXPERIMENTS = params.read(REPOSITORY).experiments
 
@@ -49,35 +50,13 @@ def test_wrong_keys_and_the_same_id_twice(monkeypatch):
     good = {"id": "one", "by": "ours", "text": "a", "measure": "gap"}
     monkeypatch.setitem(study._STUDY, "claims", [good, good, good | {"id": "two", "relevent": 1}, {"by": "ours"}])
     monkeypatch.setattr(study, "FAULTS", [])
-    assert list(study._entries(study.Claim, "claims")) == ["one"]
+    assert list(study._entries(Claim, "claims")) == ["one"]
     twice, misspelt, lacking = study.FAULTS
     assert twice == "study.yaml, claims, one: another entry has the same id"
     assert misspelt.startswith(
         "study.yaml, claims, two: got an unexpected keyword argument 'relevent'; the comment above"
     )
     assert "without an id: missing 3 required positional arguments: 'id', 'text'" in lacking
-
-
-@pytest.mark.parametrize(
-    ("block", "wrong", "said"),
-    [
-        ("claims", {"pairs": ["slow", "fast"]}, "`pairs` is a list of pairs: [[one experiment, another], …]"),
-        ("claims", {"pairs": [["slow", "75"]]}, "the number 75 in `pairs` stands there without quotes"),
-        ("claims", {"relevant": "big"}, "`relevant` is a number, not 'big'"),
-        ("claims", {"least": "0"}, "`least` is a number, not '0'"),
-        ("claims", {"pairs": 3}, "'int' object is not iterable"),
-        ("figures", {"experiments": ["slow", "fast"]}, "`experiments` has a name for the legend and an experiment"),
-        ("figures", {"mark": "25"}, "`mark` is a number, not '25'"),
-    ],
-)
-def test_values_of_the_wrong_kind(monkeypatch, block, wrong, said):
-    good = {"claims": {"by": "ours", "text": "a", "measure": "gap"}}
-    good["figures"] = {"title": "mine", "shows": "val_error", "experiments": {"slow": "slow"}}
-    monkeypatch.setitem(study._STUDY, block, [{"id": "one"} | good[block] | wrong, {"id": "two"} | good[block]])
-    monkeypatch.setattr(study, "FAULTS", [])
-    assert list(study._entries({"claims": study.Claim, "figures": study.Lines}[block], block)) == ["two"]
-    (fault,) = study.FAULTS
-    assert fault.startswith(f"study.yaml, {block}, one: {said}")
 
 
 @pytest.mark.parametrize(
@@ -102,19 +81,11 @@ def test_a_file_that_is_no_study(tmp_path, monkeypatch, text, said):
     assert fault.startswith(said)
 
 
-@pytest.mark.parametrize("plain", [["a"], None, {"20": "a"}])
-def test_a_group_without_depths(monkeypatch, plain):
-    monkeypatch.setitem(study._STUDY, "groups", {"mine": {"title": "mine", "plain": plain, "resnet": {}}})
-    monkeypatch.setattr(study, "FAULTS", [])
-    assert study._groups() == {}
-    assert study.FAULTS[0].startswith("study.yaml, groups, mine: `plain` has an experiment for each depth: {20: mine")
-
-
 def test_entries_that_are_no_entries(monkeypatch):
     monkeypatch.setitem(study._STUDY, "claims", ["deeper is worse"])
     monkeypatch.setitem(study._STUDY, "primary", [["plain-train", "signs32"], "all", ["plain-train", "signs32", "56"]])
     monkeypatch.setattr(study, "FAULTS", [])
-    assert study._entries(study.Claim, "claims") == {} and study._primary() == set()
+    assert study._entries(Claim, "claims") == {} and study._primary() == set()
     claim, *primary = study.FAULTS
     assert claim.startswith("study.yaml, claims, entry 1: ")
     assert len(primary) == 3 and all(fault.endswith("is not [claim, group, depth]") for fault in primary)
@@ -122,13 +93,15 @@ def test_entries_that_are_no_entries(monkeypatch):
 
 def test_wrong_keys_of_a_group_and_a_primary_comparison_of_nothing(monkeypatch):
     about = {"title": "mine", "plain": {20: "a"}, "resnet": {20: "b"}}
-    monkeypatch.setitem(study._STUDY, "groups", {"good": about, "bad": about | {"longr": "good"}})
+    without_depths = about | {"plain": ["a"]}
+    monkeypatch.setitem(study._STUDY, "groups", {"good": about, "bad": about | {"longr": "good"}, "no": without_depths})
     primary = [["plain-train", "signs32", depth] for depth in (56, 57)] + [["plain-train", "bad", 56]]
     monkeypatch.setitem(study._STUDY, "primary", primary)
     monkeypatch.setattr(study, "FAULTS", [])
     assert list(study._groups()) == ["good"]
     assert ("plain-train", "bad", 56) in study._primary()
-    longer, nowhere, no_depth = study.FAULTS
+    longer, no_depths, nowhere, no_depth = study.FAULTS
+    assert no_depths.startswith("study.yaml, groups, no: `plain` has an experiment for each depth")
     assert longer.startswith("study.yaml, groups, bad: got an unexpected keyword argument 'longr'; the comment above")
     assert nowhere == "study.yaml, primary, plain-train, bad, 56: there is no such claim, group or depth"
     assert no_depth == nowhere.replace("bad, 56", "signs32, 57")

@@ -1,0 +1,72 @@
+"""The entries of study.yaml: claims, figures and groups. Each raises `TypeError` for what it cannot be, as Python does
+for a wrong key; study.py says where that was.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of an article, of a paper, or ours; study.yaml explains each field."""
+
+    id: str
+    by: str
+    text: str
+    measure: str
+    each: str = ""
+    pairs: tuple[tuple[str, str | float], ...] = ()
+    untrained: tuple[tuple[str, int], ...] = ()
+    relevant: float = 0.5
+    least: float = 0.0
+    none: bool = False
+    confirm_only: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises `TypeError`, as for a wrong key."""
+        for pair in self.pairs:
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                raise TypeError("`pairs` is a list of pairs: [[one experiment, another], …]")
+            if isinstance(pair[1], str) and pair[1].replace(".", "", 1).isdecimal():
+                raise TypeError(f"the number {pair[1]} in `pairs` stands there without quotes")
+        for key in ("relevant", "least"):
+            if not isinstance(getattr(self, key), int | float):
+                raise TypeError(f"`{key}` is a number, not {getattr(self, key)!r}")
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A figure by epoch, a line for each experiment."""
+
+    id: str
+    title: str
+    shows: str
+    experiments: dict[str, str]  # by the name in the legend
+    mark: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `TypeError`, as for a wrong key."""
+        if not isinstance(self.experiments, dict):
+            raise TypeError('`experiments` has a name for the legend and an experiment: {"0.05": tiny-signs, …}')
+        if not isinstance(self.mark, int | float | None):
+            raise TypeError(f"`mark` is a number, not {self.mark!r}")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Plain and residual networks that differ in shortcuts and depth alone."""
+
+    title: str
+    members: dict[tuple[str, int], str]  # experiments, by family (plain, resnet) and depth
+    longer: str = ""
+    same_warm_up: str = ""
+    inside: bool = False
+    note: str = ""
+
+    @classmethod
+    def of(cls, title: str, plain: dict[int, str], resnet: dict[int, str], **others: str | bool) -> "Group":
+        """A group as it stands in study.yaml: the experiments of each family by depth."""
+        for family, members in (("plain", plain), ("resnet", resnet)):
+            if not isinstance(members, dict) or not all(isinstance(depth, int) for depth in members):
+                raise TypeError(f"`{family}` has an experiment for each depth: {{20: mine-20, 56: mine-56}}")
+        named = {("plain", depth): name for depth, name in plain.items()}
+        return cls(title, named | {("resnet", depth): name for depth, name in resnet.items()}, **others)
