@@ -220,15 +220,11 @@ DEEP = [  # where the numbers of each row of the README's table on plain network
     ("plain-110-signs32/scores", {"part": "train"}),
     ("sweep", {"depth": 110, "start": "he", "lr": 0.01}),
     ("float64", {"network": "plain-110"}),
-    ("plain-110-signs32-trust/scores", {"part": "train"}),
     ("plain-110-signs32-clip/scores", {"part": "train"}),
-    ("initialisations", {"depth": 110, "initialisation": "looks-linear"}),
     ("plain-110-signs32-dirac/scores", {"part": "train"}),
     ("plain-110-signs32-dirac-low-lr/scores", {"part": "train"}),
     ("equalised", EQUALISED | {"initialisation": "he"}),
-    ("float64", {"network": "plain-110-equalised"}),
     ("equalised", EQUALISED | {"initialisation": "dirac"}),
-    ("equalised", EQUALISED | {"initialisation": "looks-linear"}),
 ]
 
 
