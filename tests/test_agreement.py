@@ -1,5 +1,6 @@
 import json
 import math
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from test_train import experiment
 import agreement
 from lineage.engine import tensors
 
+pytestmark = pytest.mark.xdist_group("agreement")  # deep networks are measured once
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
 def batches(signs):
     """Four batches of 20 photographs of hands, 32 pixels wide, all classes in each."""
     images = torch.from_numpy(signs["images"]).permute(0, 3, 1, 2).float()
@@ -28,17 +31,15 @@ def network(depth, initialisation="he", family="plain", normalisation="batch", s
     return agreement.build(about, 6, 32, seed)
 
 
-def test_images_agree_in_residual_networks_and_after_dirac_but_not_in_deep_plain_ones(batches):
+@pytest.fixture(scope="module")
+def deep(batches):
+    """What is measured of a network of 44 layers with two batches, each network once."""
+    return cache(lambda start, family="plain": agreement.measure(network(44, start, family), batches[:2]))
+
+
+def test_images_agree_in_residual_networks_and_after_dirac_but_not_in_deep_plain_ones(deep):
     """The finding in small: 44 layers instead of 110, two batches of 20."""
-    found = {
-        name: agreement.measure(one, batches[:2])
-        for name, one in {
-            "he": network(44),
-            "dirac": network(44, "dirac"),
-            "looks-linear": network(44, "looks-linear"),
-            "residual": network(44, family="resnet"),
-        }.items()
-    }
+    found = {start: deep(start) for start in ("he", "dirac", "looks-linear")} | {"residual": deep("he", "resnet")}
     assert abs(found["he"]["agreement"]) < 0.05
     assert all(found[name]["agreement"] > 0.1 for name in ("dirac", "looks-linear", "residual"))
     assert found["he"]["neighbour_error"] > 0.7 > found["looks-linear"]["neighbour_error"]
@@ -52,9 +53,9 @@ def test_agreement_without_labels_is_what_the_labels_do_not_explain(batches):
     assert plain["shuffled_agreement"] < 0.5 * plain["agreement"]
 
 
-def test_rounding_changes_the_gradients_of_a_deep_plain_network(batches):
+def test_rounding_changes_the_gradients_of_a_deep_plain_network(deep):
     """In bfloat16 little is left of them with 44 layers and He's initialisation, most with the Dirac one."""
-    he, dirac = (agreement.measure(one, batches[:2]) for one in (network(44), network(44, "dirac")))
+    he, dirac = deep("he"), deep("dirac")
     assert dirac["fp32_cosine"] == pytest.approx(1, abs=1e-3)
     assert 0.5 < he["fp32_cosine"] < 1
     if math.isnan(he["bf16_cosine"]):
@@ -62,10 +63,9 @@ def test_rounding_changes_the_gradients_of_a_deep_plain_network(batches):
     assert he["bf16_cosine"] < 0.5 < dirac["bf16_cosine"]
 
 
-def test_in_float64_the_order_of_the_images_changes_nothing(batches):
+def test_in_float64_the_order_of_the_images_changes_nothing(batches, deep):
     """With 44 layers and He's initialisation it changes the gradient in float32, whose rounding it changes."""
-    deep = agreement.measure(network(44), batches[:2])
-    assert 0.999999 < deep["reordered_cosine"] <= 1
+    assert 0.999999 < deep("he")["reordered_cosine"] <= 1
     images, labels = batches[0]
     single = [agreement.directions(network(44), x, y) for x, y in ((images, labels), (images.flip(0), labels.flip(0)))]
     assert agreement.cosines(*single).min() < 0.9999

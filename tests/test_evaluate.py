@@ -15,6 +15,8 @@ from lineage.engine.experiment import Experiment
 from lineage.files import write_json, write_table
 from lineage.models import size
 
+pytestmark = pytest.mark.xdist_group("evaluate")  # the study is made once
+
 PARTS = {"train": 96, "val": 30, "test": 36}
 COARSE = torch.tensor([0, 0, 0, 1, 1, 1])  # the superclass of each class, in alphabetical order
 
