@@ -10,15 +10,15 @@ from lineage.report import figures
 from lineage.report.markdown import Draw, digits, link, percent, table
 from lineage.report.published import reported
 from lineage.report.results import PRECISION_NAMES, Result, Results
-from lineage.report.study import GROUPS, WHY, groups
+from lineage.report.study import GROUPS, WHY, Members, groups
 
 PANELS = """\
 Errors and losses on the training images are measured after training, without augmentation. The right panels show the
 validation split, because the test set is read once, after training. All networks of a group share their recipe
 ([how it was chosen](recipes.md)); what is said of a network holds for this recipe."""
 CONSTRUCTION = """\
-Bars: one standard deviation over the seeds, not a 95 % interval. The axis is linear up to 10 % and logarithmic above.
-Networks that did not start to train are crosses, off the line.
+Small dots: the seeds, beside their mean. The axis is linear up to 10 % and logarithmic above. Networks that did not
+start to train are crosses, off the line.
 *By construction* (He et al. 2015, *Deep residual learning for image recognition*, section 1): a shallow plain network
 with further layers that hand on their input is a deeper one with the same outputs, hence with the same errors. Where
 training ends above that mark, it has not found a solution that exists."""
@@ -181,8 +181,19 @@ def errors_by_depth(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def seeds_by_depth(members: Members) -> pd.DataFrame:
+    """Final errors in per cent, a line for each seed: family, depth, part, error."""
+    rows = [
+        {"family": family, "depth": depth, "part": part, "error": error}
+        for (family, depth), result in members.items()
+        for part in ("train", "test")
+        for error in 100 * result.error(part)
+    ]
+    return pd.DataFrame(rows)
+
+
 def error_by_depth(results: Results, draw: Draw) -> list[str]:
-    lines = []
+    lines, members = [], groups(results)
     for group, errors in errors_by_depth(results).groupby("group", sort=False):
         if errors.depth.nunique() < 2:
             continue
@@ -194,6 +205,7 @@ def error_by_depth(results: Results, draw: Draw) -> list[str]:
         ]
         others = reported(str(group))
         marks = pd.concat([pd.DataFrame(built, columns=others.columns), others]) if built else others
-        drawn = figures.by_depth(errors, marks, f"Error by depth: {GROUPS[str(group)].title}")
+        seeds = seeds_by_depth(members[str(group)])
+        drawn = figures.by_depth(errors, seeds, marks, f"Error by depth: {GROUPS[str(group)].title}")
         lines += draw(drawn, f"depth-{group}.svg", f"error by depth, {GROUPS[str(group)].title}")
     return [*lines, *CONSTRUCTION.splitlines(), ""] if lines else []

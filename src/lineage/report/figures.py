@@ -71,22 +71,25 @@ def over_seeds(history: pd.DataFrame, column: str) -> pd.DataFrame:
     return pd.DataFrame({how: getattr(by_epoch, how)(axis=1) for how in ("mean", "min", "max")})
 
 
-def by_depth(errors: pd.DataFrame, marks: pd.DataFrame, title: str) -> Figure:
-    """Final training and test error over depth, mean ± standard deviation over the seeds; logarithmic above 10 %.
-    Networks of which no seed started to train are crosses that belong to no line.
+def by_depth(errors: pd.DataFrame, seeds: pd.DataFrame, marks: pd.DataFrame, title: str) -> Figure:
+    """Final training and test error over depth, the mean and each seed beside it; logarithmic above 10 %. Networks of
+    which no seed started to train are crosses that belong to no line.
 
-    `errors`: family, depth, part (train, test), mean, std, started, diverged, in per cent; `marks`, of others or by
-    construction: label, family, depth, part, error.
+    `errors`: family, depth, part (train, test), mean, started, diverged, in per cent; `seeds`: family, depth, part,
+    error; `marks`, of others or by construction: label, family, depth, part, error.
     """
+    aside = 0.02 * (errors.depth.max() - errors.depth.min())
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.8), sharey=True, layout="constrained")
         for axis, (part, name) in zip(axes, (("train", "training error"), ("test", "test error")), strict=True):
             for family, line in errors[errors.part == part].groupby("family"):
-                style = {"color": "black", "linestyle": DASHES[family], "fillstyle": FILL[family], "capsize": 3}
                 trained, failed = line[line.started > 0], line[line.started == 0]
-                axis.errorbar(
-                    trained.depth, trained["mean"], trained["std"], marker="o", label=f"{family} (ours)", **style
-                )
+                style = {"color": "black", "linestyle": DASHES[family], "marker": "o", "fillstyle": FILL[family]}
+                axis.plot(trained.depth, trained["mean"], label=f"{family}: mean (ours)", **style)
+                each = seeds[(seeds.part == part) & (seeds.family == family)]
+                style = {"color": "#777777", "linestyle": "none", "marker": "o", "fillstyle": FILL[family]}
+                beside = each.depth + (aside if family == "resnet" else -aside)
+                axis.plot(beside, each.error, markersize=3, label=f"{family}: each seed", **style)
                 if len(failed):
                     label = f"{family}: did not start to train"
                     axis.plot(failed.depth, failed["mean"], "x", color="black", markersize=8, label=label)

@@ -20,6 +20,11 @@ def test_errors_by_depth(workspace):
     assert test["std"].tolist() == pytest.approx([7.0711, float("nan")], abs=1e-4, nan_ok=True)
     assert test.n.tolist() == [2, 1] and test.started.tolist() == [2, 0]
     assert depth.errors_by_depth({}).empty
+    ((_, members),) = depth.groups(read("plain-20-signs32", "resnet-56-signs32")).items()
+    seeds = depth.seeds_by_depth(members)
+    means = seeds.groupby(["family", "depth", "part"]).error.mean()
+    assert len(seeds) == table.n.sum()
+    assert means.to_dict() == pytest.approx(table.set_index(["family", "depth", "part"])["mean"].to_dict())
 
 
 def test_what_a_group_is_trained_with(workspace):

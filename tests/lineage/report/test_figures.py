@@ -36,13 +36,15 @@ def test_a_line_ends_where_a_seed_does():
     plt.close(figure)
 
 
-def test_error_by_depth_has_spreads_and_the_marks_of_others():
+def test_error_by_depth_has_each_seed_and_the_marks_of_others():
     rows = [(f, d, p, d / 10, 0.5) for f in ("plain", "resnet") for d in (20, 56) for p in ("train", "test")]
     errors = pd.DataFrame(rows, columns=["family", "depth", "part", "mean", "std"]).assign(diverged="no", started=3)
     errors.loc[errors.depth == 56, "diverged"] = "yes"
     marks = [("by construction", "plain", 56, "train", 2.0), ("He et al. 2015", "resnet", 56, "test", 7.0)]
     marks = pd.DataFrame(marks, columns=["label", "family", "depth", "part", "error"])
-    figure = figures.by_depth(errors, marks, "title")
+    seeds = [(f, d, "train", d / 10 + off) for f in ("plain", "resnet") for d in (20, 56) for off in (-1, 0, 1)]
+    seeds = pd.DataFrame(seeds, columns=["family", "depth", "part", "error"])
+    figure = figures.by_depth(errors, seeds, marks, "title")
     train, test = figure.axes
     assert [tick.get_text() for tick in train.get_xticklabels()] == ["20", "56"]
     drawn = {line.get_label(): line.get_ydata().tolist() for line in train.get_lines()}
@@ -50,9 +52,15 @@ def test_error_by_depth_has_spreads_and_the_marks_of_others():
     assert [line.get_ydata().tolist() for line in test.get_lines() if line.get_marker() == "*"] == [[7.0]]
     crosses = [line for line in test.get_lines() if line.get_marker() == "x"]
     assert [line.get_xdata().tolist() for line in crosses] == [[56], [56]]
-    assert len(train.containers) == 2 and train.containers[0].has_yerr
+    assert drawn["plain: mean (ours)"] == drawn["resnet: mean (ours)"] == [2.0, 5.6]
+    each = {line.get_label(): line for line in train.get_lines() if line.get_label().endswith("each seed")}
+    assert each["plain: each seed"].get_ydata() == pytest.approx([1, 2, 3, 4.6, 5.6, 6.6])
+    left, right = (each[f"{family}: each seed"].get_xdata().tolist() for family in ("plain", "resnet"))
+    assert all(a < depth < b for a, b, depth in zip(left, right, (20, 20, 20, 56, 56, 56), strict=True))
+    assert not any(len(line.get_ydata()) for line in test.get_lines() if line.get_label().endswith("each seed"))
     names = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert names == {"plain (ours)", "resnet (ours)", "plain: by construction", "resnet: He et al. 2015"}
+    ours = {f"{family}{what}" for family in ("plain", "resnet") for what in (": mean (ours)", ": each seed")}
+    assert names == ours | {"plain: by construction", "resnet: He et al. 2015"}
     assert train.get_ylim()[0] < 0 and test.get_ylim()[1] > 100
     plt.close(figure)
 
@@ -65,10 +73,11 @@ def test_what_did_not_start_to_train_is_on_no_line():
     ]
     errors = pd.DataFrame(rows, columns=["family", "depth", "part", "mean", "std", "started"]).assign(diverged="no")
     marks = pd.DataFrame(columns=["label", "family", "depth", "part", "error"])
-    figure = figures.by_depth(errors, marks, "title")
+    seeds = errors.rename(columns={"mean": "error"})
+    figure = figures.by_depth(errors, seeds, marks, "title")
     lines = {line.get_label(): line.get_xdata().tolist() for line in figure.axes[0].get_lines()}
     assert lines["plain: did not start to train"] == [110]
-    assert figure.axes[0].containers[0].lines[0].get_xdata().tolist() == [20, 56]
+    assert lines["plain: mean (ours)"] == [20, 56]
     plt.close(figure)
     figure = figures.degradation(HISTORIES, "title", {("plain", 56)})
     names = [text.get_text() for text in figure.legends[0].get_texts()]
