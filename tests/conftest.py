@@ -114,6 +114,13 @@ def run_here(monkeypatch, unchanged):
     return run
 
 
+def content(path):
+    """A file of the last commit, whatever a sample run has done to the workspace since."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("not a Git checkout")
+    return subprocess.run(["git", "show", f"HEAD:{path}"], cwd=REPOSITORY, capture_output=True, check=True).stdout
+
+
 def parameters(folder=REPOSITORY):
     """The blocks of all parameter files together."""
     content = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import REPOSITORY
+from conftest import REPOSITORY, content
 
 from lineage import lock
 
@@ -31,10 +31,6 @@ def committed():
     if not (REPOSITORY / ".git").exists():
         pytest.skip("not a Git checkout")
     return git("ls-tree", "-r", "--name-only", "-z", "HEAD").decode().strip("\0").split("\0")
-
-
-def content(path):
-    return git("show", f"HEAD:{path}")
 
 
 def test_everything_committed_is_at_full_scale(committed):
@@ -125,6 +121,7 @@ def test_every_test_file_has_its_source():
         whole = {
             "test_dvc.py": "dvc.yaml",
             "test_errata.py": "docs/errata.md",
+            "test_exercises.py": "docs/exercises.md",
             "test_extending.py": "docs/extending.md",
             "test_repository.py": "README.md",
             "test_workflows.py": "docs/running.md",
