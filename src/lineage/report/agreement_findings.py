@@ -105,9 +105,9 @@ def goes_with(found: pd.DataFrame) -> list[str]:
     if not set(read_json(RECIPES)) & set(alike.initialisation):
         return []
     ends = [
-        f"{one.words} with {one.shown} %, where ‖gradient‖ / ‖W‖ is {digits(one.ratio)} and agreement "
+        f"{one.words} {rank}, {one.shown} %, where ‖gradient‖ / ‖W‖ is {digits(one.ratio)} and agreement "
         f"{one.agreement:.3f}"
-        for one in alike.iloc[[0, -1]].itertuples()
+        for one, rank in zip(alike.iloc[[0, -1]].itertuples(), ("has the lowest error", "the highest"), strict=True)
     ]
     ranks = alike[["agreement", "ratio", "error"]].rank().corr().error
     follows = "rises with the largest ‖gradient‖ / ‖W‖ of any layer before training"
@@ -117,8 +117,7 @@ def goes_with(found: pd.DataFrame) -> list[str]:
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
         f"{follows}** (exploratory). That holds for the means of {len(alike)} initialisations (n = {alike.n.min()} or "
         "more): the identity plus a share of He's weights, *looks linear*, which begins as a linear map, and He's "
-        "weights alone. Neighbours overlap. The lowest error has "
-        f"{ends[0]}; the highest {ends[1]}. {compared(found)}"
+        f"weights alone. Neighbours overlap. {ends[0][0].upper()}{ends[0][1:]}; {ends[1]}. {compared(found)}"
     ]
 
 

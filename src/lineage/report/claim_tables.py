@@ -26,7 +26,8 @@ A claim says that one experiment exceeds another by some measure, or that it doe
   difference is at least the smallest relevant one; for a claim that one does *not* exceed the other, the whole interval
   lies below the smallest relevant difference: so it holds, too, where the one lies clearly below the other;
 - *reversed*: the same in the other direction; for a claim that one does not exceed the other, it does;
-- *does not hold*: the whole interval lies below the smallest relevant difference (this is not corrected, see below);
+- *does not hold*: the whole interval lies below the smallest relevant difference. Holm's correction does not
+  reach this verdict, so a finding says *probably* even where the comparison is primary;
 - *leans*, *leans against*: by its interval the claim holds (or does not), but there are too few seeds (with three
   against three, no exact permutation test can fall below 5 %; this is asked before any correction), or it fails Holm's
   correction, or the difference is smaller than the relevant one; of a *start* claim, that all seeds of one side failed
@@ -39,8 +40,9 @@ A claim says that one experiment exceeds another by some measure, or that it doe
 - *not decided*: everything else.
 
 The smallest relevant difference is 0.5 percentage points (pp) where a claim names no other, and never less than one
-test image. These comparisons were named as **primary**, when a first record of SIGNS was known and before the present
-one and any of CIFAR-10. They are held to Holm's correction for all of them, run or not:
+test image. These comparisons were named as **primary**, when a first record of SIGNS was known, before the present one
+and before any network of the group `cifar10` was recorded. They are held to Holm's correction for all of them, run or
+not:
 
 {primary}
 

@@ -11,17 +11,17 @@ from lineage.report.measured import (
     apart,
     briefly,
     deepest,
-    difference,
     elsewhere,
     finding,
     main_ones,
+    named,
     seeds,
     shallow,
     sides,
     verdict,
     where,
 )
-from lineage.report.openings import opened, rests_on
+from lineage.report.openings import opened, rests_on, scope
 from lineage.report.study import GROUPS
 from lineage.report.verdicts import (
     AT_FLOOR,
@@ -38,7 +38,8 @@ def degradation(m: Measured) -> list[str]:
     for one in ones:
         said.append(f"{where(one)}: {_errors(m, one, 'train')}.{apart(m, one)}")
     who = f"plain networks of {depths(ones)} layers"
-    opening = opened(ones, who, "train worse than shallow ones", "do not train worse than shallow ones")
+    does, opposite = "train worse than shallow ones", "train better than shallow ones"
+    opening = opened(ones, who, does, f"do not {does}", opposite)
     return finding(f"{opening} Error on the training images.", said + elsewhere(m, ones))
 
 
@@ -47,7 +48,8 @@ def degradation_on_test(m: Measured) -> list[str]:
     ones = main_ones(m, "plain-test")
     said = [f"{where(one)}: {_errors(m, one, 'test')}." for one in ones]
     who, than = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
-    return finding(opened(ones, who, f"do worse {than}", f"do not do worse {than}"), said + elsewhere(m, ones))
+    opening = opened(ones, who, f"do worse {than}", f"do not do worse {than}", f"do better {than}")
+    return finding(opening, said + elsewhere(m, ones))
 
 
 def depths(ones: list[Judgement]) -> str:
@@ -57,15 +59,16 @@ def depths(ones: list[Judgement]) -> str:
 
 def _errors(m: Measured, one: Judgement, part: str) -> str:
     """The errors of the two networks of a comparison, and the first less the second."""
-    return f"{', '.join(m.error(name, part) for name in sides(one))}, difference {difference(one)}"
+    return f"{', '.join(m.error(name, part) for name in sides(one))}, {named(one)}"
 
 
 def longer(m: Measured) -> list[str]:
     """What more epochs change, and what they do not."""
-    said = []
+    said, places = [], []
     for one in deepest(m, "plain-train", AT_FLOOR):
         group = one.comparison.group
         if group in {about.longer for about in GROUPS.values()} and one.loss.verdict in (HOLDS, LEANS):
+            places.append(GROUPS[group].title)
             error = m.error(one.comparison.larger, "train")
             loss = f"its training loss is {times(one.loss)} that of {link(one.comparison.smaller)}"
             said.append(
@@ -84,7 +87,8 @@ def longer(m: Measured) -> list[str]:
             else:
                 said[-1] += " The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart."
     falls = "With more epochs the training error of a deep plain network falls to almost 0"
-    return finding(f"**{falls}; its loss probably stays above the shallow one's.**", said)
+    opening = f"**{falls}{scope([' and '.join(places)])}; its loss probably stays above the shallow one's.**"
+    return finding(opening, said)
 
 
 def shortcuts(m: Measured) -> list[str]:
@@ -95,11 +99,12 @@ def shortcuts(m: Measured) -> list[str]:
     said, ones = [], main_ones(deep, "shortcut-test")
     for one in ones:
         said.append(f"{where(one)}: {_errors(m, one, 'test')}.{apart(m, one)}")
-    what = "lower the test error of deep networks"
+    error = "the test error of deep networks"
+    what = f"lower {error}"
     said += elsewhere(deep, ones)
     if shown := [briefly(one) for one in small if one.verdict in DECIDABLE]:
         said.append(f"In networks that are not deep: {'; '.join(shown)}.")
-    return finding(opened(ones, "shortcuts", what, f"do not {what}"), said)
+    return finding(opened(ones, "shortcuts", what, f"do not {what}", f"raise {error}"), said)
 
 
 def residual(m: Measured) -> list[str]:
@@ -117,8 +122,10 @@ def residual(m: Measured) -> list[str]:
                 f" Both training errors are below {FLOOR} %, so the training losses are compared: the deep network's "
                 f"is {times(train.loss)} the shallow one's. That depth does not raise it: {verdict(train.loss)}."
             )
+        elif train:
+            said[-1] += f" Training error: {_errors(m, train, 'train')} (the claim is that depth does not raise it)."
     what = "help residual networks on the test set"
-    opening = opened(ones, "more layers", what, f"do not {what}")
+    opening = opened(ones, "more layers", what, f"do not {what}", "raise the test error of residual networks")
     return finding(opening, said)
 
 

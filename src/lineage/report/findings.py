@@ -19,7 +19,7 @@ from lineage.report import (
 )
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
-from lineage.report.markdown import link, percent, ratio_digits
+from lineage.report.markdown import link, listed, percent, ratio_digits
 from lineage.report.measured import Measured, difference
 from lineage.report.results import PRECISION_NAMES, Results
 from lineage.report.study import GROUPS, groups
@@ -50,7 +50,8 @@ def before_training(m: Measured) -> list[str]:
 
 
 def blocks(m: Measured) -> list[str]:
-    """What residual blocks add, in the first group that shows it, and what training has to do with it."""
+    """What residual blocks add, in each group that shows it, and what training has to do with it."""
+    said = []
     for group, members in groups(m.results).items():
         tables = {depth: r for (family, depth), r in members.items() if r.table("blocks") is not None}
         if not GROUPS[group].inside or not tables:
@@ -66,11 +67,9 @@ def blocks(m: Measured) -> list[str]:
                 f"before training {medians(begun)}. Training made it "
                 f"smaller in {smaller} of {len(begun)} networks (first seed, 32 images)"
             )
-        return [
-            f"**What residual blocks add: ‖F(x)‖ / ‖x‖ of the median block** ({GROUPS[group].title}). After training "
-            f"{medians(trained)}; {before}. [More](#what-the-blocks-add)."
-        ]
-    return []
+        said.append(f"{GROUPS[group].title}: after training {medians(trained)}; {before}.")
+    opening = "**What residual blocks add: ‖F(x)‖ / ‖x‖ of the median block.** [More](#what-the-blocks-add)."
+    return [listed(opening, said)] if said else []
 
 
 def medians(by_depth: dict[int, float]) -> str:
@@ -156,12 +155,18 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
 }
 
 
+TOGETHER = {"Why deep plain networks fail": "On SIGNS at 32 pixels, 30 epochs, where nothing else is said."}
+
+
 def section(results: Results, judgements: Judgements) -> list[str]:
-    """The findings, numbered from the first to the last, under the questions that they answer."""
+    """The findings, numbered from the first to the last, under the questions that they answer; what is said of a
+    question's findings together.
+    """
     measured, lines, number = Measured(results, judgements), [], 0
     for title, findings in FINDINGS.items() if results else ():
         said = [sentence for finding in findings for sentence in finding(measured)]
         numbered = [f"{i}. {sentence}" for i, sentence in enumerate(said, number + 1)]
-        lines += [f"### {title}", "", *numbered, ""] if said else []
+        together = [TOGETHER[title], ""] if title in TOGETHER else []
+        lines += [f"### {title}", "", *together, *numbered, ""] if said else []
         number += len(said)
     return lines

@@ -61,6 +61,11 @@ def difference(one: Judgement) -> str:
     return ", ".join([*parts, "primary" if one.comparison.primary and not one.loss else "exploratory"])
 
 
+def named(one: Judgement) -> str:
+    """The same after the word, where there is a difference."""
+    return f"difference {difference(one)}" if one.found else difference(one)
+
+
 def seeds(one: Judgement) -> str:
     """How many seeds are on either side."""
     return " / ".join(map(str, one.n))
@@ -109,7 +114,7 @@ def elsewhere(m: Measured, ones: list[Judgement]) -> list[str]:
 
 def briefly(one: Judgement) -> str:
     """The difference alone, and where."""
-    return f"{where(one)}: difference {difference(one)}"
+    return f"{where(one)}: {named(one)}"
 
 
 def where(one: Judgement) -> str:
@@ -132,7 +137,8 @@ def apart(m: Measured, one: Judgement) -> str:
         said += "interval of the difference includes 0."
     return (
         f"{said} An exact permutation test over the seeds, which assumes no normal distribution and was added when the "
-        f"results of SIGNS were known, gives p = {permutations(larger, smaller):.2g}."
+        f"results of SIGNS were known, gives p = {permutations(larger, smaller):.2g}. The verdict does not use it, and "
+        "it is not corrected."
     )
 
 

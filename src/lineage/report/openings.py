@@ -5,13 +5,15 @@ from itertools import takewhile
 from lineage.report.comparisons import Judgement
 from lineage.report.measured import AGAINST, FOR
 from lineage.report.study import GROUPS
-from lineage.report.verdicts import DOES_NOT_HOLD, HOLDS, REVERSED
+from lineage.report.verdicts import HOLDS, REVERSED
 
-CERTAIN = (HOLDS, REVERSED, DOES_NOT_HOLD)
+CERTAIN = (HOLDS, REVERSED)  # Holm's correction does not reach *does not hold*
 
 
-def opened(ones: list[Judgement], who: str, does: str, does_not: str) -> str:
-    """A fact only where a primary comparison says so, for an exploratory one among many is none."""
+def opened(ones: list[Judgement], who: str, does: str, does_not: str, opposite: str = "") -> str:
+    """A fact only where a primary comparison says so, for an exploratory one among many is none. Where all that it
+    rests on is reversed, `opposite`, if there is such a word, instead of `does_not`.
+    """
     said = rests_on(ones)
     certain = {one.verdict for one in said if one.comparison.primary} & {*CERTAIN}
     sides = {one.verdict in FOR for one in said if one.verdict in (*FOR, *AGAINST)}
@@ -20,8 +22,11 @@ def opened(ones: list[Judgement], who: str, does: str, does_not: str) -> str:
         return f"**Whether {who} {does} {depends} on the setting.**"
     if not sides:
         return f"**Whether {who} {does} is not decided{scope(shared(ones))}.**"
-    what = does if sides == {True} else f"{does_not}{at_least(said)}"
-    where = shared(ones) if len(said) == len(ones) else [" and ".join(map(title, said))]
+    against = opposite if opposite and {one.verdict for one in said} == {REVERSED} else f"{does_not}{at_least(said)}"
+    what = does if sides == {True} else against
+    where = [" and ".join(map(title, said))]
+    if len(said) == len(ones):
+        where = shared(ones) or (where if any(one.comparison.group for one in ones) else [])
     weaker = [one for one in ones if one.comparison.primary and one not in said]
     open_ = [f"the main comparison is {one.verdict}" for one in weaker]
     if sum(one.comparison.primary for one in ones) > 1:

@@ -6,17 +6,22 @@ import numpy as np
 
 from lineage.report.claim_measures import QUARTER, epochs
 from lineage.report.markdown import link, listed
-from lineage.report.measured import Measured, difference, sides
+from lineage.report.measured import Measured, difference, named, sides
 from lineage.report.openings import opened
 from lineage.report.verdicts import NOT_RUN, REVERSED
 
+FOUR_LAYERS = "a four-layer network after Krizhevsky et al. (2012) on CIFAR-10"
+BLOCKS = "VGG with residual blocks on CIFAR-10"
 # Of a claim about the test error: what is said to lower it, and whose.
 PARTS = {
-    "lrn-helps": ("local response normalisation (LRN)", "a four-layer network after Krizhevsky et al. (2012)"),
-    "batch-norm": ("batch norm instead of LRN", "a four-layer network after Krizhevsky et al. (2012)"),
-    "vgg-shortcut": ("a shortcut in every block", "VGG"),
-    "projection": ("a projection instead of the identity where the channels differ", "VGG with residual blocks"),
-    "always-convolved": ("S0's convolution instead of the identity on every shortcut", "VGG with residual blocks"),
+    "lrn-helps": ("local response normalisation (LRN)", FOUR_LAYERS),
+    "batch-norm": ("batch norm instead of LRN", FOUR_LAYERS),
+    "vgg-shortcut": ("a shortcut in every block", "VGG on CIFAR-10"),
+    "projection": ("a projection instead of the identity where the channels differ", BLOCKS),
+    "always-convolved": (
+        "S0's convolution instead of the identity on every shortcut",
+        BLOCKS,
+    ),
 }
 
 # Claims about the epochs until a quarter of the training images is wrong: what is said to need fewer, and than what.
@@ -31,11 +36,11 @@ def speed(m: Measured) -> list[str]:
             against = f"{'learns more slowly' if one.verdict == REVERSED else 'does not learn faster'} than {slow}"
             opening = opened([one], fast, f"learns faster than {slow}", against)
             ends = ", ".join(f"{link(name)} {reached(m, name)}" for name in sides(one))
-            lines = [f"{ends}, difference {difference(one)}."]
+            lines = [f"{ends}, {named(one)}."]
             times = m.judged("six-times", "", 0) if claim == "relu-tanh" else None
             if times:
                 lines.append(f"Krizhevsky et al. (2012) say six times as fast: {difference(times)}.")
-            count = f"Epochs until the training error is {100 * QUARTER:.0f} %, in a network of four layers."
+            count = f"Epochs until the training error is {100 * QUARTER:.0f} %, in {FOUR_LAYERS}."
             said.append(listed(f"{opening} {count}", lines))
     return said
 
@@ -58,5 +63,5 @@ def parts(m: Measured) -> list[str]:
             against = f"raises {error}" if one.verdict == REVERSED else f"does not lower {error}"
             opening = opened([one], part, f"lowers {error}", against)
             without, with_it = (m.error(name, "test") for name in sides(one))
-            said.append(f"{opening} {without}, {with_it}, difference {difference(one)}.")
+            said.append(f"{opening} {without}, {with_it}, {named(one)}.")
     return said

@@ -13,10 +13,11 @@ from lineage.report.study import GROUPS, in_both_precisions
 LESIONS = """\
 One block is removed and the rest answers without it (Veit et al. 2016): a residual block keeps its shortcut, a block of
 a plain network becomes the identity where shapes allow. Of untrained networks at most nine blocks are removed. Errors
-are on validation images, in per cent. Batch norm's statistics are estimated again for the network without the block,
-from 64 training images (the next section takes up to 500, so its errors differ somewhat).
+are on at most 1,000 validation images, in per cent. Batch norm's statistics are estimated again for the network without
+the block, from 64 training images. (The next section has other statistics, and at most 500 validation images.)
 First seed. An untrained network guesses with or without a block. There the *correlation* of its answers (logits) with
-those of the intact network tells more: it is 1 where the block makes no difference."""
+those of the intact network tells more: it is 1 where the block makes no difference, and not defined (–) where all
+answers are the same."""
 STATISTICS = """\
 A trained network normalises by running averages of batch norm's statistics. Where these lag behind the weights, part of
 the error is theirs and not the network's. Here the statistics are estimated again from at most 500 training images, and
@@ -39,7 +40,8 @@ def lesions(results: Results, draw: Draw) -> list[str]:
                 errors = 100 * without.val_error
                 intact = 100 * one[one.block == "intact"].val_error.iloc[0]
                 numbers = [f"{number:.1f}" for number in (intact, errors.median(), errors.max())]
-                rows.append((link(name), trained, len(without), *numbers, f"{without.correlation.median():.2f}"))
+                median = without.correlation.median()
+                rows.append((link(name), trained, len(without), *numbers, "–" if pd.isna(median) else f"{median:.2f}"))
     lines = []
     for group, members in bases(results).items():
         errors = {}
@@ -127,7 +129,8 @@ def precision(results: Results, draw: Draw) -> list[str]:
     header = "experiment | split | error in bfloat16 (%) | range of its seeds | error in float32 (%) | n | "
     header += "float32 – bfloat16 (95 % interval)"
     text = "The same networks trained in float32 and in bfloat16. In float32 another maker's CPU can give another run, "
-    text += "as it did for resnet-110-signs32: [how close you get](running.md#how-close-you-get)."
+    text += "as it did for the first seed of fp32-resnet-110-signs32: "
+    text += "[how close you get](running.md#how-close-you-get)."
     return [text, "", *table(header, "l l r r r r l", rows)] if rows else []
 
 

@@ -19,8 +19,8 @@ def test_the_findings(monkeypatch):
     del said[1]
     plain = "With 44 layers it is 0.002 in plain networks with He's initialisation (with shuffled labels 0.000)"
     assert plain + " and 0.450 in residual ones (with shuffled labels 0.030). What is left" in said[0]
-    lowest = "The lowest error has looks linear with 3.00 ± 1.41 %, where ‖gradient‖ / ‖W‖ is 3 and agreement 0.750; "
-    assert f"{lowest}the highest identity + 0.8 He with 50.00 %, where" in said[1]
+    lowest = "Looks linear has the lowest error, 3.00 ± 1.41 %, where ‖gradient‖ / ‖W‖ is 3 and agreement 0.750; "
+    assert f"{lowest}identity + 0.8 He the highest, 50.00 %, where" in said[1]
     assert "falls with that agreement" in said[1]
     table = pd.read_csv(outcomes.AGREEMENT)
     table.loc[table.initialisation == "random-0.8", "gradient_ratio"] = 100.0

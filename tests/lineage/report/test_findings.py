@@ -31,8 +31,20 @@ def test_what_blocks_add_before_and_after_training(workspace):
     for name, addition in zip(names, (1.4, 1.6, 1.7), strict=True):
         write_table(f"tables/{name}/untrained-blocks", [{"block": "stages.0", "addition": addition}])
     line = one(said(*SIGNS), "residual blocks add")
-    assert "After training 1.50 (20 layers), 1.50 (56 layers), 1.50 (110 layers); before training 1.40 (20" in line
+    after = "1.50 (20 layers), 1.50 (56 layers), 1.50 (110 layers)"
+    assert f"SIGNS, 30 epochs: after training {after}; before training 1.40 (20" in line
     assert "Training made it smaller in 2 of 3 networks (first seed, 32 images)." in line
+
+
+def test_what_blocks_add_is_said_of_each_group(workspace):
+    degrade()
+    names = ["plain-20-cifar10", "resnet-20-cifar10"]
+    for name in names:
+        measured(name, FEW)
+    opening, signs, cifar = one(said(*SIGNS, *names), "residual blocks add").split("\n    - ")
+    assert opening.endswith("of the median block.** [More](#what-the-blocks-add).")
+    assert signs.startswith("SIGNS, 30 epochs: after training 1.50 (20 layers), 1.50 (56")
+    assert cifar.startswith("CIFAR-10, 12 epochs: after training 1.50 (20 layers); before")
 
 
 def test_findings_are_numbered_and_few(workspace):
@@ -42,6 +54,14 @@ def test_findings_are_numbered_and_few(workspace):
     numbers = [line.split(". ", 1)[0] for line in degraded if line and line not in titles]
     assert numbers == [str(i) for i in range(1, len(numbers) + 1)]
     assert 4 <= len(numbers) <= 10
+
+
+def test_on_what_the_question_was_asked_is_said_before_its_findings(workspace, monkeypatch):
+    monkeypatch.setattr(findings, "FINDINGS", {"Why deep plain networks fail": [lambda m: ["**So.**"]]})
+    degrade()
+    title, _, together, _, only, _ = said(*SIGNS)
+    assert title == "### Why deep plain networks fail" and only == "1. **So.**"
+    assert together == "On SIGNS at 32 pixels, 30 epochs, where nothing else is said."
 
 
 def test_what_has_not_run_is_left_out(workspace):

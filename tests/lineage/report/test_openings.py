@@ -15,19 +15,20 @@ from lineage.report.verdicts import (
     REVERSED,
 )
 
+BOTH = "SIGNS, 30 epochs and CIFAR-10, 12 epochs"
 LOW = "SIGNS, 30 epochs, learning rate 0.03"
 
 
-def test_an_opening_names_the_group_that_all_share():
+def test_an_opening_names_what_all_groups_share_or_else_the_groups():
     here, there = judgement(HOLDS), judgement(HOLDS, 56, "cifar10")
     assert openings.opened([here], "depth", "hurts", "helps") == "**Depth hurts (SIGNS, 30 epochs).**"
-    assert openings.opened([here, there], "depth", "hurts", "helps") == "**Depth hurts.**"
+    assert openings.opened([here, there], "depth", "hurts", "helps") == f"**Depth hurts ({BOTH}).**"
 
 
 @pytest.mark.parametrize(
     ("signs", "cifar", "said"),
     [
-        (HOLDS, HOLDS, "Depth hurts."),
+        (HOLDS, HOLDS, f"Depth hurts ({BOTH})."),
         (NOT_DECIDED, HOLDS, "Depth hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
         (LEANS, HOLDS, "Depth hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: leans."),
         (AT_FLOOR, LEANS, "Depth probably hurts (CIFAR-10, 12 epochs); SIGNS, 30 epochs: at the floor."),
@@ -35,6 +36,7 @@ def test_an_opening_names_the_group_that_all_share():
         (NOT_DECIDED, LEANS_AGAINST, "Depth probably helps (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
         (HOLDS, REVERSED, "Whether depth hurts depends on the setting."),
         (LEANS, REVERSED, "Whether depth hurts may depend on the setting."),
+        (NOT_DECIDED, DOES_NOT_HOLD, "Depth probably helps (CIFAR-10, 12 epochs); SIGNS, 30 epochs: not decided."),
         (HOLDS, DOES_NOT_HOLD, "Whether depth hurts may depend on the setting."),
         (NOT_DECIDED, NOT_DECIDED, "Whether depth hurts is not decided."),
         (NOT_COMPARED, NOT_DECIDED, "Whether depth hurts is not decided."),
@@ -91,10 +93,20 @@ def test_no_relevant_difference_is_not_none():
     """An interval above 0 of a difference that is too small to be relevant; and one below 0."""
     small = judgement(DOES_NOT_HOLD, found=(0.2, 0.1, 0.3), relevant=0.5)
     assert openings.opened([small], "depth", "hurts", "does not hurt").startswith(
-        "**Depth does not hurt by 0.5 pp or more ("
+        "**Depth probably does not hurt by 0.5 pp or more ("
     )
     less = judgement(REVERSED, found=(-0.7, -0.9, -0.5), relevant=0.5)
     assert openings.opened([less], "depth", "hurts", "does not hurt") == "**Depth does not hurt (SIGNS, 30 epochs).**"
+
+
+def test_what_is_reversed_is_said_in_words_of_its_own():
+    """But not beside what only does not hold."""
+    less = judgement(REVERSED, found=(-0.7, -0.9, -0.5), relevant=0.5)
+    words = "depth", "hurts", "does not hurt", "helps"
+    assert openings.opened([less], *words) == "**Depth helps (SIGNS, 30 epochs).**"
+    leaning = judgement(LEANS_AGAINST, 56, "cifar10", found=(-0.1, -0.4, 0.2), relevant=0.5)
+    assert openings.opened([leaning], *words).startswith("**Depth probably does not hurt by 0.5 pp or more (")
+    assert openings.opened([judgement(HOLDS)], *words) == "**Depth hurts (SIGNS, 30 epochs).**"
 
 
 def test_an_opening_rests_on_what_is_most_certain():

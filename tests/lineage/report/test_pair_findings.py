@@ -34,7 +34,7 @@ def test_what_is_not_decided_or_cannot_be_compared(workspace):
     measured("residual-vgg-cifar10", (0.2, 0.3, 0.1))
     measured("residual-vgg-projection-cifar10", (1.0, 0.1, 0.2))
     lines = said("plain-vgg-cifar10", "residual-vgg-cifar10", "residual-vgg-projection-cifar10")
-    assert "**Whether a shortcut in every block lowers the test error of VGG is not decided.**" in one(
+    assert "**Whether a shortcut in every block lowers the test error of VGG on CIFAR-10 is not decided.**" in one(
         lines, "a shortcut"
     )
     line = one(lines, "a projection")
@@ -51,14 +51,16 @@ def test_the_speed_of_the_activations(workspace):
     assert not [line for line in said(RELU) if "learns" in line]
     measured(TANH, (1.0, 0.99, 1.0, 1.0), epochs=6)
     first, *lines = one(said(RELU, TANH), "ReLU probably learns faster than tanh.**").split("\n    - ")
-    assert first.endswith("Epochs until the training error is 25 %, in a network of four layers.")
+    assert first.endswith(
+        "Epochs until the training error is 25 %, in a four-layer network after Krizhevsky et al. (2012) on CIFAR-10."
+    )
     ends = f"[{TANH}](experiments.md#{TANH}) 3.49 ± 0.02 (there), [{RELU}](experiments.md#{RELU}) 1.51 ± 0.03 (there)"
     ends = ends.replace("there", "4 of 4 seeds get there")
     assert lines[0].startswith(f"{ends}, difference +1.98 epochs (") and "*[holds](#claim-relu-tanh)*" in lines[0]
     assert lines[1].startswith("Krizhevsky et al. (2012) say six times as fast: × 2.31 (") and "#claim-six" in lines[1]
     measured(SIGMOID, (1.0, 1.0, 1.0, 0.4), epochs=3)
     line = one(said(RELU, SIGMOID), "faster than the sigmoid")
-    assert "1.25 (1 of 4 seeds get there), [alexnet4-relu" in line and "Krizhevsky" not in line
+    assert "1.25 (1 of 4 seeds get there), [alexnet4-relu" in line and "six times" not in line
     measured(SIGMOID, (0.9,) * 4, epochs=3)
     assert "[alexnet4-sigmoid-cifar10](experiments.md#alexnet4-sigmoid-cifar10) never (0 of 4 seeds get there)" in one(
         said(RELU, SIGMOID), "faster than the sigmoid"

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from test_compare import card, measured, write_table
@@ -50,6 +51,16 @@ def test_lesions_of_the_trained_and_of_the_untrained_network(read, draw):
         assert f"| {card(name)} | yes | 3 | 1.0 | 4.0 | 50.0 | 0.96 |" in text
         assert f"| {card(name)} | no | 3 | 80.0 | 82.0 | 83.0 | 0.18 |" in text
     assert draw.drawn == {"lesions-signs32.svg": [pytest.approx([2, 4, 50])]}  # the trained one, without `intact`
+
+
+def test_a_correlation_that_is_not_defined_is_a_dash(read, draw):
+    """Where all answers are the same."""
+    found = read("plain-20-signs32")
+    lesioned("plain-20-signs32")
+    table = pd.read_csv("plots/tables/plain-20-signs32/lesions.csv").assign(correlation=float("nan"))
+    write_table("tables/plain-20-signs32/lesions", table.to_dict("records"))
+    text = "\n".join(probes.lesions(found(), draw))
+    assert f"| {card('plain-20-signs32')} | yes | 3 | 1.0 | 4.0 | 50.0 | – |" in text and "nan" not in text
 
 
 def test_what_a_block_costs_plain_and_residual_networks(read, draw):
