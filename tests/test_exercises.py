@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY, content, make_study, parameters
+from scipy import stats
 
 PAGE = (REPOSITORY / "docs/exercises.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"```sh\n(.+?)```", PAGE, re.S)
@@ -44,9 +45,9 @@ def shell(commands):
 def test_every_target_is_an_experiment():
     experiments = yaml.safe_load((REPOSITORY / "experiments.yaml").read_text())["experiments"]
     targets = [target for block in COMMANDS for target in re.findall(r"(?:train|evaluate)@\S+", block)]
-    assert len(targets) == 3
+    assert len(targets) == 5
     for name in shell("printf '%s\\n' " + " ".join(targets)).split():
-        assert name.split("@")[1] in experiments
+        assert name.split("@")[1] in experiments.keys() | {"my-experiment"}
 
 
 def test_the_numbers_are_the_recorded_ones():
@@ -60,11 +61,42 @@ def test_the_numbers_are_the_recorded_ones():
         assert train == said(found["train"]), name
         started = f"{(found['train'] < 80 * 5 / 6).sum()} of {len(found['train'])}"
         assert other == (started if "110" in name else said(found["test"])), name
-    sweep = table("plots/tables/sweep.csv")
-    first = sweep[(sweep.start == "he") & (sweep.depth == 56) & (sweep.seed == 0)].set_index("lr").val_loss
-    assert f"is {first[0.1]:.2f}, {first[0.03]:.2f} and {first[0.01]:.2f} with 0.1, 0.03 and 0.01" in PAGE
+    page = " ".join(PAGE.split())
+    few = {name: [f"{error:.1f}" for error in errors(name)["train"][:2]] for name, _, _ in rows}
+    assert f"have training errors of {' and '.join(few['plain-56-signs32'])} % in plain-56-signs32" in page
+    assert few["plain-20-signs32"] == few["resnet-56-signs32"] == ["0.0", "0.0"]
+    usual, dirac = (" and ".join(few[f"plain-110-signs32{other}"]) for other in ("", "-dirac"))
+    assert f"The first two seeds have {usual} % without it, {dirac} % with it." in page
+    in_float32 = said(errors("fp32-plain-56-signs32")["train"])
+    assert f"error of {in_float32} % instead of {said(errors('plain-56-signs32')['train'])} %" in page
     low = {depth: said(errors(f"plain-{depth}-signs32-low-lr")["train"]) for depth in (20, 56)}
-    assert f"error is {low[56]} %, that of 20 layers {low[20]} %" in " ".join(PAGE.split())
+    assert f"error is {low[56]} %, that of 20 layers {low[20]} %" in page
+
+
+def test_the_numbers_of_the_stages_are_the_recorded_ones():
+    page, sweep = " ".join(PAGE.split()), table("plots/tables/sweep.csv")
+    by_rate = sweep[(sweep.start == "he") & (sweep.depth == 56)].set_index("seed").groupby("lr").val_loss
+    losses = {rate: by_rate.get_group(rate) for rate in (0.1, 0.03, 0.01)}
+    first = "{:.2f}, {:.2f} and {:.2f}".format(*(some[0] for some in losses.values()))
+    assert f"With 0.1, 0.03 and 0.01 the first seed has a loss of {first}" in page
+    two = {rate: f"{some[[0, 1]].mean():.2f}" for rate, some in losses.items() if len(some) > 1}
+    assert f"The mean of two seeds is {two[0.1]} with 0.1 and {two[0.03]} with 0.03" in page
+    ends = {rate: f"from {some.min():.2f} to {some.max():.2f} with {rate}" for rate, some in losses.items()}
+    assert f"Over five seeds the loss ranges {ends[0.1]} and {ends[0.03]}" in page
+    equalised = table("plots/tables/equalised.csv")
+    alike = equalised[(equalised.network == "plain-110-dirac") & (equalised.chosen == "yes")].train_error
+    assert f"the Dirac initialisation ends at {said(100 * alike)} %" in page
+    defects = table("plots/tables/defects.csv")
+    added = (100 * (defects.reported - defects.correct)).groupby(defects.defect)
+    for defect, words in {
+        "no eval(): one image at a time": "one image at a time",
+        "weights start in [0, 1]": "weights that start in [0, 1]",
+        "no eval(): images sorted by class": "images sorted by class",
+    }.items():
+        assert f"{words} (+{added.mean()[defect]:.0f}" in page
+    best = added.get_group("best epoch chosen on the test images")
+    half = stats.sem(best) * stats.t.ppf(0.975, len(best) - 1)
+    assert f"the best epoch is {best.mean() - half:.1f} to +{best.mean() + half:.1f} points" in page
 
 
 def test_the_snippet_prints_what_the_page_says(workspace, capsys):
@@ -83,15 +115,16 @@ def test_the_commands_run(tmp_path, monkeypatch):
     experiments = parameters()["experiments"]
     monkeypatch.chdir(make_study(tmp_path, {name: experiments[name] for name in names}, ["signs"]))
     shell("dvc repro -q recipes && git add -A && git commit -qm 'with dvc.lock, as in a clone'")
-    branch, first, _, fourth = COMMANDS
-    shell(branch + first)
+    branches, first, _, fourth, _ = COMMANDS
+    branch, commit = branches.splitlines()
+    shell(f"{branch}\n{first}")
     for name in names[:3]:
         assert json.loads(Path(f"metrics/experiments/{name}.json").read_text()).keys() >= {"train_top1", "test_top1"}
     assert yaml.safe_load(Path("params.yaml").read_text())["train"]["seeds"] == 2
-    shell(fourth)
+    shell(f"{commit}\n{branch.replace('exercise-1', 'exercise-4')}\n{fourth}\n{commit}")
     for name in names[3:]:
-        assert "val_top1" in json.loads(Path(f"metrics/validation/{name}.json").read_text())
-    (back,) = re.findall(r"The way back is `(.+?)`", PAGE)
-    shell(back)
+        assert "train" in set(pd.read_csv(f"plots/tables/{name}/scores.csv").part)
+    assert not Path(f"metrics/experiments/{names[0]}.json").exists()  # it is on the branch of exercise 1
+    shell("git switch -q main")
     assert yaml.safe_load(Path("params.yaml").read_text())["train"]["seeds"] is None
     assert shell("git status --short; git branch --show-current") == "main\n"
