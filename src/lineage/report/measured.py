@@ -137,8 +137,8 @@ def apart(m: Measured, one: Judgement) -> str:
         said += "interval of the difference includes 0."
     return (
         f"{said} An exact permutation test over the seeds, which assumes no normal distribution and was added when the "
-        f"results of SIGNS were known, gives p = {permutations(larger, smaller):.2g}. The verdict does not use it, and "
-        "it is not corrected."
+        f"results of SIGNS were known, gives p = {permutations(larger, smaller):.2g}, the smallest possible with so "
+        "many seeds. The verdict does not use it, and it is not corrected."
     )
 
 
