@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY, content
+from scipy import stats
 
 from lineage import lock
 
@@ -210,6 +211,23 @@ def test_the_readmes_errors_by_depth_are_the_recorded_ones(committed):
         sides = [(family, part) for family in ("plain", "resnet") for part in ("train", "test")]
         for cell, (family, part) in zip(cells.split(" | "), sides, strict=True):
             assert_said(cell, errors(f"{family}-{depth}-signs32/scores", part=part))
+
+
+def test_the_readmes_numbers_of_cifar10_are_the_recorded_ones(committed):
+    bullet = " ".join(README[README.index("- **CIFAR-10, 56 layers.**") :].split("\n- ")[0].split())
+    found = {
+        (name, part): errors(f"{name}-cifar10/scores", part=part)
+        for name in ("plain-20", "plain-56", "resnet-20")
+        for part in ("train", "test")
+    }
+    said = {key: f"{one.mean():.1f} ± {one.std():.1f}" for key, one in found.items()}
+    train, test = ([said[name, part] for name in ("plain-56", "plain-20")] for part in ("train", "test"))
+    assert f"have a training error of {train[0]} %, those of 20 layers {train[1]} % (n = 4; difference" in bullet
+    assert f"Their test errors are {test[0]} and {test[1]} %." in bullet
+    assert f"residual networks have a test error of {said['resnet-20', 'test']} %" in bullet
+    deep, shallow = found["plain-56", "train"], found["plain-20", "train"]
+    ends = stats.ttest_ind(deep, shallow, equal_var=False).confidence_interval(0.95)
+    assert f"difference {ends.low:.1f} to {ends.high:.1f} points" in bullet
 
 
 EQUALISED = {"depth": 110, "family": "plain", "chosen": "yes"}

@@ -78,13 +78,14 @@ def summary(found: Judgements) -> str:
     claims = len({one.comparison.claim.id for one in run})
     named = sum(one.comparison.primary for one in run)
     passed = sum(one.comparison.primary and one.verdict in (HOLDS, REVERSED) for one in run)
+    outcome = "1 holds or is reversed" if passed == 1 else f"{passed} hold or are reversed"
     remarks = ["those at the floor are judged by the training loss"] if counts[AT_FLOOR] else []
     if void := sum(one.note == ALL_STARTED for one in run):
         remarks.append(f"in {void} of those not decided no seed failed to start, so there was nothing to compare")
     said = "; ".join([said, *remarks])
     return (
         f"{claims} of {len(CLAIMS)} claims have been tried, in {len(run)} comparisons ({said}); {named} of them "
-        f"primary, of which {passed} hold or are reversed; the others are exploratory. In the table of groups each "
+        f"primary, of which {outcome}; the others are exploratory. In the table of groups each "
         "compares a network of so many layers with the shallowest one of its group, or with the one of the same depth "
         "without shortcuts, as the claim says."
     )

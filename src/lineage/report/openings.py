@@ -24,7 +24,7 @@ def opened(ones: list[Judgement], who: str, does: str, does_not: str, opposite: 
         return f"**Whether {who} {does} is not decided{scope(shared(ones))}.**"
     against = opposite if opposite and {one.verdict for one in said} == {REVERSED} else f"{does_not}{at_least(said)}"
     what = does if sides == {True} else against
-    where = [" and ".join(map(title, said))]
+    where = ["; ".join(map(title, said))]
     if len(said) == len(ones):
         where = shared(ones) or (where if any(one.comparison.group for one in ones) else [])
     weaker = [one for one in ones if one.comparison.primary and one not in said]

@@ -15,7 +15,7 @@ from lineage.report.verdicts import (
     REVERSED,
 )
 
-BOTH = "SIGNS, 30 epochs and CIFAR-10, 12 epochs"
+BOTH = "SIGNS, 30 epochs; CIFAR-10, 12 epochs"
 LOW = "SIGNS, 30 epochs, learning rate 0.03"
 
 
