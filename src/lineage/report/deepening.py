@@ -19,7 +19,7 @@ and is then trained further by the same recipe, from its first step to its last.
 before and after the insertion. In training, batch norm normalises by the batch. *Exact in evaluation only*: shift and
 scale of the new batch norms are as in fresh layers. In training the ReLU then cuts off all below each channel's mean,
 and it is another network that is trained further. *Exact in training*: shift and scale are those of what comes in, and
-the layers hand that on as far as a batch is like all images. *Loss as in training*: batch norm's statistics are each
+the layers pass that on as far as a batch is like all images. *Loss as in training*: batch norm's statistics are each
 batch's own. *Highest on the way*: while the weights change fast, the running statistics of batch norm lag behind, so a
 high validation error there does not show by itself that the solution was lost."""
 

@@ -21,7 +21,7 @@ CONSTRUCTION = """\
 Small dots: the seeds, beside their mean. The axis is linear up to 10 % and logarithmic above. Networks that did not
 start to train are crosses, off the line.
 *By construction* (He et al. 2015, *Deep residual learning for image recognition*, section 1): a shallow plain network
-with further layers that hand on their input is a deeper one with the same outputs, hence with the same errors. Where
+with further layers that pass on their input is a deeper one with the same outputs, hence with the same errors. Where
 training ends above that mark, it has not found a solution that exists."""
 WHY_TEXT = """\
 That is not settled. With batch norm, gradients of a plain network grow towards its first layers before any training
