@@ -18,10 +18,7 @@ PARTS = {
     "batch-norm": ("batch norm instead of LRN", FOUR_LAYERS),
     "vgg-shortcut": ("a shortcut in every block", "VGG on CIFAR-10"),
     "projection": ("a projection instead of the identity where the channels differ", BLOCKS),
-    "always-convolved": (
-        "S0's convolution instead of the identity on every shortcut",
-        BLOCKS,
-    ),
+    "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS),
 }
 
 # Claims about the epochs until a quarter of the training images is wrong: what is said to need fewer, and than what.
