@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -119,6 +120,23 @@ def content(path):
     if not (REPOSITORY / ".git").exists():
         pytest.skip("not a Git checkout")
     return subprocess.run(["git", "show", f"HEAD:{path}"], cwd=REPOSITORY, capture_output=True, check=True).stdout
+
+
+def recorded_errors(place, **where):
+    """The errors in per cent, seed by seed, that a committed table has."""
+    table = pd.read_csv(io.BytesIO(content(f"plots/tables/{place}.csv")))
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return 100 * (table.train_error if "train_error" in table else 1 - table.top1)
+
+
+def shell(commands, check=True):
+    """Run commands as a user types them."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-euc", commands]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATH": path})
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result
 
 
 def parameters(folder=REPOSITORY):

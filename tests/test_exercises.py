@@ -2,16 +2,13 @@
 
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
-from conftest import REPOSITORY, content, make_study, parameters
+from conftest import REPOSITORY, content, make_study, parameters, recorded_errors, shell
 from scipy import stats
 
 PAGE = (REPOSITORY / "docs/exercises.md").read_text(encoding="utf-8")
@@ -22,31 +19,19 @@ def table(path):
     return pd.read_csv(io.BytesIO(content(path)))
 
 
-def errors(name):
-    """By split, in per cent, seed by seed."""
-    scores = table(f"plots/tables/{name}/scores.csv")
-    return {part: 100 * (1 - some.top1) for part, some in scores.groupby("part")}
+def train_errors(name):
+    return recorded_errors(f"{name}/scores", part="train")
 
 
 def said(found):
     return f"{found.mean():.2f} ± {found.std():.2f}"
 
 
-def shell(commands):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    names = {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    result = subprocess.run(
-        ["bash", "-euc", commands], capture_output=True, text=True, env=os.environ | names | {"PATH": path}
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
 def test_every_target_is_an_experiment():
     experiments = yaml.safe_load((REPOSITORY / "experiments.yaml").read_text())["experiments"]
     targets = [target for block in COMMANDS for target in re.findall(r"(?:train|evaluate)@\S+", block)]
     assert len(targets) == 5
-    for name in shell("printf '%s\\n' " + " ".join(targets)).split():
+    for name in shell("printf '%s\\n' " + " ".join(targets)).stdout.split():
         assert name.split("@")[1] in experiments.keys() | {"my-experiment"}
 
 
@@ -57,19 +42,19 @@ def test_the_numbers_are_the_recorded_ones():
         *("plain-110-signs32", "plain-110-signs32-dirac"),
     ]
     for name, train, other in rows:
-        found = errors(name)
-        assert train == said(found["train"]), name
-        started = f"{(found['train'] < 80 * 5 / 6).sum()} of {len(found['train'])}"
-        assert other == (started if "110" in name else said(found["test"])), name
+        found = train_errors(name)
+        assert train == said(found), name
+        started = f"{(found < 80 * 5 / 6).sum()} of {len(found)}"
+        assert other == (started if "110" in name else said(recorded_errors(f"{name}/scores", part="test"))), name
     page = " ".join(PAGE.split())
-    few = {name: [f"{error:.1f}" for error in errors(name)["train"][:2]] for name, _, _ in rows}
+    few = {name: [f"{error:.1f}" for error in train_errors(name)[:2]] for name, _, _ in rows}
     assert f"have training errors of {' and '.join(few['plain-56-signs32'])} % in plain-56-signs32" in page
     assert few["plain-20-signs32"] == few["resnet-56-signs32"] == ["0.0", "0.0"]
     usual, dirac = (" and ".join(few[f"plain-110-signs32{other}"]) for other in ("", "-dirac"))
     assert f"The first two seeds have {usual} % without it, {dirac} % with it." in page
-    in_float32 = said(errors("fp32-plain-56-signs32")["train"])
-    assert f"error of {in_float32} % instead of {said(errors('plain-56-signs32')['train'])} %" in page
-    low = {depth: said(errors(f"plain-{depth}-signs32-low-lr")["train"]) for depth in (20, 56)}
+    in_float32 = said(train_errors("fp32-plain-56-signs32"))
+    assert f"error of {in_float32} % instead of {said(train_errors('plain-56-signs32'))} %" in page
+    low = {depth: said(train_errors(f"plain-{depth}-signs32-low-lr")) for depth in (20, 56)}
     assert f"error is {low[56]} %, that of 20 layers {low[20]} %" in page
 
 
@@ -83,9 +68,8 @@ def test_the_numbers_of_the_stages_are_the_recorded_ones():
     assert f"The mean of two seeds is {two[0.1]} with 0.1 and {two[0.03]} with 0.03" in page
     ends = {rate: f"from {some.min():.2f} to {some.max():.2f} with {rate}" for rate, some in losses.items()}
     assert f"Over five seeds the loss ranges {ends[0.1]} and {ends[0.03]}" in page
-    equalised = table("plots/tables/equalised.csv")
-    alike = equalised[(equalised.network == "plain-110-dirac") & (equalised.chosen == "yes")].train_error
-    assert f"the Dirac initialisation ends at {said(100 * alike)} %" in page
+    alike = recorded_errors("equalised", network="plain-110-dirac", chosen="yes")
+    assert f"the Dirac initialisation ends at {said(alike)} %" in page
     defects = table("plots/tables/defects.csv")
     added = (100 * (defects.reported - defects.correct)).groupby(defects.defect)
     for defect, words in {
@@ -113,6 +97,9 @@ def test_the_commands_run(tmp_path, monkeypatch):
     names = ["plain-20-signs32", "plain-56-signs32", "resnet-56-signs32", "plain-110-signs32"]
     names.append("plain-110-signs32-dirac")
     experiments = parameters()["experiments"]
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "t")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "t@t")
     monkeypatch.chdir(make_study(tmp_path, {name: experiments[name] for name in names}, ["signs"]))
     shell("dvc repro -q recipes && git add -A && git commit -qm 'with dvc.lock, as in a clone'")
     branches, first, _, fourth, _ = COMMANDS
@@ -127,4 +114,4 @@ def test_the_commands_run(tmp_path, monkeypatch):
     assert not Path(f"metrics/experiments/{names[0]}.json").exists()  # it is on the branch of exercise 1
     shell("git switch -q main")
     assert yaml.safe_load(Path("params.yaml").read_text())["train"]["seeds"] is None
-    assert shell("git status --short; git branch --show-current") == "main\n"
+    assert shell("git status --short; git branch --show-current").stdout == "main\n"

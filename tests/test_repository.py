@@ -2,17 +2,15 @@
 
 import ast
 import hashlib
-import io
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
-from conftest import REPOSITORY, content
+from conftest import REPOSITORY, content, recorded_errors
 from scipy import stats
 
 from lineage import lock
@@ -189,14 +187,6 @@ def test_the_readme_states_how_much_is_recorded_and_the_recorded_numbers(committ
         assert int(n) == described["recipe"].get("seeds", 1), name
 
 
-def errors(place, **where):
-    """The errors in per cent, seed by seed, that a committed table has."""
-    table = pd.read_csv(io.BytesIO(content(f"plots/tables/{place}.csv")))
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return 100 * (table.train_error if "train_error" in table else 1 - table.top1)
-
-
 def assert_said(cell, found):
     mean, _, deviation = cell.partition(" ± ")
     digits = len(mean.partition(".")[2])
@@ -210,13 +200,13 @@ def test_the_readmes_errors_by_depth_are_the_recorded_ones(committed):
     for depth, cells in rows:
         sides = [(family, part) for family in ("plain", "resnet") for part in ("train", "test")]
         for cell, (family, part) in zip(cells.split(" | "), sides, strict=True):
-            assert_said(cell, errors(f"{family}-{depth}-signs32/scores", part=part))
+            assert_said(cell, recorded_errors(f"{family}-{depth}-signs32/scores", part=part))
 
 
 def test_the_readmes_numbers_of_cifar10_are_the_recorded_ones(committed):
     bullet = " ".join(README[README.index("- **CIFAR-10, 56 layers.**") :].split("\n- ")[0].split())
     found = {
-        (name, part): errors(f"{name}-cifar10/scores", part=part)
+        (name, part): recorded_errors(f"{name}-cifar10/scores", part=part)
         for name in ("plain-20", "plain-56", "resnet-20")
         for part in ("train", "test")
     }
@@ -249,7 +239,7 @@ def test_the_readmes_deep_plain_networks_are_the_recorded_ones(committed):
     rows = README[README.index("| plain networks of 110 layers |") :].split("\n\n")[0].splitlines()[2:]
     for row, (place, where) in zip(rows, DEEP, strict=True):
         _, cell, started = (text.strip() for text in row.strip("|").rsplit("|", 2))
-        found = errors(place, **where)
+        found = recorded_errors(place, **where)
         assert started == f"{(found < 80 * 5 / 6).sum()} of {len(found)}", row  # 80 % of guessing among six classes
         assert_said(cell, found)
 

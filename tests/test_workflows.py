@@ -6,7 +6,6 @@ One tiny study has run once; each test works in a clone of it, over the same cac
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, dvc, folders_zip, make_study, parameters, sha256, write_parameters
+from conftest import REPOSITORY, dvc, folders_zip, make_study, parameters, sha256, shell, write_parameters
 
 from lineage import params
 
@@ -67,14 +66,6 @@ def own_data():
     files, found, commands = block.partition("dvc repro")
     assert files.startswith("cp flowers.zip data/sample/mine.zip\n")
     return files, found + commands
-
-
-def shell(commands, check=True):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = ["bash", "-euc", commands]
-    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATH": path})
-    assert not check or result.returncode == 0, result.stdout + result.stderr
-    return result
 
 
 def flowers():

@@ -87,7 +87,7 @@ def longer(m: Measured) -> list[str]:
             else:
                 said[-1] += " The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart."
     falls = "With more epochs the training error of a deep plain network falls to almost 0"
-    opening = f"**{falls}{scope([' and '.join(places)])}; its loss probably stays above the shallow one's.**"
+    opening = f"**{falls}{scope(['; '.join(places)])}; its loss probably stays above the shallow one's.**"
     return finding(opening, said)
 
 

@@ -150,24 +150,18 @@ def tends_to_zero(additions: dict[int, float], begun: dict[int, float], response
     def listed(values: dict[int, float]) -> str:
         return ", ".join(f"{depth} layers {value:.2f}" for depth, value in values.items())
 
-    said = (
-        "The deeper the network, the less its median block adds"
-        if fall(additions)
-        else "What the median block adds does not fall at every step of depth"
-    )
-    if len(additions) < 3:
-        said = "What the median block adds"
+    said, responded = "What the median block adds", "are "
+    if len(additions) > 2:  # two numbers are no trend
+        said = "The deeper the network, the less its median block adds"
+        said = said if fall(additions) else "What the median block adds does not fall at every step of depth"
+        responded = "fall with depth: " if fall(responses) else "do not fall with depth: "
     deepest = [*additions.values()][-1]
     near = f"is below {NEAR:g}" if deepest < NEAR else f"is still above {NEAR:g}"
-    numbers_of = ", ".join(f"{value:.2f}" for value in responses.values())
-    falls = "fall with depth" if fall(responses) else "do not fall with depth"
-    responded = f"The responses, which He et al. measured, {falls} ({numbers_of})."
-    if len(responses) < 3:  # two numbers are no trend
-        responded = f"The responses, which He et al. measured, are {numbers_of}."
+    responded += ", ".join(f"{value:.2f}" for value in responses.values())
     before = f" Before training it was {listed(begun)}." if begun else ""
     return [
         f"{said}: {listed(additions)}, relative to what it keeps. In the deepest network that {near}; below that we "
-        f"call it close to zero.{before} {responded} First seed of each network. Batch norm's "
-        "scale, by which they are multiplied, begins at 1.",
+        f"call it close to zero.{before} The responses, which He et al. measured, {responded}. First seed of each "
+        "network. Batch norm's scale, by which they are multiplied, begins at 1.",
         "",
     ]

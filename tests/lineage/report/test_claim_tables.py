@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from test_compare import card, measured
 
@@ -41,6 +43,9 @@ def test_claims_are_counted_and_what_is_open_is_named(found):
     assert "2 of them primary, of which 2 hold or are reversed; the others are exploratory" in claim_tables.summary(
         found
     )
+    place = next(place for place, one in found.items() if one.comparison.primary and one.verdict == "holds")
+    one_less = found | {place: replace(found[place], verdict="not decided")}
+    assert "2 of them primary, of which 1 holds or is reversed; the others" in claim_tables.summary(one_less)
     void = [one for one in found.values() if one.note == "no seed failed to start"]
     assert f"; in {len(void)} of those not decided no seed failed to start" in claim_tables.summary(found) and void
     text = "\n".join(claim_tables.section(found))

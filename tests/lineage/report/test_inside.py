@@ -37,7 +37,7 @@ def test_whether_blocks_add_less_with_depth():
         "The deeper the network, the less its median block adds: 20 layers 0.50, 56 layers 0.30, 110 layers 0.05, "
         "relative to what it keeps. In the deepest network that is below 0.1; below that we call it close to zero. "
         "Before training it was 20 layers 0.60, 56 layers 0.40. "
-        "The responses, which He et al. measured, do not fall with depth (1.00, 0.90, 1.10). First seed of each "
+        "The responses, which He et al. measured, do not fall with depth: 1.00, 0.90, 1.10. First seed of each "
         "network. Batch norm's scale, by which they are multiplied, begins at 1."
     )
     said = inside.tends_to_zero({20: 0.5, 56: 0.6}, {}, {20: 1.0, 56: 0.5})[0]
@@ -48,7 +48,7 @@ def test_whether_blocks_add_less_with_depth():
     assert "close to zero. The responses, which He et al. measured, are 1.00, 0.50. First seed" in said  # no trend
     said = inside.tends_to_zero({20: 0.5, 56: 0.6, 110: 0.4}, {}, {20: 1.0, 56: 0.5, 110: 0.4})[0]
     assert said.startswith("What the median block adds does not fall at every step of depth: 20 layers")
-    assert "measured, fall with depth (1.00, 0.50, 0.40)." in said
+    assert "measured, fall with depth: 1.00, 0.50, 0.40." in said
 
 
 def drawn(figure, name, shows):
