@@ -87,8 +87,8 @@ def compare(title: str, make: Callable, repeats: int, times: int, device: torch.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15, help="measurements of each (15)")
-    parser.add_argument("--steps", type=int, default=20, help="of one measurement (20)")
-    parser.add_argument("--threads", type=int, default=2, help="of the CPU (2)")
+    parser.add_argument("--steps", type=int, default=20, help="steps per measurement (20)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (2)")
     args = parser.parse_args()
     if min(args.repeats, args.steps, args.threads) < 1:
         raise Mistake("--repeats, --steps and --threads want numbers above 0")

@@ -22,8 +22,9 @@ import pandas as pd
 from lineage.engine.experiment import read_experiment
 from lineage.files import write_json, write_text
 from lineage.report import cards, depth, figures, page
+from lineage.report.comparisons import check_all
 from lineage.report.results import Results, read
-from lineage.report.study import FAULTS, LINEAGE, groups, named, place
+from lineage.report.study import FAULTS, LINEAGE, groups, named
 
 FIGURES = Path("plots/figures")
 
@@ -51,9 +52,14 @@ def curves(results: Results) -> pd.DataFrame:
     """For `dvc plots`, one line per epoch, errors in per cent over the seeds. Without any results in a training
     group, of everything that has run, each in a panel of its own.
     """
-    members = [(name, found) for name in results if (found := place(name))]
+    members = [
+        (result.name, family, layers, group)
+        for group, by_depth in groups(results).items()
+        for (family, layers), result in by_depth.items()
+    ]
+    members.sort(key=lambda member: [*results].index(member[0]))
     tables = []
-    for name, (family, layers, group) in members or [(name, ("", "", name)) for name in results]:
+    for name, family, layers, group in members or [(name, "", "", name) for name in results]:
         table = figures.over_seeds(results[name].history, "train_error").add_prefix("train_error_")
         table["val_error"] = figures.over_seeds(results[name].history, "val_error")["mean"]
         table.insert(0, "series", name)
@@ -108,6 +114,7 @@ def main() -> None:
         raise Mistake("recipes/experiments is missing: run `dvc repro recipes` first")
     if FAULTS:
         raise Mistake(FAULTS[0])
+    check_all()
     if unknown := sorted(named() - set(names)):
         print(f"study.yaml names experiments that experiments.yaml does not have: {', '.join(unknown)}")
     results = {name: result for name in names if (result := read(name))}

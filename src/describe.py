@@ -40,7 +40,7 @@ def main() -> None:
     print(table)
     if time := effort.how_long(experiment):
         print(f"training all seeds takes {time}")
-    print("{parameters:,} parameters, {multiply_adds:,} multiply-adds an image".format(**models.size(network, size)))
+    print("{parameters:,} parameters, {multiply_adds:,} multiply-adds per image".format(**models.size(network, size)))
 
 
 if __name__ == "__main__":

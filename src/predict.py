@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from lineage import decoding, effort
 from lineage.engine import augment, checkpoint, device, tensors, training
@@ -105,11 +105,21 @@ def trained(name: str) -> list[tuple[Experiment, torch.nn.Module, dict]]:
     return seeds
 
 
+def classes_of(prepared: Path) -> list[str]:
+    """The classes of a file of images that `preprocess` has written. Raises `Failure`."""
+    try:
+        with safe_open(prepared, "numpy") as file:
+            return json.loads(file.metadata()["classes"])
+    except SafetensorError as error:
+        again = f"run `dvc repro --force preprocess@{prepared.parent.name}`"
+        raise Failure(f"{prepared} is damaged ({error}): {again}") from None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help="a key of `experiments` in experiments.yaml")
     parser.add_argument("images", nargs="+", help="image files, or folders of them")
-    parser.add_argument("--json", action="store_true", help="instead of the table")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--figure", help="draw each image with its bars: out.png, .svg or .pdf")
     given, here = parser.parse_args(), Path.cwd()
     paths = find(given.images, here)
@@ -124,12 +134,8 @@ def main() -> None:
     if len(data["classes"]) != seeds[0][0].classes:
         raise Mistake(f"{known} has another number of classes than models/{name}: run `dvc repro train@{name}`")
     prepared = tensors.path(seeds[0][0].dataset, "train")
-    if prepared.is_file():  # what was trained with, where it is still here
-        with safe_open(prepared, "numpy") as file:
-            if json.loads(file.metadata()["classes"]) != data["classes"]:
-                raise Mistake(
-                    f"{known} has other classes than {prepared}, or in another order: run `dvc repro train@{name}`"
-                )
+    if prepared.is_file() and classes_of(prepared) != data["classes"]:  # what was trained with, if it is still here
+        raise Mistake(f"{known} has other classes than {prepared}, or in another order: run `dvc repro train@{name}`")
     pixels, pictures = zip(*(read(path, data["image_size"], bool(given.figure)) for path in paths), strict=True)
     mean = sum(probabilities(np.stack(pixels), *seed) for seed in seeds) / len(seeds)
     if mean.shape[1] != len(data["classes"]):
@@ -143,7 +149,7 @@ def main() -> None:
     for path, row in zip(paths, mean, strict=True):
         best = [{"class": data["classes"][i], "probability": float(row[i])} for i in np.argsort(-row)[:MOST]]
         answers.append({"image": str(path.relative_to(here) if path.is_relative_to(here) else path), "classes": best})
-    title = f"{name}, mean of {len(seeds)} seed(s)"
+    title = f"{name}, mean of {len(seeds)} seeds" if len(seeds) > 1 else f"{name}, one seed"
     title += "" if scale == "full" else f"; scale: {scale} – not results"
     if given.json:
         about = {"experiment": name, "scale": scale, "seeds": len(seeds), "images": answers}

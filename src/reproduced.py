@@ -154,15 +154,17 @@ def judge(name: str, recorded: Files, stages: dict[str, dict]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", metavar="experiment", help="all that are recorded, if none is named")
-    parser.add_argument("--against", default="HEAD", metavar="REVISION", help="of Git, where the recorded results are")
+    parser.add_argument("--against", default="HEAD", metavar="REVISION", help="Git revision of the recorded results")
     arguments = parser.parse_args()
-    recorded = recorded_files(arguments.against)
-    known = sorted(path.split("/")[2] for path in recorded if path.endswith("/experiment.json"))
-    for name in arguments.experiments:
-        if name not in known:
-            raise Mistake(f"{name} is not recorded in {arguments.against}; recorded are {', '.join(known) or 'none'}")
     if not Path("dvc.lock").is_file():
         raise Mistake("dvc.lock is missing: run this in the top folder of the repository")
+    recorded = recorded_files(arguments.against)
+    known = sorted(path.split("/")[2] for path in recorded if path.endswith("/experiment.json"))
+    if not known:
+        raise Mistake(f"{arguments.against} has no results that this version can compare")
+    for name in arguments.experiments:
+        if name not in known:
+            raise Mistake(f"{name} is not recorded in {arguments.against}; recorded are {', '.join(known)}")
     stages = yaml.load(Path("dvc.lock").read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
     header = ["experiment", "n", "recorded test top-1 (95 %)", "here", "reproduced?", ""]
     lines = [judge(name, recorded, stages) for name in arguments.experiments or known]

@@ -99,13 +99,18 @@ def prove(name: str, lock: dict) -> tuple[bool, list[str]]:
             stale[stage] = entry, deps
     with tempfile.TemporaryDirectory() as scratch:
         runs: dict[str, dict[str, dict[str, bytes]]] = {}
-        for stage, (entry, deps) in stale.items():
-            revision = recorded_by(entry)
-            if revision not in runs:
-                old = unpacked(revision, Path(scratch, f"code-{len(runs)}"))
-                runs[revision] = outputs(old, name, Path(scratch, f"old-{len(runs)}"))
-            if "" not in runs:
-                runs[""] = outputs(Path(), name, Path(scratch, "new"))
+        for number, (stage, (entry, deps)) in enumerate(stale.items()):
+            try:
+                revision = recorded_by(entry)
+                if revision not in runs:
+                    old = unpacked(revision, Path(scratch, f"code-{number}"))
+                    runs[revision] = outputs(old, name, Path(scratch, f"old-{number}"))
+                if "" not in runs:
+                    runs[""] = outputs(Path(), name, Path(scratch, f"new-{number}"))
+            except Failure as error:
+                whole = False
+                said.append(f"{stage}@{name}: not proven: {error}")
+                continue
             if changed := different(runs[revision][stage], runs[""][stage]):
                 whole = False
                 said.append(f"{stage}@{name}: NOT the same as at {revision[:8]}, first in {changed[0]}")
@@ -140,7 +145,7 @@ def main() -> None:
     recorded = [stage.removeprefix("train@") for stage in lock["stages"] if stage.startswith("train@")]
     for name in args.experiments:
         if name not in recorded:
-            raise Mistake(f"{name} is no experiment that dvc.lock has: one of {', '.join(sorted(recorded))}")
+            raise Mistake(f"dvc.lock has no experiment {name}; it has {', '.join(sorted(recorded))}")
     proven = True
     for name in args.experiments or recorded:
         try:
@@ -150,11 +155,13 @@ def main() -> None:
         proven &= whole
         print("\n".join(said), flush=True)
         # What is proven stays so, whatever comes next; what was recorded meanwhile stays, too.
-        present = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for key in (f"{stage}@{name}" for stage in OUTPUTS):
-            if key in lock["stages"] and present["stages"].get(key) == before["stages"][key]:
-                present["stages"][key] = lock["stages"][key]
-        write_text(path, dumps_yaml(present))
+        own = [f"{stage}@{name}" for stage in OUTPUTS if f"{stage}@{name}" in lock["stages"]]
+        if updated := [key for key in own if lock["stages"][key] != before["stages"][key]]:
+            present = yaml.safe_load(path.read_text(encoding="utf-8"))
+            for key in updated:
+                if present["stages"].get(key) == before["stages"][key]:
+                    present["stages"][key] = lock["stages"][key]
+            write_text(path, dumps_yaml(present))
     if stages := not_tried(lock):
         names = ", ".join(stages)
         print(f"not tried: {names}, whose code has changed; `dvc commit` accepts that unseen, else they run again")

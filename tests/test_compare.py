@@ -14,7 +14,9 @@ from matplotlib import pyplot as plt
 import compare
 from lineage import pictures
 from lineage.engine.experiment import Experiment
-from lineage.report import study, style
+from lineage.errors import Mistake
+from lineage.report import comparisons, study, style
+from lineage.report.entries import Claim
 
 TWO_CLASSES = {"classes": ["zero", "one"], "superclasses": [], "pictures": True}
 SIGNS = [f"{family}-{depth}-signs32" for family in ("plain", "resnet") for depth in (20, 56, 110)]
@@ -191,7 +193,7 @@ def test_no_degradation(workspace):
 def test_at_the_floor_of_the_error_the_loss_is_judged(workspace):
     """No training error: that says nothing of the loss, and is no interval from 0 to 0."""
     for depth, losses in ((20, (1e-4, 2e-4, 1e-4)), (56, (2e-3, 3e-3, 4e-3))):
-        measured(f"plain-{depth}-signs32-long", (0.0, 0.0, 0.0))
+        measured(f"plain-{depth}-signs32-long", (0.0, 0.0, 0.0), recipe={"warm_up": 0.25})
         path = Path(f"plots/tables/plain-{depth}-signs32-long/scores.csv")
         scores = pd.read_csv(path)
         scores.assign(loss=[losses[seed] for seed in scores.seed]).to_csv(path, index=False)
@@ -395,11 +397,11 @@ runpy.run_path({str(source)!r}, run_name="__main__")
 def test_what_has_not_run_is_named_and_stops_nothing(workspace):
     measured("plain-20-hands", ran=False)
     text = compared()
-    assert "**0 of 1 experiments have been run**; 0 of the others" in text
-    assert "Nothing of this has run yet." in text
+    assert "**0 of 1 experiments have been run**." in text
+    assert "None of this has run yet." in text
     measured("vgg16-hands")
     text = compared()
-    assert "**1 of 2 experiments have been run** (1 on cpu with AVX2); 0 of the others" in text
+    assert "**1 of 2 experiments have been run** (1 on cpu with AVX2)." in text
     assert f"\n- {card('plain-20-hands')}\n" in text
     assert f"{card('lenet5-cifar10')}\\*" in text
     assert set(pd.read_csv("plots/degradation.csv").series) == {"vgg16-hands"}  # there is nothing else to show
@@ -441,6 +443,18 @@ def test_figures_of_experiments_that_are_gone_go_too(workspace, run_here):
     run_here("compare")
     names = {path.name for path in Path("plots/figures").iterdir()}
     assert names == {"confusion-vgg16-hands.png", "curves-vgg16-hands.svg"}
+
+
+@pytest.mark.parametrize("wrong", ["test_eror", "gap"])
+def test_a_mistake_in_the_study_leaves_the_figures_alone(workspace, monkeypatch, wrong):
+    measured("plain-20-hands")
+    compared()
+    before = produced()
+    claim = Claim("mine", "ours", "a exceeds b", wrong, each="deeper plain" if wrong == "test_eror" else "wider plain")
+    monkeypatch.setitem(comparisons.CLAIMS, "mine", claim)
+    with pytest.raises(Mistake, match=r"^study\.yaml, claims, mine: "):
+        compared()
+    assert produced() == before
 
 
 @pytest.mark.parametrize("obstacle", ["file", "dangling link", "mount"])

@@ -19,7 +19,7 @@ def test_layers_shapes_and_sizes(workspace, run_here):
     assert "Conv2d" in result.stdout
     assert "training all seeds takes about a minute on two CPU cores" in result.stdout.splitlines()[-2]
     assert result.stdout.splitlines()[-1].startswith("74,835 parameters, ")
-    assert result.stdout.splitlines()[-1].endswith("multiply-adds an image")
+    assert result.stdout.splitlines()[-1].endswith("multiply-adds per image")
 
 
 def test_head_takes_what_it_needs(workspace):

@@ -171,7 +171,7 @@ def test_the_table_says_what_the_weights_are(place, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["predict.py", "mine", "photos/1.png", "photos"])
     predict.main()
     title, *lines = capsys.readouterr().out.splitlines()
-    assert title == "mine, mean of 11 seed(s); scale: sample – not results"
+    assert title == "mine, mean of 11 seeds; scale: sample – not results"
     assert [line for line in lines if not line.startswith(" ")] == ["photos/1.png", "photos/0.png", "photos/1.png"]
     assert all(re.fullmatch(r" +\d+\.\d\d%  [0-5]", line) for line in lines if line.startswith(" "))
     assert len(lines) == 3 * (1 + predict.MOST)
@@ -216,6 +216,10 @@ def test_mistakes_say_what_to_do(place, monkeypatch):
     one = {"images": np.zeros((1, 3, 2, 2), np.uint8), "labels": np.zeros(1, np.int64)}
     tensors.save(Path("data/tensors/signs/train.safetensors"), one, list("012345"))
     assert "or in another order: run `dvc repro train@mine`" in said("mine", "photos/0.png")
+    prepared = Path("data/tensors/signs/train.safetensors")
+    prepared.write_bytes(prepared.read_bytes()[:100])
+    damaged = said("mine", "photos/0.png", of=Failure)
+    assert damaged.startswith(f"{prepared} is damaged (") and "run `dvc repro --force preprocess@signs`" in damaged
     known.unlink()
     assert "signs.json is missing: run `dvc repro recipes` first" in said("mine", "photos/0.png")
     shutil.rmtree("models")

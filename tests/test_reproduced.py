@@ -153,9 +153,17 @@ def test_mistakes_are_one_line(recorded, run_here):
     assert "no recorded results in nowhere" in one_line(run_here("reproduced", "--against", "nowhere"), 2)
     Path("dvc.lock").unlink()
     assert "dvc.lock is missing" in one_line(run_here("reproduced"), 2)
+    assert "dvc.lock is missing" in one_line(run_here("reproduced", "--against", "nowhere"), 2)  # as in a subfolder
+
+
+def test_a_revision_that_describes_no_experiments(recorded, run_here):
+    Path("plots/tables/mine/experiment.json").unlink()
+    commit()
+    assert "HEAD has no results that this version can compare" in one_line(run_here("reproduced"), 2)
 
 
 def test_outside_a_repository(workspace, run_here):
+    write("dvc.lock", "stages: {}")
     assert "no recorded results in HEAD" in one_line(run_here("reproduced", GIT_CEILING_DIRECTORIES="/"), 2)
 
 

@@ -58,7 +58,7 @@ def test_without_a_change_there_is_nothing_to_prove(recorded):
     assert result.returncode == 0, result.stderr
     assert "nothing to prove" in result.stdout
     assert yaml.safe_load(Path("dvc.lock").read_text()) == yaml.safe_load(before)
-    assert "other is no experiment that dvc.lock has: one of mine" in one_line(recorded("other"), 2)
+    assert "dvc.lock has no experiment other; it has mine" in one_line(recorded("other"), 2)
 
 
 def test_stages_that_it_does_not_try_are_named(recorded):
@@ -122,6 +122,22 @@ def test_training_and_evaluation_are_judged_apart(recorded):
     assert "train@mine: the same bytes" in result.stdout
     assert "evaluate@mine: NOT the same" in result.stdout and "metrics/experiments/mine.json" in result.stdout
     assert lock("train")["src/lineage/engine"] != before[0] and lock("evaluate") == before[1]
+
+
+@pytest.mark.slow
+def test_what_is_proven_of_one_stage_is_said_whatever_becomes_of_the_other(recorded):
+    content = yaml.safe_load(Path("dvc.lock").read_text())
+    deps = content["stages"]["evaluate@mine"]["deps"]
+    (script,) = [dep for dep in deps if dep["path"] == "src/evaluate.py"]
+    script["md5"] = "0" * 32  # as if it had been recorded by code that was never committed
+    Path("dvc.lock").write_text(yaml.safe_dump(content))
+    with Path("src/lineage/engine/recipe.py").open("a") as file:
+        file.write("\n# a comment\n")
+    before = lock("train")["src/lineage/engine"], lock("evaluate")
+    result = recorded()
+    assert "train@mine: the same bytes" in result.stdout and lock("train")["src/lineage/engine"] != before[0]
+    assert "evaluate@mine: not proven: no commit has the code" in result.stdout and lock("evaluate") == before[1]
+    assert "not everything is proven" in one_line(result, 1)
 
 
 @pytest.mark.slow

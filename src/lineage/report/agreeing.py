@@ -16,16 +16,17 @@ from lineage.report.results import Results
 TEXT = """\
 A step for one batch helps the others if their gradients point the same way. *Agreement*: the cosine of the angle
 between the gradients of two batches of 64 training images in the weights of a convolution, before the first step, in
-float64; the mean over all pairs of four batches, and of that the median over the convolutions. It averages over images:
-that of single images is far smaller. (Compare Sankararaman et al. 2020, *The impact of neural network
-overparameterization on gradient confusion and stochastic gradient descent*.) *Shuffled*: the same with the labels
-shuffled; what is left then has nothing to do with the classes. *Rounding*: the cosine of the angle between the gradient
-of the first batch as computed in bfloat16, as in training, or in float32, and the same computed in float64; again the
-median over the convolutions. 1: rounding does no harm; 0: it leaves nothing of the gradient. *Reordered*: the cosine
-between that gradient in float64 and the same with the images in another order, whose rounding is another; the lowest of
-all convolutions and seeds, rounded down. *1-NN error*: how often the nearest other image, by what the untrained
-network hands to its last layer, is of another class. *‖gradient‖ / ‖W‖*: the largest of any layer, in the first of
-these batches (the table above has other images and, where an experiment has more of them, more seeds).
+float64; the mean over all pairs of four batches, and of that the median over the convolutions. The gradient of a batch
+averages over its images; the agreement of single images is far smaller. (Compare Sankararaman et al. 2020, *The impact
+of neural network overparameterization on gradient confusion and stochastic gradient descent*.) *Shuffled*: the same
+with the labels shuffled; what is left then has nothing to do with the classes. *Rounding*: the cosine of the angle
+between the gradient of the first batch as computed in bfloat16, as in training, or in float32, and the same computed in
+float64; again the median over the convolutions. 1: rounding does no harm; 0: it leaves nothing of the gradient.
+*Reordered*: the cosine between that gradient in float64 and the same with the images in another order, which are
+rounded differently; the lowest of all convolutions and seeds, rounded down. *1-NN error*: how often the nearest other
+image, by what the untrained network hands to its last layer, is of another class. *‖gradient‖ / ‖W‖*: the largest of
+any layer, in the first of these batches (the table above has other images and, where an experiment has more of them,
+more seeds).
 
 Known from the literature: batch norm makes gradients of networks without shortcuts grow exponentially with depth, less
 so near a linear network, and one step shrinks their range (Yang et al. 2019, *A mean field theory of batch

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import verdicts
-from lineage.report.markdown import difference_text, digits, link, listed, percent
+from lineage.report.markdown import capitalised, difference_text, digits, link, listed, percent
 from lineage.report.outcomes import RECIPES, SHORTCUTS, deepest, gathered, untrained
 from lineage.report.results import Results
 from lineage.report.study import in_both_precisions
@@ -117,7 +117,7 @@ def goes_with(found: pd.DataFrame) -> list[str]:
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
         f"{follows}** (exploratory). That holds for the means of {len(alike)} initialisations (n = {alike.n.min()} or "
         "more): the identity plus a share of He's weights, *looks linear*, which begins as a linear map, and He's "
-        f"weights alone. Neighbours overlap. {ends[0][0].upper()}{ends[0][1:]}; {ends[1]}. {compared(found)}"
+        f"weights alone. Neighbours overlap. {capitalised(ends[0])}; {ends[1]}. {compared(found)}"
     ]
 
 

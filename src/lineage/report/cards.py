@@ -61,7 +61,7 @@ def about(result: Result) -> str:
         facts.append(f"top-5 {percent(test.top5)} %")
     if "superclass" in test:
         facts.append(f"superclass {percent(test.superclass)} %")
-    facts.append(f"mean of an image and its mirror image {percent(test.flip_top1)} %")
+    facts.append(f"averaged with the mirror image (test-time augmentation) {percent(test.flip_top1)} %")
     facts += [
         f"{words} {percent(result.top1(part))} %" for part, words in (("val", "validation"), ("train", "training"))
     ]

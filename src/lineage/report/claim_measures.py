@@ -19,8 +19,8 @@ class Measure:
     of: Callable[[Result], pd.Series]
     unit: str = "pp"
     images: bool = False  # of test images: their sampling and their number limit what can be said
-    accuracy: bool = False  # of them the share that is right, not the share that is wrong
-    less_train: bool = False  # less the training error
+    accuracy: bool = False  # the share of correct answers, not of wrong ones
+    less_train: bool = False  # minus the training error
 
     @property
     def ratio(self) -> bool:
@@ -37,7 +37,7 @@ def train_error(result: Result) -> pd.Series:
 
 
 def gap(result: Result) -> pd.Series:
-    """What a network does worse on images that it has not seen."""
+    """The generalisation gap: test error minus training error."""
     return test_error(result) - train_error(result)
 
 

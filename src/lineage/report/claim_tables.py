@@ -49,9 +49,10 @@ not:
 All others are exploratory and not corrected: where there is no difference, about one in twenty still shows one.
 Intervals are Welch's, over the seeds. Where each seed's answers have been kept, they also cover the interval of a
 bootstrap over seeds and test images (*seeds and images*), and p is the larger of Welch's and the bootstrap's (by the
-normal distribution). Holm's correction uses that p. All intervals are conditional on one split of the data. Two
+normal distribution). It is that of no difference, or of the threshold that a claim names (*six times*). Holm's
+correction uses that p. All intervals are conditional on one split of the data. Two
 claims rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation
-on one batch of images. That three values may decide is an exception made for these and for numbers of an article.
+on one batch of images. Only there, and against an article's number, are three values enough.
 Where a claim compares the epochs to a training error of 25 %, the mean error of an epoch counts in its middle, with a
 straight line in between, from guessing at the beginning. Seeds of the first side that never get there count as if they
 did in the middle of their last epoch; the claim then holds only with enough seeds, each of them later than every seed
@@ -91,9 +92,9 @@ def summary(found: Judgements) -> str:
     )
 
 
-def name(claim: Claim) -> str:
-    """The claim with whose it is, and a place to link to."""
-    return f'<a id="{anchor(claim.id)}"></a>{claim.text} | {claim.by}'
+def name(claim: Claim) -> tuple[str, str]:
+    """The claim, with a place to link to, and who says so."""
+    return f'<a id="{anchor(claim.id)}"></a>{claim.text}', claim.by
 
 
 def anchor(claim: str) -> str:
@@ -122,11 +123,11 @@ def by_group(run: Judgements) -> list[str]:
             mine = [one for one in run.values() if (one.comparison.claim, one.comparison.group) == (claim, group)]
             cells.append("<br>".join(f"{one.comparison.depth} layers: {words(one)}" for one in mine))
         if any(cells):
-            rows.append((name(claim), *cells))
+            rows.append((*name(claim), *cells))
     if not rows:
         return []
     titles = [f"{group}: {GROUPS[group].title}" for group in groups]
-    return table(" | ".join(["claim | whose", *titles]), "l l" + " l" * len(groups), rows)
+    return table(" | ".join(["claim | claimed by", *titles]), "l l" + " l" * len(groups), rows)
 
 
 def outside(run: Judgements) -> list[str]:
@@ -135,8 +136,8 @@ def outside(run: Judgements) -> list[str]:
     for claim in CLAIMS.values():
         mine = [one for one in run.values() if one.comparison.claim == claim and not one.comparison.group]
         if mine:
-            rows.append((name(claim), "<br>".join(f"{_pair(one)}: {words(one)}" for one in mine)))
-    return table("claim | whose | networks and verdict", "l l l", rows) if rows else []
+            rows.append((*name(claim), "<br>".join(f"{_pair(one)}: {words(one)}" for one in mine)))
+    return table("claim | claimed by | networks and verdict", "l l l", rows) if rows else []
 
 
 def _pair(one: Judgement) -> str:
@@ -169,5 +170,5 @@ def waiting(run: Judgements) -> list[str]:
     tried = {one.comparison.claim.id for one in run.values()}
     lines = [f"- {claim.text} ({claim.by})" for claim in CLAIMS.values() if claim.id not in tried]
     lines = ["Not tried yet, because the experiments have not run:", "", *lines, ""] if lines else []
-    untested = [f"- {entry['text']} ({entry['by']}): {entry['why']}" for entry in UNTESTED]
+    untested = [f"- {entry.text} ({entry.by}): {entry.why}" for entry in UNTESTED]
     return [*lines, "Claims of the articles that no experiment here decides:", "", *untested, ""]

@@ -7,7 +7,7 @@ from lineage.errors import Mistake
 from lineage.report.claim_measures import MEASURES
 from lineage.report.entries import Claim
 from lineage.report.markdown import difference_text
-from lineage.report.study import GROUPS, PRIMARY
+from lineage.report.study import CLAIMS, GROUPS, PRIMARY
 from lineage.report.verdicts import Interval
 
 
@@ -75,11 +75,26 @@ def comparisons(claim: Claim) -> Iterator[Comparison]:
         yield Comparison(claim, larger, smaller if isinstance(smaller, str) else float(smaller), depth=i)
 
 
+def check_all() -> None:
+    """Raises `Mistake` for what study.yaml claims and nobody can judge."""
+    for claim in CLAIMS.values():
+        check(claim)
+    places = {one.place for claim in CLAIMS.values() for one in comparisons(claim)}
+    for place in sorted(PRIMARY - places):
+        raise Mistake(f"study.yaml, primary, {', '.join(map(str, place))}: there is no such comparison")
+
+
 def check(claim: Claim) -> None:
     """Raises `Mistake` for a claim that cannot be judged."""
     measures = ("gradient_fall", "gradient_rise") if claim.untrained else MEASURES
     if claim.measure not in measures:
-        raise Mistake(f"study.yaml, claims, {claim.id}: the measure is one of {', '.join(measures)}")
+        raise Mistake(
+            f"study.yaml, claims, {claim.id}: `measure: {claim.measure}` is unknown; use one of {', '.join(measures)}"
+        )
+    counted = claim.measure == "failed" and (claim.none or claim.confirm_only or claim.least)
+    if counted or (claim.measure in ("epochs", "epochs_ratio") and claim.none):
+        keys = "`none`, `confirm_only` and `least` do" if claim.measure == "failed" else "`none` does"
+        raise Mistake(f"study.yaml, claims, {claim.id}: {keys} not go with `measure: {claim.measure}`")
     ratio = bool(claim.untrained) or MEASURES[claim.measure].ratio
     if ratio and (claim.relevant < 1 or 0 < claim.least < 1):
         raise Mistake(f"study.yaml, claims, {claim.id}: `relevant` and `least` of a ratio are 1 or more")

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from lineage.report import figures, sweep_figures, verdicts
-from lineage.report.first_steps import read
-from lineage.report.markdown import Draw, difference_text, link, listed, percent, table
+from lineage.report.markdown import Draw, capitalised, difference_text, link, listed, percent, table
 from lineage.report.results import Results
+from lineage.report.stage_tables import read
 
 DEEPENED = Path("plots/tables/deepened.csv")
 PLACE = "a-solution-that-is-there-from-the-beginning"
@@ -31,10 +31,8 @@ def section(results: Results, draw: Draw) -> list[str]:
     runs["insertion"] = runs.insertion.fillna("")
     shallow, deep = runs.depth.min(), runs.depth.max()
     title = f"plain-{shallow} made {deep} layers deep, and trained further (n = {runs.seed.nunique()})"
-    lines, rows = (
-        draw(sweep_figures.deepened(runs, title), "deepened.svg", "errors before and after layers are inserted"),
-        [],
-    )
+    drawn = sweep_figures.deepened(runs, title)
+    lines, rows = draw(drawn, "deepened.svg", "errors before and after layers are inserted"), []
     for (depth, insertion, state), some in runs.groupby(["depth", "insertion", "state"], sort=False):
         about = f"plain-{depth}" + (f", {sweep_figures.WAYS[insertion]}" if insertion else "")
         losses = [f"{figures.geometric_mean(some[key]):.2g}" for key in ("train_loss", "batch_loss")]
@@ -87,14 +85,15 @@ def finding() -> list[str]:
             f"Layers {sweep_figures.WAYS[insertion]}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, "
             f"{difference_text(change, '×')}, training error then {percent(errors)} %."
         )
-    who, than = f"lain networks of {deep} layers made from trained ones of {shallow}", "than they begin with"
-    opening = f"**Whether p{who} end with a higher training loss {than} is not decided.**"
+    who, than = f"plain networks of {deep} layers made from trained ones of {shallow}", "than they begin with"
+    opening = f"**Whether {who} end with a higher training loss {than} is not decided.**"
     if worse and better:
         how = "a higher or a lower training loss"
-        opening = f"**Whether p{who} end with {how} {than} probably depends on the inserted layers.**"
+        opening = f"**Whether {who} end with {how} {than} probably depends on the inserted layers.**"
     elif found := worse or better:
         how = "" if len(found) == len(ways) else f", if the inserted layers are {' or '.join(found)}"
-        opening = f"**P{who} probably end with a {'higher' if worse else 'lower'} training loss {than}{how}.**"
+        higher = "higher" if worse else "lower"
+        opening = f"**{capitalised(who)} probably end with a {higher} training loss {than}{how}.**"
     whole = (
         f"{opening} {deep - shallow} layers that do not change the outputs were inserted (exact in training, or in "
         "evaluation only, where batch norm changes them in training), and the network was trained further by the "

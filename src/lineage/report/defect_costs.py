@@ -5,17 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from lineage.report import verdicts
-from lineage.report.first_steps import read
 from lineage.report.markdown import Draw, difference_text, percent, table
-from lineage.report.results import Results
+from lineage.report.results import Results, counted
+from lineage.report.stage_tables import read
 
 TABLE = Path("plots/tables/defects.csv")
 TEXT = """\
 Each defect of the articles ([errata](errata.md)) is put back alone, and the error is what its author would report.
-Validation images play the test set, which is not read. The error without the defect is that of the same seeds after the
-last epoch. The interval is Student's, of the differences seed by seed. A defect that lowers the reported error makes a
-network look better than it is. One that raises it hides what the network has learned, or spoils it. Where the error
-without the defect is 0, no defect can be seen to lower it. *Training error*: of the networks that were judged."""
+Validation images stand in for the test set, which is not read. The error without the defect is that of the same seeds
+after the last epoch. The interval is Student's, of the differences seed by seed. A defect that lowers the reported
+error makes a network look better than it is. One that raises it hides what the network has learned, or spoils it. Where
+the error without the defect is 0, no defect can be seen to lower it. *Training error*: of the networks that were
+judged."""
 
 
 def finding() -> list[str]:
@@ -40,7 +41,7 @@ def finding() -> list[str]:
 
 
 def difference(runs: pd.DataFrame) -> verdicts.Interval:
-    """The reported error less the one without the defect, seed by seed, in percentage points, with its interval."""
+    """The reported error minus the one without the defect, seed by seed, in percentage points, with its interval."""
     return verdicts.difference(100 * (runs.reported - runs.correct), 0.0)
 
 
@@ -65,7 +66,7 @@ def described(experiment: dict) -> str:
         kind = {"ResNet": "plain network", "residual VGG": "plain VGG"}.get(kind, kind)
     depth = f" of {network['depth']} layers" if "depth" in network else ""
     number, unit = (recipe["epochs"], "epoch") if "epochs" in recipe else (recipe["iterations"], "step")
-    return f"{kind}{depth}, {number:,} {unit}{'s' * (number != 1)}"
+    return f"{kind}{depth}, {counted(f'{number:,}', unit)}"
 
 
 def row(name: str, runs: pd.DataFrame) -> tuple[str | int, ...]:

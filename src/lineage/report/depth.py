@@ -1,4 +1,4 @@
-"""What depth does to plain and to residual networks, and why deep plain networks fail."""
+"""What depth does to plain and to residual networks."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,10 +7,10 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import figures
-from lineage.report.markdown import Draw, digits, link, percent, table
+from lineage.report.markdown import Draw, link, percent, table
 from lineage.report.published import reported
 from lineage.report.results import PRECISION_NAMES, Result, Results
-from lineage.report.study import GROUPS, WHY, Members, groups
+from lineage.report.study import GROUPS, Members, groups
 
 PANELS = """\
 In the tables, errors and losses on the training images are measured after training, without augmentation. In the
@@ -23,13 +23,6 @@ start to train are crosses, off the line.
 *By construction* (He et al. 2015, *Deep residual learning for image recognition*, section 1): a shallow plain network
 with further layers that pass on their input is a deeper one with the same outputs, hence with the same errors. Where
 training ends above that mark, it has not found a solution that exists."""
-WHY_TEXT = """\
-That is not settled. With batch norm, gradients of a plain network grow towards its first layers before any training
-(see [gradients](#gradients)), and so does the first step. Is it the size of the first steps, or the initialisation?
-Each experiment changes what its row says, and nothing else. The Dirac initialisation makes each 3×3 kernel but the
-first the identity plus a tenth of He's weights. Behind batch norm and ReLU a plain network is then not the identity. A
-residual one is even further from it: each block adds a normalised copy of its input. Only behind batch norm does
-‖gradient‖ / ‖W‖ say how far a step turns the weights."""
 
 
 def started(result: Result) -> str:
@@ -97,72 +90,6 @@ def _conditions(result: Result) -> list[str]:
     found += [words.format(value) for key, words in ALSO.items() if (value := getattr(recipe, key))]
     found += ["flips"] if recipe.flip else []
     return [*found, PRECISION_NAMES[result.precision]]
-
-
-def why(results: Results, draw: Draw) -> list[str]:
-    """The experiments on why deep plain networks fail, as far as they have run."""
-    rows = []
-    for name, changed in WHY.items():
-        if result := results.get(name):
-            first = beginning(result) or "not measured"
-            rows.append((link(name), changed, first, started(result), percent(result.error("train"))))
-    measured = any(row[2] != "not measured" for row in rows)
-    kept = [row if measured else row[:2] + row[3:] for row in rows]
-    first = "largest ‖gradient‖ / ‖W‖ before the first step | " if measured else ""
-    header = f"network | what is changed | {first}started | training error (%)"
-    lines = table(header, "l l r r r" if measured else "l l r r", kept) if rows else []
-    waiting = [link(name) for name in WHY if name not in results]
-    lines += [f"Not run yet: {', '.join(waiting)}.", ""] if rows and waiting else []
-    return [*WHY_TEXT.splitlines(), "", *lines, *concluded(results)] if rows else []
-
-
-def concluded(results: Results) -> list[str]:
-    """What the table says of each network that does not start to train as it is."""
-    said = []
-    for base in (results[name] for name, changed in WHY.items() if changed == "nothing" and name in results):
-        tried = [results[name] for name in WHY if name in results and name != base.name and alike(results[name], base)]
-        if base.started().any() or not tried:
-            continue
-        counts = "; ".join(f"{WHY[result.name]}: {outcome(result)}" for result in tried)
-        text = f"Seeds of {link(base.name)} that start to train: as it is {outcome(base)}; {counts}."
-        limited = [result for result in tried if result.experiment.recipe.trust or result.experiment.recipe.clip]
-        moved = [r for r in tried if r.experiment.network.initialisation != base.experiment.network.initialisation]
-        if limited and not any(r.started().any() for r in limited) and any(r.started().any() for r in moved):
-            text += (
-                " No seed started with the limits on the steps that were tried, which does not exclude that others "
-                "help. With another initialisation seeds started. It changes the weights and the first gradients "
-                "together; [further initialisations](#do-different-batches-ask-for-the-same-step) help to tell."
-            )
-        for result in tried:
-            if result.experiment.network.normalisation == "none" and beginning(result) and not result.started().any():
-                text += (
-                    " Without batch norm two things change, and the steps may be too short: the largest ‖gradient‖ / "
-                    f"‖W‖ is {beginning(result)} there, times a learning rate of {result.experiment.recipe.lr:g}."
-                )
-        said.append(text)
-    return [*said, ""] if said else []
-
-
-def outcome(result: Result) -> str:
-    return f"{started(result)} (training error {percent(result.error('train'))} %)"
-
-
-def alike(one: Result, other: Result) -> bool:
-    """Whether two networks on the same data differ in neither depth nor shortcuts."""
-    first, second = one.experiment, other.experiment
-    return (first.dataset, first.network.depth, first.network.shortcut) == (
-        second.dataset,
-        second.network.depth,
-        second.network.shortcut,
-    )
-
-
-def beginning(result: Result) -> str:
-    """The range over the seeds of the largest ‖gradient‖ / ‖W‖ of a layer before training; empty if not measured."""
-    if (measured := result.table("beginnings")) is None:
-        return ""
-    ratio = measured.initial_gradient_ratio
-    return " … ".join(digits(value) for value in sorted({ratio.min(), ratio.max()}))
 
 
 def errors_by_depth(results: Results) -> pd.DataFrame:

@@ -58,7 +58,7 @@ def depths(ones: list[Judgement]) -> str:
 
 
 def _errors(m: Measured, one: Judgement, part: str) -> str:
-    """The errors of the two networks of a comparison, and the first less the second."""
+    """The errors of the two networks of a comparison, and the first minus the second."""
     return f"{', '.join(m.error(name, part) for name in sides(one))}, {named(one)}"
 
 
@@ -73,22 +73,26 @@ def longer(m: Measured) -> list[str]:
             loss = f"its training loss is {times(one.loss)} that of {link(one.comparison.smaller)}"
             said.append(
                 f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)}"
-                f"{'' if can_decide(one.n) else ': so few seeds cannot decide'})."
+                f"{'' if can_decide(one.n) else ': so few seeds cannot decide'}).{on_warm_up(m, one)}"
             )
-            if control := m.results.get(GROUPS[group].same_warm_up):
-                has = f"{link(control.name)} has {percent(control.error('train'))} % (n = {control.n})"
-                if 100 * control.error("train").mean() < FLOOR:
-                    said[-1] += f" The longer warm-up alone is not the reason: with the short one {has}."
-                else:
-                    said[-1] += f" With the short warm-up {has}, so the longer warm-up may be what helps."
-                usual = m.results[one.comparison.larger]
-                said[-1] += f" Test error with the short warm-up {percent(control.error('test'))} %, with the long one "
-                said[-1] += f"{percent(usual.error('test'))} %."
-            else:
-                said[-1] += " The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart."
     falls = "With more epochs the training error of a deep plain network falls to almost 0"
     opening = f"**{falls}{scope(['; '.join(places)])}; its loss probably stays above the shallow one's.**"
     return finding(opening, said)
+
+
+def on_warm_up(m: Measured, one: Judgement) -> str:
+    """Whether the longer warm-up of a longer run may be what helps; nothing where the warm-up is not longer."""
+    usual, control = m.results[one.comparison.larger], m.results.get(GROUPS[one.comparison.group].same_warm_up)
+    if not usual.experiment.recipe.warm_up:  # none, or as many steps as in the shorter run
+        return ""
+    if not control:
+        return " The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart."
+    has = f"{link(control.name)} has {percent(control.error('train'))} % (n = {control.n})"
+    said = f" With the short warm-up {has}, so the longer warm-up may be what helps."
+    if 100 * control.error("train").mean() < FLOOR:
+        said = f" The longer warm-up alone is not the reason: with the short one {has}."
+    short, long = (percent(result.error("test")) for result in (control, usual))
+    return f"{said} Test error with the short warm-up {short} %, with the long one {long} %."
 
 
 def shortcuts(m: Measured) -> list[str]:

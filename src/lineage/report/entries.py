@@ -4,6 +4,26 @@ for a wrong key; study.py says where that was.
 
 from dataclasses import dataclass
 
+AXES = {"train_error": "training error in %", "val_error": "validation error in %"}  # what a figure by epoch can show
+MOST_LINES = 6  # of a figure: more colours can hardly be told apart
+
+
+@dataclass(frozen=True)
+class Article:
+    """An article that the study follows."""
+
+    title: str
+    claims: str
+
+
+@dataclass(frozen=True)
+class Untested:
+    """A claim that no experiment decides."""
+
+    by: str
+    text: str
+    why: str
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -23,11 +43,18 @@ class Claim:
 
     def __post_init__(self) -> None:
         """Raises `TypeError`, as for a wrong key."""
+        if not isinstance(self.id, str):
+            raise TypeError(f"`id` is a name, not {self.id!r}")
         for pair in self.pairs:
-            if not isinstance(pair, list | tuple) or len(pair) != 2:
+            if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str):
                 raise TypeError("`pairs` is a list of pairs: [[one experiment, another], …]")
+            if not isinstance(pair[1], str | int | float):
+                raise TypeError(f"{pair[1]!r} in `pairs` is neither an experiment nor a number")
             if isinstance(pair[1], str) and pair[1].replace(".", "", 1).isdecimal():
                 raise TypeError(f"the number {pair[1]} in `pairs` stands there without quotes")
+        for one in self.untrained:
+            if not isinstance(one, list | tuple) or [type(value) for value in one] != [str, int]:
+                raise TypeError("`untrained` is a list of families and depths: [[plain, 56], …]")
         for key in ("relevant", "least"):
             if not isinstance(getattr(self, key), int | float):
                 raise TypeError(f"`{key}` is a number, not {getattr(self, key)!r}")
@@ -45,8 +72,12 @@ class Lines:
 
     def __post_init__(self) -> None:
         """Raises `TypeError`, as for a wrong key."""
+        if self.shows not in AXES:
+            raise TypeError(f"`shows: {self.shows}` is unknown; use one of {', '.join(AXES)}")
         if not isinstance(self.experiments, dict):
             raise TypeError('`experiments` has a name for the legend and an experiment: {"0.05": tiny-signs, …}')
+        if not 2 <= len(self.experiments) <= MOST_LINES:
+            raise TypeError(f"`experiments` has 2 to {MOST_LINES} of them")
         if not isinstance(self.mark, int | float | None):
             raise TypeError(f"`mark` is a number, not {self.mark!r}")
 

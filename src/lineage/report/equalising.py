@@ -1,20 +1,18 @@
 """What src/equalised.py has measured: which networks train where every gradient has the same relative length."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lineage.files import read_json
-from lineage.report import figures, sweep_figures, verdicts
+from lineage.report import figures, stage_tables, sweep_figures, verdicts
 from lineage.report.agreeing import network_words
 from lineage.report.claims import FLOOR
 from lineage.report.markdown import Draw, difference_text, listed, percent, table
 from lineage.report.outcomes import gathered, words
 from lineage.report.results import Results
-from lineage.report.stage_tables import of_present_recipes
 
-EQUALISED, RECIPES = Path("plots/tables/equalised.csv"), Path("recipes/equalised.json")
+EQUALISED = Path("plots/tables/equalised.csv")
 LOWER = "does-the-first-step-tell-which-networks-train"
 PLACE = "do-they-train-if-all-gradients-have-the-same-relative-length"
 NETWORK = ["family", "depth", "initialisation"]
@@ -29,8 +27,8 @@ free.) Layers do not move equally far: momentum carries those further whose grad
 else still differs between two initialisations: the function that the network begins with, and how far its weights can
 move before it breaks. Each ratio was tried with the first seed. The one with the lowest validation loss was then used
 for all seeds, the first one included. *As usual*: the same network and recipe with its gradients as they are, whose
-learning rate was not tuned, so a part of the difference may be that: [with lower
-ones](#does-the-first-step-tell-which-networks-train). *Agreement* is that [before
+learning rate was not tuned, so part of the difference may come from that ([lower learning
+rates](#does-the-first-step-tell-which-networks-train)). *Agreement* is that [before
 training](#do-different-batches-ask-for-the-same-step)."""
 # whether a plain network of 110 layers starts to train, predicted when trials of one seed were known
 PREDICTED = {"he": False, "random-0.8": False, "dirac": True, "looks-linear": True}
@@ -41,13 +39,11 @@ ratio; with the Dirac initialisation and looks linear every seed starts with its
 %. (Those trials are not counted.)"""
 
 
-def read() -> pd.DataFrame:
-    """The table; empty where it has not been made by the present recipes, at the present scale."""
-    if not (EQUALISED.is_file() and RECIPES.is_file() and of_present_recipes("equalised", RECIPES)):
-        return pd.DataFrame()
-    found, networks = pd.read_csv(EQUALISED), read_json(RECIPES)["networks"]
-    same = set(found.scale) == {one["scale"] for one in networks.values()} and set(found.network) == set(networks)
-    return found if same else pd.DataFrame()
+def read() -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table and its networks; empty where it has not been made by the present recipes, at the present scale."""
+    found, recipes = stage_tables.read(EQUALISED)
+    same = len(found) and set(found.network) == set(recipes["networks"])
+    return (found, recipes["networks"]) if same else (pd.DataFrame(), {})
 
 
 def networks(runs: pd.DataFrame, results: Results) -> pd.DataFrame:
@@ -74,7 +70,7 @@ def networks(runs: pd.DataFrame, results: Results) -> pd.DataFrame:
 
 
 def section(results: Results, draw: Draw) -> list[str]:
-    runs = read()
+    runs, _ = read()
     if runs.empty:
         return []
     found, ratios = networks(runs, results), list(dict.fromkeys(runs.ratio))
@@ -114,7 +110,7 @@ def predicted(found: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
 
 def finding(results: Results) -> list[str]:
     """What gradients of the same relative length change in plain networks of the largest depth, and beside them."""
-    runs = read()
+    runs, _ = read()
     if runs.empty:
         return []
     found = networks(runs, results).dropna(subset="usual").sort_values("error")

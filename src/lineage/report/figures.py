@@ -15,11 +15,11 @@ from lineage.report.style import (
     INITIALISATION_WORDS,
     INITIALISATIONS,
     LINES,
-    MARKS,
     STYLE,
     TINY,
     depth_colour,
     from_zero,
+    markers,
 )
 
 
@@ -78,6 +78,7 @@ def by_depth(errors: pd.DataFrame, seeds: pd.DataFrame, marks: pd.DataFrame, tit
     `errors`: family, depth, part (train, test), mean, started, diverged, in per cent; `seeds`: family, depth, part,
     error; `marks`, of others or by construction: label, family, depth, part, error.
     """
+    marker = markers(marks.label.unique())
     aside = 0.02 * (errors.depth.max() - errors.depth.min())
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.8), sharey=True, layout="constrained")
@@ -96,7 +97,7 @@ def by_depth(errors: pd.DataFrame, seeds: pd.DataFrame, marks: pd.DataFrame, tit
                 gone = line[line.diverged == "yes"]
                 axis.plot(gone.depth, gone["mean"], "x", color="red", markersize=9)
             for (label, family), points in marks[marks.part == part].groupby(["label", "family"], sort=False):
-                style = {"color": "#0072B2", "marker": MARKS[label], "fillstyle": FILL[family], "linestyle": "none"}
+                style = {"color": "#0072B2", "marker": marker[label], "fillstyle": FILL[family], "linestyle": "none"}
                 axis.plot(points.depth, points.error, markersize=7, alpha=0.8, label=f"{family}: {label}", **style)
             axis.set_title(name, fontsize=9)
             axis.set_xticks(sorted({*errors.depth, *marks.depth}))

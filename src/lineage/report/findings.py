@@ -93,13 +93,17 @@ def best_on_signs(m: Measured) -> list[str]:
 def headline(m: Measured) -> list[str]:
     """S2's 75 % on CIFAR-100, by each of its networks that has run."""
     tried = [one for place, one in m.judgements.items() if place[0] == "vgg16-75" and one.verdict != NOT_RUN]
-    sentences = [] if tried else ["**S2's 75 % for VGG16 on CIFAR-100 has not been tested yet.**"]
+    if not tried:
+        return ["**S2's 75 % for VGG16 on CIFAR-100 has not been tested yet.**"]
+    sentences = []
     for one in tried:
         result = m.results[one.comparison.larger]
         accuracy, n, name = f"{percent(result.top1('test'))} % test accuracy", f"n = {result.n}", link(result.name)
         after = f"after {result.budget} in {PRECISION_NAMES[result.precision]}"
-        first = f"**VGG16 on CIFAR-100: {accuracy}** {after} ({n}; {name}). That it reaches 75 %:"
-        sentences.append(f"{f'{name} {accuracy} {after} ({n}):' if sentences else first} {difference(one)}.")
+        reached = f"{name} {accuracy} {after} ({n}):"
+        if not sentences:
+            reached = f"**VGG16 on CIFAR-100: {accuracy}** {after} ({n}; {name}). That it reaches 75 %:"
+        sentences.append(f"{reached} {difference(one)}.")
     return [" ".join(sentences)]
 
 

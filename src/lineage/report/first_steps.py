@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lineage.files import read_json
 from lineage.report import sweep_figures
 from lineage.report.markdown import Draw, digits, listed, table
 from lineage.report.results import Results
-from lineage.report.stage_tables import of_present_recipes
+from lineage.report.stage_tables import read
 from lineage.report.style import START_NAMES
 from lineage.started import most_mistakes
 
@@ -24,21 +23,6 @@ guessing. A network has one seed, or more where a neighbour in depth or in learn
 counts once. *The best threshold* is the one with the fewest runs on its wrong side: above it and started, or below it
 and not. It is chosen by the runs that it is judged by; beside it is what the best threshold on the depth does."""
 PLACE = "does-the-first-step-tell-which-networks-train"
-
-
-def read(path: Path) -> tuple[pd.DataFrame, object]:
-    """A table and the recipes by which it was made; empty where it has not been made by the present recipes, at the
-    present scale, for these networks.
-    """
-    recipes = Path("recipes", f"{path.stem}.json")
-    if not (path.is_file() and recipes.is_file() and of_present_recipes(path.stem, recipes)):
-        return pd.DataFrame(), None
-    found, content = pd.read_csv(path, keep_default_na=False, na_values=[""]), read_json(recipes)
-    lists = [one if isinstance(one, list) else [one] for one in content.values()]
-    experiments = [experiment for one in lists for experiment in one]
-    same_scale = set(found.scale) == {one["scale"] for one in experiments}
-    same_depths = "depth" not in found or set(found.depth) == {one["network"]["depth"] for one in experiments}
-    return (found, content) if same_scale and same_depths else (pd.DataFrame(), None)
 
 
 def sweep(results: Results, draw: Draw) -> list[str]:

@@ -15,12 +15,12 @@ LAST = 6  # convolutions at the end that are left out
 THEORY = math.sqrt(math.pi / (math.pi - 1))
 TEXT = f"""\
 *Growth*: by what factor the norm grows per layer on the way to the input, before training and with batch norm, within
-each of a network's three stages (32, 16 and 8 pixels). Left out are the first layer of each stage and the last
-{LAST} convolutions, where the norm of most plain networks falls to a minimum and rises again. Least squares on the
-logarithm, one batch of 32 images; geometric mean over three draws of the weights, and their range. In residual networks
-the growth is not constant within a stage: there the factor is only an average. For wide, fully connected networks with
-batch norm and ReLU but no shortcuts, and for large batches, theory has √(π / (π - 1)) = {THEORY:.2f} in every layer,
-whatever the deviation of the weights (Yang et al. 2019; a short derivation is in Luther 2020, *Why batch norm causes
+each of a network's three stages (32, 16 and 8 pixels). Left out are the first layer of each stage and the last {LAST}
+convolutions, where the norm of most plain networks falls to a minimum and rises again. Least squares on the logarithm,
+one batch of 32 images; geometric mean over three draws of the weights, and their range. In residual networks the growth
+is not constant within a stage: there the factor is only an average. For wide, fully connected networks with batch norm
+and ReLU but no shortcuts, and for large batches, theory has √(π / (π - 1)) = {THEORY:.2f} in every layer, whatever the
+standard deviation of the weights (Yang et al. 2019; a short derivation is in Luther 2020, *Why batch norm causes
 exploding gradients*)."""
 HEADER = "network | initialisation | growth at 32 pixels | at 16 pixels | at 8 pixels"
 

@@ -108,7 +108,7 @@ def blocks(results: Results, draw: Draw) -> list[str]:
         drawn = figures.inside(
             responses, "standard deviation of the response", "place of the layer in %", title, log=True, share=False
         )
-        lines += draw(drawn, f"responses-{group}.svg", f"deviation of the responses by layer, {group}")
+        lines += draw(drawn, f"responses-{group}.svg", f"standard deviation of the responses by layer, {group}")
         additions = {key: found.addition for key, r in members.items() if (found := r.table("blocks")) is not None}
         if not additions:
             continue

@@ -3,7 +3,7 @@
 from itertools import compress
 
 from lineage.report.markdown import Draw, link, percent, table
-from lineage.report.published import PUBLISHED
+from lineage.report.published import PUBLISHED, Published
 from lineage.report.results import PRECISION_NAMES, Result, Results
 from lineage.report.study import LINEAGE
 
@@ -11,7 +11,7 @@ TEXT = """\
 Test accuracy in per cent. Ours are the weights that the recipe names (last or best on validation), evaluated once."""
 NOTES = {
     "best that we found": "Many published numbers are the best epoch on the test set, or do not say how they were "
-    "chosen; no verdict rests on them.",
+    "chosen; no verdict rests on them. Where the last cell is empty, we have not looked for one.",
     "ensemble": "*Ensemble* of all seeds: the answer is the class with the largest mean probability over the seeds.",
 }
 
@@ -34,12 +34,22 @@ def section(results: Results, draw: Draw) -> list[str]:
 
 
 def row(year: int, network: str, result: Result) -> tuple[str | int, ...]:
-    other = PUBLISHED.get(result.name)
-    public = f"{other.public} ({other.source}; chosen: {other.selection})" if other else "none found"
-    article = other.article if other and other.article else "no number"
+    other = PUBLISHED.get(result.name, Published())
+    public = f"{other.public} ({other.source}; chosen: {other.selection})" if other.source else other.public
     ours = result.shown(percent(result.top1("test")))
     accuracy = result.together("test")
     together = "" if accuracy is None else f"{100 * accuracy:.2f}"
     budget = f"{result.budget}, {PRECISION_NAMES[result.precision]}"
     data = f"{result.experiment.dataset}, {result.provenance['input_size']} px"
-    return (year, network, link(result.name), data, ours, result.n, together, budget, article, public)
+    return (
+        year,
+        network,
+        link(result.name),
+        data,
+        ours,
+        result.n,
+        together,
+        budget,
+        other.article or "no number",
+        public,
+    )

@@ -22,9 +22,10 @@ def head(title: str, scale: str) -> list[str]:
 
 
 def table(header: str, align: str, rows: list[tuple]) -> list[str]:
-    """Lines of Markdown; `align` has an l or an r for each column."""
+    """Lines of Markdown; the header's columns are separated by ` | `, and `align` has an l or an r for each."""
     rules = " | ".join({"l": "---", "r": "---:"}[side] for side in align.split())
-    return [f"| {header} |", f"| {rules} |", *(f"| {' | '.join(map(str, row))} |" for row in rows), ""]
+    cells = ([str(cell).replace("|", r"\|") for cell in row] for row in rows)
+    return [f"| {header} |", f"| {rules} |", *(f"| {' | '.join(row)} |" for row in cells), ""]
 
 
 def details(title: str, lines: list[str]) -> list[str]:
@@ -45,13 +46,23 @@ def listed(opening: str, items: list[str]) -> str:
 
 def link(experiment: str) -> str:
     """An experiment's name, linked to its card."""
-    return f"[{experiment}](experiments.md#{experiment})"
+    return f"[{experiment}](experiments.md#{anchor(experiment)})"
+
+
+def anchor(experiment: str) -> str:
+    """What GitHub makes of the heading of an experiment's card."""
+    return experiment.replace(".", "")
 
 
 def figure(folder: Path, scale: str, drawn: Figure, name: str, shows: str) -> list[str]:
     """Save a figure and return the lines that show it on a page of docs/."""
     style.save(drawn, folder / name, scale)
     return [f"![{shows}](../{(folder / name).as_posix()})", ""]
+
+
+def capitalised(text: str) -> str:
+    """With a capital at the beginning, and the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def percent(values: pd.Series) -> str:
@@ -79,7 +90,7 @@ def ratio_digits(ratio: float) -> str:
 
 
 def digits(value: float) -> str:
-    """Two digits, in full up to ten million."""
+    """Two significant digits, four from a hundred to ten thousand; without an exponent up to ten million."""
     if value < 99.5 or value >= 1e7:
         return f"{value:.2g}"
     return f"{value:,.0f}" if value < 10_000 else f"{float(f'{value:.2g}'):,.0f}"

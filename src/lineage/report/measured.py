@@ -62,7 +62,7 @@ def difference(one: Judgement) -> str:
 
 
 def named(one: Judgement) -> str:
-    """The same after the word, where there is a difference."""
+    """The same, introduced by the word `difference` where there is one."""
     return f"difference {difference(one)}" if one.found else difference(one)
 
 

@@ -3,6 +3,7 @@
 from itertools import takewhile
 
 from lineage.report.comparisons import Judgement
+from lineage.report.markdown import capitalised
 from lineage.report.measured import AGAINST, FOR
 from lineage.report.study import GROUPS
 from lineage.report.verdicts import HOLDS, REVERSED
@@ -11,8 +12,9 @@ CERTAIN = (HOLDS, REVERSED)  # Holm's correction does not reach *does not hold*
 
 
 def opened(ones: list[Judgement], who: str, does: str, does_not: str, opposite: str = "") -> str:
-    """A fact only where a primary comparison says so, for an exploratory one among many is none. Where all that it
-    rests on is reversed, `opposite`, if there is such a word, instead of `does_not`.
+    """The bold sentence that a finding begins with. It is stated as a fact only if a primary comparison decided it;
+    otherwise it says *probably*. Where all that it rests on is reversed, it says `opposite`, if there is such a word,
+    instead of `does_not`.
     """
     said = rests_on(ones)
     certain = {one.verdict for one in said if one.comparison.primary} & {*CERTAIN}
@@ -32,7 +34,7 @@ def opened(ones: list[Judgement], who: str, does: str, does_not: str, opposite: 
     if sum(one.comparison.primary for one in ones) > 1:
         open_ = [f"{title(one)}: {one.verdict}" for one in weaker]
     certainly = "" if certain else "probably "
-    return f"**{'; '.join([f'{who[0].upper()}{who[1:]} {certainly}{what}{scope(where)}', *open_])}.**"
+    return f"**{'; '.join([f'{capitalised(who)} {certainly}{what}{scope(where)}', *open_])}.**"
 
 
 def rests_on(ones: list[Judgement]) -> list[Judgement]:
@@ -48,7 +50,7 @@ def rests_on(ones: list[Judgement]) -> list[Judgement]:
 
 
 def at_least(said: list[Judgement]) -> str:
-    """For findings against a claim: by how much it is not so, unless the opposite is."""
+    """` by 0.5 pp or more`, for a claim that does not hold; nothing where it is reversed."""
     small = {one.relevant for one in said if one.found and one.found[2] >= 0 and one.unit == "pp"}
     return f" by {max(small):.3g} pp or more" if small else ""
 

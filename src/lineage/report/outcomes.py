@@ -12,7 +12,7 @@ from lineage.engine.experiment import Experiment
 from lineage.files import read_json
 from lineage.report.markdown import percent
 from lineage.report.results import Result, Results
-from lineage.report.stage_tables import of_present_recipes
+from lineage.report.stage_tables import read
 
 AGREEMENT, TRAINED = Path("plots/tables/agreement.csv"), Path("plots/tables/initialisations.csv")
 RECIPES = Path("recipes/initialisations.json")
@@ -33,11 +33,8 @@ class Outcome(NamedTuple):
 
 def untrained() -> pd.DataFrame:
     """The table of src/agreement.py; empty where it has not been made by the present recipes, at the present scale."""
-    if not (AGREEMENT.is_file() and RECIPES.is_file() and of_present_recipes("agreement", RECIPES)):
-        return pd.DataFrame()
-    found = pd.read_csv(AGREEMENT)
-    found = found[found.family != PIXELS].astype({"depth": int, "seed": int})
-    return found if set(found.scale) == {one["scale"] for one in read_json(RECIPES).values()} else pd.DataFrame()
+    found, _ = read(AGREEMENT, RECIPES)
+    return found[found.family != PIXELS].astype({"depth": int, "seed": int}) if len(found) else found
 
 
 def pixels() -> float:
@@ -50,15 +47,11 @@ def outcome(results: Results, family: str, depth: int, normalisation: str, initi
     """What came of training this network by the recipe of src/initialisations.py, there or as an experiment; without
     batch norm the learning rate may be another. None where it has not been trained.
     """
-    experiments = {name: Experiment.model_validate(one) for name, one in read_json(RECIPES).items()}
+    experiments, (found, _) = read_json(RECIPES), read(TRAINED)
     if initialisation in experiments:
-        if TRAINED.is_file() and of_present_recipes("initialisations", RECIPES):
-            found = pd.read_csv(TRAINED)
-            own = found[(found.initialisation == initialisation) & (found.depth == depth)]
-            if len(own) and set(own.scale) == {experiments[initialisation].scale}:
-                return of_runs(own)
-        return None
-    like = next(iter(experiments.values()))
+        own = found[(found.initialisation == initialisation) & (found.depth == depth)] if len(found) else found
+        return of_runs(own) if len(own) else None
+    like = Experiment.model_validate(next(iter(experiments.values())))
     network = (depth, SHORTCUTS[family], normalisation, initialisation)
     for result in results.values():
         if result.experiment.dataset == like.dataset and describes(result) == network:

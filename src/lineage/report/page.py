@@ -21,8 +21,9 @@ from lineage.report import (
     lineage,
     probes,
     rounding,
+    why,
 )
-from lineage.report.markdown import Draw, details, figure, head, link, percent, table
+from lineage.report.markdown import Draw, anchor, details, figure, head, link, percent, table
 from lineage.report.published import ANSWERS
 from lineage.report.results import Results
 from lineage.report.study import ARTICLES, GPU
@@ -33,7 +34,7 @@ percentage points. Only `evaluate` reads the test set, and no setting was chosen
 when test errors of other experiments were known; their sections say so. Each name of an experiment leads to its card:
 recipe, scores, history, provenance, and the command that makes it again. Verdicts are in italics and lead to their
 claim: *holds* and *reversed* pass [the rule](#how-to-read-a-verdict), *leans* nearly does, *not decided* is open.
-A difference is the first value less the second. *Primary* comparisons were named as the main ones and are corrected
+A difference is the first value minus the second. *Primary* comparisons were named as the main ones and are corrected
 for multiple comparisons (Holm). *Exploratory* ones are not: where there is no difference, about one in twenty still
 shows one. *Probably*: it leans or *does not hold*, or it holds or is reversed in an exploratory comparison. A seed
 *started* to train if its training error ends below 80 % of that of guessing (on SIGNS, with six classes, below 66.7 %,
@@ -56,11 +57,11 @@ def results(results: Results, missing: list[str], folder: Path, scale: str) -> l
 
 
 def nothing(scale: str) -> list[str]:
-    return [f"Nothing of this has run yet{at(scale)}.", ""]
+    return [f"None of this has run yet{at(scale)}.", ""]
 
 
 def at(scale: str) -> str:
-    """Nothing of full scale."""
+    """` at scale sample`; nothing at full scale."""
     return "" if scale == "full" else f" at scale {scale}"
 
 
@@ -69,9 +70,10 @@ def what_has_run(results: Results, missing: list[str], scale: str) -> str:
     places = Counter(where(result.provenance) for result in results.values())
     on = ", ".join(f"{count} on {place}" for place, count in sorted(places.items()))
     waiting = sum(name in GPU for name in missing)
+    need = f"; {waiting} of the others [need a GPU](#experiments-that-have-not-run)" if waiting else ""
     return (
         f"**{len(results)} of {len(results) + len(missing)} experiments have been run{at(scale)}**"
-        f"{f' ({on})' if on else ''}; {waiting} of the others [need a GPU](#experiments-that-have-not-run)."
+        f"{f' ({on})' if on else ''}{need}."
     )
 
 
@@ -85,7 +87,7 @@ def where(provenance: dict[str, str]) -> str:
 
 def articles() -> list[str]:
     """What S0 to S3 are."""
-    lines = [f"- **{key}**, *{about['title']}*: {about['claims']}." for key, about in ARTICLES.items()]
+    lines = [f"- **{key}**, *{about.title}*: {about.claims}." for key, about in ARTICLES.items()]
     said = "The four articles that this study follows, and what they claim:"
     unknown = (
         "Their authors and places of publication are not known. They are followed for what they claim: it is tested."
@@ -124,14 +126,14 @@ def where_answered(results: Results, folder: Path) -> list[str]:
 def experiments(results: Results, missing: list[str], drawn: Iterable[list[str]], scale: str) -> list[str]:
     """docs/experiments.md: all experiments in a table, then the card of each that has run (`drawn`), then the rest."""
     rows = [
-        (f"[{name}](#{name})", *(percent(r.top1(part)) for part in ("test", "val", "train")), r.n, r.budget)
+        (f"[{name}](#{anchor(name)})", *(percent(r.top1(part)) for part in ("test", "val", "train")), r.n, r.budget)
         for name, r in results.items()
     ]
     header = "experiment | test accuracy (%) | validation | training | n | budget"
     lines = [*head("Experiments", scale), *articles(), *(table(header, "l r r r r l", rows) if rows else [])]
     lines += [line for card in drawn for line in card]
     waiting = [
-        f'- <a id="{name}"></a>{name}: [recipe](../recipes/experiments/{name}.json), `{cards.command(name)}`'
+        f'- <a id="{anchor(name)}"></a>{name}: [recipe](../recipes/experiments/{name}.json), `{cards.command(name)}`'
         for name in missing
     ]
     return lines + (["## Experiments without results", "", *waiting, ""] if waiting else [])
@@ -140,7 +142,7 @@ def experiments(results: Results, missing: list[str], drawn: Iterable[list[str]]
 SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
     "Degradation": {"": depth.degradation, "Error by depth": depth.error_by_depth},
     "Why do deep plain networks fail?": {
-        "": depth.why,
+        "": why.section,
         "Do different batches ask for the same step?": agreeing.section,
         "Do they train if all gradients have the same relative length?": equalising.section,
         "Do they train in float64?": rounding.section,

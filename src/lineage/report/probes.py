@@ -61,7 +61,7 @@ def lesions(results: Results, draw: Draw) -> list[str]:
 
 
 def cost(found: dict[str, pd.DataFrame]) -> list[str]:
-    """What a block less costs trained plain networks beside trained residual ones of the same group and depth."""
+    """What removing one block costs trained plain networks beside trained residual ones of the same group and depth."""
     said = []
     for group in GROUPS.values():
         for (family, layers), name in group.members.items():
@@ -74,7 +74,7 @@ def cost(found: dict[str, pd.DataFrame]) -> list[str]:
                 without = trained[trained.block != "intact"].val_error
                 added = 100 * (without - trained[trained.block == "intact"].val_error.iloc[0])
                 words.append(f"{added.median():.1f} pp in the {kind} network (at most {added.max():.1f})")
-            said.append(f"- {group.title}, {layers} layers: one block less costs {' and '.join(words)}.")
+            said.append(f"- {group.title}, {layers} layers: removing one block costs {' and '.join(words)}.")
     return ["The median block, one seed of each network:", "", *said, ""] if said else []
 
 

@@ -10,9 +10,9 @@ import yaml
 class Published(NamedTuple):
     """Test top-1 in per cent."""
 
-    public: str  # the best public figure
-    source: str
-    selection: str  # how that figure was chosen
+    public: str = ""  # the best public figure; empty where nobody has looked for one
+    source: str = ""
+    selection: str = ""  # how that figure was chosen
     article: str = ""  # what the article says that the experiment answers
 
 

@@ -74,12 +74,18 @@ class Result:
 
     @property
     def budget(self) -> str:
+        """Of training, in epochs or in steps."""
         run = self.provenance
-        return f"{run['epochs']} epochs" if run["epochs"] else f"{run['iterations']} steps"
+        return counted(run["epochs"], "epoch") if run["epochs"] else counted(run["iterations"], "step")
 
     def table(self, name: str) -> pd.DataFrame | None:
         path = self.folder / f"{name}.csv"
         return pd.read_csv(path) if path.is_file() else None
+
+
+def counted(number: int | str, unit: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{number} {unit}{'s' * (str(number) != '1')}"
 
 
 Results = dict[str, Result]  # by name: those that have run

@@ -6,14 +6,12 @@ from typing import NamedTuple
 import pandas as pd
 
 from lineage.engine.experiment import Experiment
-from lineage.files import read_json
-from lineage.report import equalising, figures, verdicts
+from lineage.report import equalising, figures, stage_tables, verdicts
 from lineage.report.markdown import Draw, difference_text, percent, table
 from lineage.report.outcomes import Outcome, of_result, of_runs
 from lineage.report.results import Results
-from lineage.report.stage_tables import of_present_recipes
 
-TABLE, RECIPES = Path("plots/tables/float64.csv"), Path("recipes/float64.json")
+TABLE = Path("plots/tables/float64.csv")
 PLACE = "do-they-train-in-float64"
 TEXT = """\
 In bfloat16, [rounding](#do-different-batches-ask-for-the-same-step) leaves little of the first gradient of deep plain
@@ -53,10 +51,8 @@ class Case(NamedTuple):
 
 def read(results: Results) -> list[Case]:
     """The networks; none where they have not been trained by the present recipes, at the present scale."""
-    if not (TABLE.is_file() and RECIPES.is_file() and of_present_recipes("float64", RECIPES)):
-        return []
-    found, recipes = pd.read_csv(TABLE), read_json(RECIPES)
-    if set(found.scale) != {one["scale"] for one in recipes.values()} or set(found.network) != set(recipes):
+    found, recipes = stage_tables.read(TABLE)
+    if found.empty or set(found.network) != set(recipes):
         return []
     cases = []
     for name, some in found.groupby("network", sort=False):
@@ -76,8 +72,8 @@ def as_usual(results: Results, experiment: Experiment) -> Outcome | None:
 
 def equalised(experiment: Experiment, ratio: float) -> Outcome | None:
     """What came of the same network in src/equalised.py, if its gradients had this relative length there."""
-    runs = equalising.read()
-    for name, recipe in read_json(equalising.RECIPES)["networks"].items() if len(runs) else ():
+    runs, networks = equalising.read()
+    for name, recipe in networks.items():
         if recipe["start"] == "he" and in_bfloat16(Experiment.model_validate(without(recipe, "start")), experiment):
             own = runs[(runs.network == name) & (runs.ratio == ratio) & (runs.chosen == "yes")]
             return of_runs(own) if len(own) else None

@@ -1,12 +1,42 @@
-"""Whether the table of a stage that trains or measures networks of its own comes from the present recipes."""
+"""The tables of the stages that train or measure networks of their own, if they come from the present recipes."""
 
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import yaml
 
+from lineage.files import read_json
+
 LOCK = Path("dvc.lock")
+
+
+def read(table: Path, recipes: Path | None = None) -> tuple[pd.DataFrame, Any]:
+    """The table of the stage of the same name, and the content of its recipes. Both empty where there is none, or where
+    it was made by other recipes, at another scale or for networks of other depths. `recipes`, where they are those of
+    another stage: then the depths may differ.
+    """
+    path = recipes or Path("recipes", f"{table.stem}.json")
+    if not (table.is_file() and path.is_file() and of_present_recipes(table.stem, path)):
+        return pd.DataFrame(), {}
+    found, content = pd.read_csv(table, keep_default_na=False, na_values=[""]), read_json(path)
+    wanted = list(_experiments(content))
+    same = set(found.scale) == {one["scale"] for one in wanted}
+    if "depth" in found and not recipes:
+        same &= set(found.depth) == {one["network"]["depth"] for one in wanted}
+    return (found, content) if same else (pd.DataFrame(), {})
+
+
+def _experiments(content: Any) -> Iterator[dict[str, Any]]:
+    """All experiments in the content of a file of recipes, however they are grouped there."""
+    if isinstance(content, dict) and "recipe" in content:
+        yield content
+    elif isinstance(content, dict | list):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from _experiments(part)
 
 
 def of_present_recipes(stage: str, recipes: Path) -> bool:

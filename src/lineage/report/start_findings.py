@@ -1,10 +1,10 @@
 """The findings on plain networks that do not start to train, and on the initialisation with which they do."""
 
-from lineage.report.depth import beginning
 from lineage.report.markdown import link, percent
 from lineage.report.measured import Measured, deepest, difference, finding, quotients, sides, where
 from lineage.report.openings import opened
 from lineage.report.verdicts import HOLDS, NOT_RUN, VERDICTS
+from lineage.report.why import beginning
 
 
 def no_start(m: Measured) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from lineage.errors import Mistake
 from lineage.files import read_yaml
-from lineage.report.entries import Claim, Group, Lines
+from lineage.report.entries import Article, Claim, Group, Lines, Untested
 from lineage.report.results import Result, Results
 
 T = TypeVar("T")
@@ -24,10 +24,10 @@ def _made(make: Callable[..., T], entry: dict, place: str) -> T | None:
         return None
 
 
-def _groups() -> dict[str, Group]:
-    """The training groups by name."""
-    made = {name: _made(Group.of, about, f"groups, {name}") for name, about in _STUDY["groups"].items()}
-    return {name: group for name, group in made.items() if group}
+def _by_name(make: Callable[..., T], block: str) -> dict[str, T]:
+    """The entries of a block that has a name for each."""
+    made = {name: _made(make, about, f"{block}, {name}") for name, about in _STUDY[block].items()}
+    return {name: one for name, one in made.items() if one}
 
 
 def _entries(kind: type, block: str) -> dict:
@@ -42,18 +42,15 @@ def _entries(kind: type, block: str) -> dict:
     return found
 
 
-def _primary() -> set[tuple[str, str, int]]:
-    """Claim, group and depth of each primary comparison."""
-    places = set()
-    for place in _STUDY["primary"]:
-        if not isinstance(place, list) or [type(value) for value in place] != [str, str, int]:
-            FAULTS.append(f"{FILE.name}, primary: {place} is not [claim, group, depth]")
-            continue
-        places.add(tuple(place))
-    for one, group, depth in sorted(places):
-        if one not in CLAIMS or group not in GROUPS or depth not in {layers for _, layers in GROUPS[group].members}:
-            FAULTS.append(f"{FILE.name}, primary, {one}, {group}, {depth}: there is no such claim, group or depth")
-    return places
+def _rows(block: str, kinds: list[type], wanted: str) -> list[tuple]:
+    """The entries of a block that has a list of such values for each."""
+    rows = []
+    for row in _STUDY[block]:
+        if isinstance(row, list) and [type(value) for value in row] == kinds:
+            rows.append(tuple(row))
+        else:
+            FAULTS.append(f"{FILE.name}, {block}: {row} is not {wanted}")
+    return rows
 
 
 def _read(path: Path) -> dict:
@@ -77,32 +74,28 @@ FILE = Path(__file__).with_suffix(".yaml")
 EMPTY = {"articles": {}, "groups": {}, "claims": [], "figures": [], "primary": [], "untested": [], "why": {}}
 EMPTY |= {"lineage": [], "precision": [], "gpu": ""}
 _STUDY = _read(FILE)
-ARTICLES: dict[str, dict[str, str]] = _STUDY["articles"]
-GROUPS: dict[str, Group] = _groups()
+ARTICLES: dict[str, Article] = _by_name(Article, "articles")
+GROUPS: dict[str, Group] = _by_name(Group.of, "groups")
 CLAIMS: dict[str, Claim] = _entries(Claim, "claims")
 FIGURES: dict[str, Lines] = _entries(Lines, "figures")
-PRIMARY = _primary()
-UNTESTED: list[dict[str, str]] = _STUDY["untested"]
+PRIMARY: set[tuple[str, str, int]] = {*_rows("primary", [str, str, int], "[claim, group, depth]")}
+_untested = [_made(Untested, entry, f"untested, entry {i}") for i, entry in enumerate(_STUDY["untested"], 1)]
+UNTESTED: list[Untested] = [one for one in _untested if one]
 WHY: dict[str, str] = _STUDY["why"]
-LINEAGE = [tuple(row) for row in _STUDY["lineage"]]  # year, network, experiments
-PRECISION = [tuple(pair) for pair in _STUDY["precision"]]
+LINEAGE: list[tuple[int, str, list[str]]] = _rows("lineage", [int, str, list], "[year, network, [experiment, …]]")
+PRECISION: list[tuple[str, str]] = _rows("precision", [str, str], "[in float32, in bfloat16]")
 GPU: list[str] = _STUDY["gpu"].split()
-_PLACES = {name: (*key, group) for group, about in GROUPS.items() for key, name in about.members.items()}
 
 Members = dict[tuple[str, int], Result]  # by family and depth
 
 
 def named() -> set[str]:
     """All experiments that study.yaml names."""
-    names = {*_PLACES, *WHY, *GPU, *(group.same_warm_up for group in GROUPS.values() if group.same_warm_up)}
+    names = {name for group in GROUPS.values() for name in group.members.values()}
+    names |= {*WHY, *GPU, *(group.same_warm_up for group in GROUPS.values() if group.same_warm_up)}
     names |= {name for *_, several in LINEAGE for name in several} | {name for pair in PRECISION for name in pair}
     names |= {name for lines in FIGURES.values() for name in lines.experiments.values()}
     return names | {side for claim in CLAIMS.values() for pair in claim.pairs for side in pair if isinstance(side, str)}
-
-
-def place(experiment: str) -> tuple[str, int, str] | None:
-    """Family, depth and group of an experiment that belongs to a group."""
-    return _PLACES.get(experiment)
 
 
 def groups(results: Results) -> dict[str, Members]:

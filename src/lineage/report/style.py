@@ -6,6 +6,8 @@ metadata.
 """
 
 import math
+from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -43,7 +45,8 @@ FILL = {"plain": "none", "resnet": "full"}  # of the points of a depth
 KINDS = ["#08306b", "#D55E00", "#7cc4e8"]
 LINES = [*KINDS, "#009E73", "#CC79A7", "#E69F00"]
 INITIALISATIONS = dict(zip(["he", "framework", "normal-0.01"], KINDS, strict=True))
-INITIALISATION_WORDS = {"he": "He", "framework": "PyTorch's default", "normal-0.01": "normal, deviation 0.01"}
+INITIALISATION_WORDS = {"he": "He", "framework": "PyTorch's default", "normal-0.01": "normal, standard deviation 0.01"}
+SPARE = "PXhdp8"  # markers of sources that `MARKS` does not have
 MARKS = {"by construction": "D", "He et al. 2015": "*", "nabla0001": "s", "a-martyn": "^", "weiaicunzai": "v"}
 STARTS = ["o", "D", "^"]  # of the runs of a sweep, in their order
 START_NAMES = {"he": "He", "dirac": "Dirac"}  # in figures and tables
@@ -57,6 +60,12 @@ def depth_colour(depth: int) -> str:
         return DEPTHS[depth]
     place = math.log(depth / LIGHTEST) / math.log(DARKEST / LIGHTEST)
     return to_hex(colormaps["inferno"](0.85 - 0.8 * min(1.0, max(0.0, place))))
+
+
+def markers(labels: Iterable[str]) -> dict[str, str]:
+    """A marker for each source of published numbers, always the same for those in `MARKS`."""
+    spare = cycle(SPARE)
+    return {label: MARKS.get(label) or next(spare) for label in labels}
 
 
 def from_zero(*axes: Axes) -> None:

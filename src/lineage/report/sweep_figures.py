@@ -11,7 +11,8 @@ from lineage.report.style import DASHES, LINES, START_NAMES, STARTS, STYLE, TINY
 
 NO_AGREEMENT = 0.001  # below this the axis is linear, through 0
 WAYS = {"training": "exact in training", "use": "exact in evaluation only"}  # inserted layers, in deepened.csv
-STATES = {"trained": "trained", "inserted": "inserted", "trained on": "trained further"}  # there, and what we call them
+# its column `state` in the words of the report
+STATES = {"trained": "trained", "inserted": "inserted", "trained on": "trained further"}
 
 
 def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:

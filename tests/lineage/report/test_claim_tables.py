@@ -19,8 +19,8 @@ def found(workspace):
 
 def test_a_row_for_each_claim_and_a_column_for_each_group_that_has_run(found):
     lines = claim_tables.section(found)
-    header = next(line for line in lines if line.startswith("| claim | whose"))
-    assert header == "| claim | whose | signs32: SIGNS, 30 epochs | signs32-long: SIGNS, 100 epochs |"
+    header = next(line for line in lines if line.startswith("| claim | claimed by"))
+    assert header == "| claim | claimed by | signs32: SIGNS, 30 epochs | signs32-long: SIGNS, 100 epochs |"
     (row,) = [line for line in lines if line.startswith('| <a id="claim-plain-test">')]
     assert row.endswith("| S0 | 56 layers: **holds**, +28.50 pp | 56 layers: **does not hold**, +0.00 pp |")
     rows = [line for line in lines if line.startswith("| <a id=")]
@@ -50,7 +50,7 @@ def test_claims_are_counted_and_what_is_open_is_named(found):
     assert f"; in {len(void)} of those not decided no seed failed to start" in claim_tables.summary(found) and void
     text = "\n".join(claim_tables.section(found))
     assert f"- {CLAIMS['vgg16-75'].text} (S2)" in text and f"- {CLAIMS['plain-train'].text}" not in text
-    assert all(entry["text"] in text for entry in UNTESTED)
+    assert all(entry.text in text for entry in UNTESTED)
 
 
 def test_without_results_only_what_is_open_is_named(workspace):

@@ -272,6 +272,16 @@ def test_six_times_is_six_times():
         tanh = {seed: [0.9] * (epochs + seed % 2) + [0.2] for seed in range(4)}
         one = epochs_claim(tanh, relu, measure="epochs_ratio", relevant=6, least=6)
         assert one.verdict == expected, (epochs, one.shown)
+        assert (one.p < 0.05) == (expected != NOT_DECIDED), epochs  # p is that of six times, not of no difference
+
+
+def test_p_and_the_loss_at_the_floor_know_what_is_claimed():
+    """The least difference that is claimed is one in percentage points, and none of the losses."""
+    claimed, usual = (judged(result(HIGH), result(LOW), relevant=1, **more) for more in ({"least": 20}, {}))
+    assert claimed.verdict == NOT_DECIDED and claimed.p == pytest.approx(1) and usual.p < 1e-6
+    a, b = result(HIGH, train=0.0, loss=(0.01, 0.02, 0.04, 0.002, 0.005)), result(LOW, train=0.0, loss=0.004)
+    losses = [judged(a, b, measure="train_error", least=least).loss for least in (0.0, 0.5)]
+    assert [one.verdict for one in losses] == [NOT_DECIDED] * 2 and losses[0].p == losses[1].p > 0.05
 
 
 def test_two_draws_of_the_weights_do_not_decide_what_three_do(monkeypatch):

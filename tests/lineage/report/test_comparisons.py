@@ -39,7 +39,7 @@ def test_pairs_are_counted_and_numbers_are_numbers():
 @pytest.mark.parametrize(
     ("about", "said"),
     [
-        ({"measure": "beauty", "pairs": [("a", "b")]}, "mine: the measure is one of "),
+        ({"measure": "beauty", "pairs": [("a", "b")]}, "mine: `measure: beauty` is unknown; use one of "),
         ({}, "mine: it needs one of `each`"),
         ({"each": "deeper plain", "pairs": [("a", "b")]}, "mine: it needs one of `each`"),
         ({"each": "wider plain"}, "mine: it needs one of `each`"),
@@ -49,6 +49,9 @@ def test_pairs_are_counted_and_numbers_are_numbers():
             {"measure": "epochs_ratio", "pairs": [("a", "b")], "relevant": 2, "least": 0.5},
             "mine: `relevant` and `least`",
         ),
+        ({"measure": "failed", "pairs": [("a", "b")], "none": True}, "mine: `none`, `confirm_only` and `least` do not"),
+        ({"measure": "failed", "pairs": [("a", "b")], "least": 1}, "`least` do not go with `measure: failed`"),
+        ({"measure": "epochs", "pairs": [("a", "b")], "none": True}, "mine: `none` does not go with `measure: epochs`"),
     ],
 )
 def test_a_claim_that_cannot_be_judged_is_one_line(about, said):
@@ -67,3 +70,21 @@ def test_a_number_is_compared_in_percentage_points_alone(measure):
 
 def test_a_claim_that_can_be_judged_passes():
     comparisons.check(Claim(**ABOUT | {"each": "deeper plain"}))
+    comparisons.check(Claim(**ABOUT | {"each": "deeper plain", "measure": "failed"}))
+    comparisons.check_all()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("plain-train", "signs32", 20),  # nothing in the group is shallower
+        ("plain-train", "signs32", 57),
+        ("plain-train", "bad", 56),
+        ("bad", "signs32", 56),
+        ("dirac-train", "signs32", 56),  # which is about pairs of its own
+    ],
+)
+def test_a_primary_comparison_of_nothing_is_one_line(monkeypatch, place):
+    monkeypatch.setattr(comparisons, "PRIMARY", comparisons.PRIMARY | {place})
+    with pytest.raises(Mistake, match=f"^study.yaml, primary, {', '.join(map(str, place))}: there is no such"):
+        comparisons.check_all()

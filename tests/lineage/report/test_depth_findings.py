@@ -156,7 +156,10 @@ def test_a_primary_comparison_against_the_claim_is_said(workspace):
 def test_more_epochs_and_whether_it_was_the_warm_up(workspace):
     names = ["plain-20-signs32-long", "plain-56-signs32-long"]
     for name, errors in zip(names, ((0.0001, 0.0002, 0.0003), (0.004, 0.005, 0.0045)), strict=True):
-        measured(name, errors)
+        measured(name, errors, recipe={"warm_up_steps": 2})
+    assert "warm-up" not in one(said(*names), "With more epochs")  # the same number of steps whatever the run
+    for name, errors in zip(names, ((0.0001, 0.0002, 0.0003), (0.004, 0.005, 0.0045)), strict=True):
+        measured(name, errors, recipe={"warm_up": 0.25})
     line = one(said(*names), "With more epochs")
     assert (
         "falls to almost 0 (SIGNS, 100 epochs); its loss probably stays above" in line

@@ -1,10 +1,9 @@
-import pytest
 from matplotlib import pyplot as plt
 from test_compare import measured
 
-from lineage.errors import Mistake
 from lineage.report import drawings, results
-from lineage.report.entries import Lines
+from lineage.report.entries import MOST_LINES
+from lineage.report.style import LINES
 
 NAMES = {name: f"alexnet4-{name}-cifar10" for name in ("relu", "tanh")}
 
@@ -26,11 +25,5 @@ def test_two_experiments_or_more_make_a_figure(workspace):
     assert shows == "training error in % by epoch: Four-layer network on CIFAR-10, by activation"
 
 
-@pytest.mark.parametrize(
-    ("shows", "experiments"),
-    [("errors", NAMES), ("val_error", {"one": "a"}), ("val_error", {str(i): "a" for i in range(7)})],
-)
-def test_a_figure_that_cannot_be_drawn(monkeypatch, shows, experiments):
-    monkeypatch.setattr(drawings, "FIGURES", {"mine": Lines("mine", "Mine", shows, experiments)})
-    with pytest.raises(Mistake, match="figures, mine: `shows` is one of train_error, val_error, and 2 to 6"):
-        drawings.section({}, draw)
+def test_there_is_a_colour_for_each_line():
+    assert len(set(LINES)) == MOST_LINES

@@ -2,11 +2,13 @@ import re
 
 import pytest
 
-from lineage.report.entries import Claim, Group, Lines
+from lineage.report.entries import Article, Claim, Group, Lines, Untested
 
 GOOD = {
     Claim: {"id": "one", "by": "ours", "text": "a", "measure": "gap"},
-    Lines: {"id": "one", "title": "mine", "shows": "val_error", "experiments": {"slow": "slow"}},
+    Lines: {"id": "one", "title": "mine", "shows": "val_error", "experiments": {"slow": "slow", "fast": "fast"}},
+    Article: {"title": "mine", "claims": "all"},
+    Untested: {"by": "S3", "text": "a", "why": "b"},
     Group.of: {"title": "mine", "plain": {20: "a"}, "resnet": {20: "b"}},
 }
 
@@ -17,9 +19,18 @@ GOOD = {
         (Claim, {"pairs": ["slow", "fast"]}, "`pairs` is a list of pairs: [[one experiment, another], …]"),
         (Claim, {"pairs": [["slow", "75"]]}, "the number 75 in `pairs` stands there without quotes"),
         (Claim, {"pairs": 3}, "'int' object is not iterable"),
+        (Claim, {"pairs": [[75, "slow"]]}, "`pairs` is a list of pairs: [[one experiment, another], …]"),
+        (Claim, {"pairs": [["slow", ["fast"]]]}, "['fast'] in `pairs` is neither an experiment nor a number"),
+        (Claim, {"id": ["one"]}, "`id` is a name, not ['one']"),
+        (Claim, {"untrained": ["plain", 56]}, "`untrained` is a list of families and depths: [[plain, 56], …]"),
         (Claim, {"relevant": "big"}, "`relevant` is a number, not 'big'"),
         (Claim, {"least": "0"}, "`least` is a number, not '0'"),
         (Lines, {"experiments": ["slow", "fast"]}, "`experiments` has a name for the legend and an experiment"),
+        (Lines, {"experiments": {"slow": "slow"}}, "`experiments` has 2 to 6 of them"),
+        (Lines, {"experiments": {str(i): "a" for i in range(7)}}, "`experiments` has 2 to 6 of them"),
+        (Lines, {"shows": "loss"}, "`shows: loss` is unknown; use one of train_error, val_error"),
+        (Article, {"claim": "all"}, "got an unexpected keyword argument 'claim'"),
+        (Untested, {"because": "b"}, "got an unexpected keyword argument 'because'"),
         (Lines, {"mark": "25"}, "`mark` is a number, not '25'"),
         (Group.of, {"plain": ["a"]}, "`plain` has an experiment for each depth: {20: mine-20, 56: mine-56}"),
         (Group.of, {"resnet": None}, "`resnet` has an experiment for each depth: {20: mine-20, 56: mine-56}"),

@@ -33,7 +33,7 @@ def study(workspace):
             rows.append(about_run | row)
     equalising.EQUALISED.parent.mkdir(parents=True, exist_ok=True)
     Path("recipes").mkdir(exist_ok=True)
-    equalising.RECIPES.write_text(json.dumps({"ratios": [0.03, 0.01], "networks": recipes}))
+    Path("recipes/equalised.json").write_text(json.dumps({"ratios": [0.03, 0.01], "networks": recipes}))
     pd.DataFrame(rows).to_csv(equalising.EQUALISED, index=False)
     plain = Experiment(**about, name="plain-110-x", network=network).changes()
     outcomes.RECIPES.write_text(json.dumps({"looks-linear": plain}))
@@ -60,7 +60,7 @@ def test_before_it_has_run_at_this_scale(study):
 
 def test_each_network_with_its_own_ratio_beside_its_usual_training(study):
     measured("plain-110", (0.7, 0.9), network={"depth": 110, "shortcut": "none"})
-    found = equalising.networks(equalising.read(), {"plain-110": results.read("plain-110")})
+    found = equalising.networks(equalising.read()[0], {"plain-110": results.read("plain-110")})
     he, linear = found.itertuples()
     assert (he.n, he.started, he.ratio, he.shown) == (2, 0, 0.01, "90.00 ± 0.00")
     assert he.agreement == 0.001 and linear.shown == "1.00 ± 1.41" and linear.started == 2

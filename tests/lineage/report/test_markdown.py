@@ -10,6 +10,7 @@ from lineage.report import markdown
 
 def test_tables_are_markdown():
     assert markdown.table("a | b", "l r", [("x", 1)]) == ["| a | b |", "| --- | ---: |", "| x | 1 |", ""]
+    assert markdown.table("a", "l", [("x | y",)])[2] == r"| x \| y |"  # one cell
 
 
 def test_mean_and_deviation_in_per_cent():
@@ -40,6 +41,7 @@ def test_what_the_reader_opens_and_where_a_name_leads():
         "",
     ]
     assert markdown.link("plain-20-signs32") == "[plain-20-signs32](experiments.md#plain-20-signs32)"
+    assert markdown.link("tiny-lr-0.05") == "[tiny-lr-0.05](experiments.md#tiny-lr-005)"  # as GitHub has the heading
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,10 @@ def test_what_the_reader_opens_and_where_a_name_leads():
 )
 def test_differences_in_words(found, unit, text):
     assert markdown.difference_text(found, unit) == text
+
+
+def test_only_the_first_letter_becomes_a_capital():
+    assert markdown.capitalised("plain ResNets") == "Plain ResNets" and markdown.capitalised("") == ""
 
 
 def test_a_table_of_many_rows_is_folded():

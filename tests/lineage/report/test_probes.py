@@ -67,10 +67,10 @@ def test_what_a_block_costs_plain_and_residual_networks(read, draw):
     found = read("plain-20-signs32", "resnet-20-signs32", "plain-56-signs32")
     for name in found():
         lesioned(name)
-    lines = [line for line in probes.lesions(found(), draw) if "one block less" in line]
+    lines = [line for line in probes.lesions(found(), draw) if "removing one block" in line]
     assert lines == [  # of 56 layers there is no residual one
-        "- SIGNS, 30 epochs, 20 layers: one block less costs 3.0 pp in the plain network (at most 49.0) and 3.0 pp in "
-        "the residual network (at most 49.0)."
+        "- SIGNS, 30 epochs, 20 layers: removing one block costs 3.0 pp in the plain network (at most 49.0) and 3.0 pp "
+        "in the residual network (at most 49.0)."
     ]
 
 

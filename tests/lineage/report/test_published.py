@@ -10,14 +10,17 @@ EXPERIMENTS = params.read(REPOSITORY).experiments
 def test_every_figure_belongs_to_an_experiment_and_says_how_it_was_chosen():
     assert PUBLISHED.keys() <= EXPERIMENTS.keys()
     for name, one in PUBLISHED.items():
-        assert 68 < float(one.public) < 97, name
-        assert one.source and one.selection
+        if one.public == "none found":
+            assert not one.source + one.selection, name
+        else:
+            assert 68 < float(one.public) < 97, name
+            assert one.source and one.selection
     assert PUBLISHED["vgg16-cifar100-article"].article.startswith("75 after 20 epochs")
 
 
 def test_errors_and_accuracies_agree():
     marks = reported("cifar10-he2015")
-    assert set(marks.label) | set(reported("cifar100").label) <= MARKS.keys()
+    assert set(marks.label) | set(reported("cifar100").label) <= MARKS.keys()  # each with a marker of its own
     he = marks[(marks.label == "He et al. 2015") & (marks.family == "resnet")].set_index("depth").error
     assert he.to_dict() == {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.61}
     for depth in (32, 44, 56):

@@ -14,6 +14,7 @@ def test_an_experiment_as_it_was_measured(workspace):
     assert result.error("test").tolist() == pytest.approx([0.1, 0.2])
     assert result.error("train").tolist() == pytest.approx([0.05, 0.1])
     assert result.budget == "3 epochs"
+    assert [results.counted(number, "step") for number in ("1", 1, "64000")] == ["1 step", "1 step", "64000 steps"]
     assert result.table("blocks").addition.tolist() == [0.5, 1.5, 2.5]
     assert result.table("nothing") is None
 

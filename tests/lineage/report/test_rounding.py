@@ -27,7 +27,7 @@ def study(workspace):
     rounding.TABLE.parent.mkdir(parents=True, exist_ok=True)
     Path("recipes").mkdir(exist_ok=True)
     ratios = {name: {} if ratio is None else {"ratio": ratio} for name, ratio in NAMES.items()}
-    rounding.RECIPES.write_text(json.dumps({n: recipes(n, precision="fp32") | ratios[n] for n in NAMES}))
+    Path("recipes/float64.json").write_text(json.dumps({n: recipes(n, precision="fp32") | ratios[n] for n in NAMES}))
 
     def write(usual, equalised, scale="full"):
         rows = []
@@ -49,7 +49,7 @@ def elsewhere(workspace):
     measured("plain-110", (0.9,) * 5, network=NETWORK)
     networks = {"plain-110-he": recipes("plain-110-he") | {"start": "he"}}
     equalising.EQUALISED.parent.mkdir(parents=True, exist_ok=True)
-    equalising.RECIPES.write_text(json.dumps({"ratios": [0.01], "networks": networks}))
+    Path("recipes/equalised.json").write_text(json.dumps({"ratios": [0.01], "networks": networks}))
     about = {"network": "plain-110-he", "family": "plain", "depth": 110, "initialisation": "he", "scale": "full"}
     rows = []
     for ratio, error, chosen in ((0.01, 0.2, "yes"), (0.01, 0.3, "yes"), (0.01, 0.9, "yes"), (0.03, 0.1, "no")):
@@ -86,7 +86,7 @@ def test_only_the_same_training_in_bfloat16_is_beside_it(study, elsewhere, chang
     assert "not trained" not in text(elsewhere)
     measured("plain-110", (0.9,) * 5, network=NETWORK, recipe=change)
     networks = {"plain-110-he": recipes("plain-110-he", **change) | {"start": "he"}}
-    equalising.RECIPES.write_text(json.dumps({"ratios": [0.01], "networks": networks}))
+    Path("recipes/equalised.json").write_text(json.dumps({"ratios": [0.01], "networks": networks}))
     assert text({"plain-110": results.read("plain-110")}).count("not trained") == 2
 
 

@@ -17,9 +17,11 @@ def test_the_finding(study, elsewhere):  # noqa: F811
     )
     assert none.startswith(begins) and "Training error 83.33 ± 5.77 %, in bfloat16 45.00 ± 0.00 %." in none
     assert "So with this recipe rounding is not needed for the failure." in none
-    begins = "**Whether another number of plain networks of 110 layers starts to train in float64 is not decided** (1 "
+    begins = (
+        "**Whether more or fewer seeds of plain networks of 110 layers start to train in float64 is not decided** (1 "
+    )
     assert some.startswith(begins) and "p = 0.38. Where a seed fails in float64, rounding is not why." in some
-    assert all_three.startswith("**In float64 more plain networks of 110 layers start to train** (3 of 3 seeds, in ")
+    assert all_three.startswith("**In float64 more seeds of plain networks of 110 layers start to train** (3 of 3 ")
     assert "rounding is a part of the reason (Fisher's exact test: p = 0.018)" in all_three
     for said in (none, some, all_three):
         assert (
@@ -32,18 +34,23 @@ def test_the_finding(study, elsewhere):  # noqa: F811
     ("exact", "usual", "opening", "ending"),
     [
         ("xxx", "xxxxx", "In float64, too, {} do not start to train", "rounding is not needed for the failure."),
-        ("x", "xxxxx", "Whether another number of {} starts", "p = 1."),  # a single seed
-        ("xxx", "ooooo", "In float64 fewer {} start to train", "rounding does not explain failures"),
-        ("xxxxo", "oooooooo", "In float64 fewer {} start to train", "(Fisher's exact test: p = 0.007)"),
-        ("ooo", "xxxxx", "In float64 more {} start to train", "rounding is a part of the reason"),
+        ("x", "xxxxx", "Whether more or fewer seeds of {} start", "p = 1."),  # a single seed
+        ("xxx", "ooooo", "In float64 fewer seeds of {} start to train", "rounding does not explain failures"),
+        ("xxxxo", "oooooooo", "In float64 fewer seeds of {} start to train", "(Fisher's exact test: p = 0.007)"),
+        ("ooo", "xxxxx", "In float64 more seeds of {} start to train", "rounding is a part of the reason"),
         (
             "ooo",
             "ooooo",
             "In float64 and in bfloat16 all seeds of {} start to train",
             "no failure to explain.",
         ),
-        ("xox", "xxxxx", "Whether another number of {} starts", "Where a seed fails in float64, rounding is not why."),
-        ("ooo", "ooxxx", "Whether another number of {} starts", "p = 0.2."),
+        (
+            "xox",
+            "xxxxx",
+            "Whether more or fewer seeds of {} start",
+            "Where a seed fails in float64, rounding is not why.",
+        ),
+        ("ooo", "ooxxx", "Whether more or fewer seeds of {} start", "p = 0.2."),
     ],
 )
 def test_the_finding_says_what_the_seeds_say(study, elsewhere, exact, usual, opening, ending):  # noqa: F811

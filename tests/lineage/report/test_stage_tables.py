@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import yaml
 from test_first_steps import ERRORS, STEPS, drawn, swept
 
 from lineage.report import first_steps
-from lineage.report.stage_tables import LOCK, of_present_recipes
+from lineage.report.stage_tables import LOCK, of_present_recipes, read
 
 RECIPES = Path("recipes/sweep.json")
 
@@ -33,6 +34,17 @@ def test_a_table_of_other_recipes_is_not_shown(sweep):
     lock(sweep={})
     os.utime(LOCK, ns=(1, 1))  # a clock may be too coarse to tell the two files apart
     assert of_present_recipes("sweep", RECIPES)
+
+
+def test_a_table_of_other_depths_or_another_scale_is_not_read(sweep):
+    found, recipes = read(first_steps.SWEEP)
+    assert len(found) and recipes == json.loads(RECIPES.read_text())
+    assert len(read(first_steps.SWEEP, RECIPES)[0]) == len(found)
+    found.assign(scale="sample").to_csv(first_steps.SWEEP, index=False)
+    assert read(first_steps.SWEEP)[0].empty and read(first_steps.SWEEP, RECIPES)[0].empty
+    found.assign(depth=8).to_csv(first_steps.SWEEP, index=False)
+    assert read(first_steps.SWEEP)[0].empty
+    assert len(read(first_steps.SWEEP, RECIPES)[0]) == len(found)  # the recipes of another stage
 
 
 def test_what_dvc_has_not_run_is_shown(sweep):

@@ -6,9 +6,15 @@ from lineage import params
 from lineage.report import comparisons, results, study
 from lineage.report.claim_measures import MEASURES
 from lineage.report.comparisons import PAIRS
-from lineage.report.entries import Claim
+from lineage.report.entries import Claim, Group
 
 EXPERIMENTS = params.read(REPOSITORY).experiments
+
+
+def place(name):
+    """Family, depth and group of a network that belongs to a group."""
+    (found,) = [(*key, g) for g, about in study.GROUPS.items() for key, one in about.members.items() if one == name]
+    return found
 
 
 def test_every_experiment_of_the_study_exists():
@@ -23,12 +29,11 @@ def test_an_experiment_has_one_place_and_is_what_the_place_says():
     members = [name for group in study.GROUPS.values() for name in group.members.values()]
     assert len(members) == len(set(members))
     for name in members:
-        family, depth, _ = study.place(name)
+        family, depth, _ = place(name)
         line = EXPERIMENTS[name]
         network = line.network.model_dump() if hasattr(line, "network") else line
         assert network["depth"] == depth, name
         assert (network["shortcut"] == "none") == (family == "plain"), name
-    assert study.place("resnet34-signs") is None
 
 
 def test_every_claim_can_be_compared():
@@ -84,27 +89,27 @@ def test_a_file_that_is_no_study(tmp_path, monkeypatch, text, said):
 def test_entries_that_are_no_entries(monkeypatch):
     monkeypatch.setitem(study._STUDY, "claims", ["deeper is worse"])
     monkeypatch.setitem(study._STUDY, "primary", [["plain-train", "signs32"], "all", ["plain-train", "signs32", "56"]])
+    lineage = [1998, ["LeNet-5", ["lenet5-cifar10"]], [1998, "LeNet-5", "lenet5-cifar10"], [1998, "LeNet-5", ["one"]]]
+    monkeypatch.setitem(study._STUDY, "lineage", lineage)
     monkeypatch.setattr(study, "FAULTS", [])
-    assert study._entries(Claim, "claims") == {} and study._primary() == set()
-    claim, *primary = study.FAULTS
+    assert study._entries(Claim, "claims") == {}
+    assert study._rows("primary", [str, str, int], "[claim, group, depth]") == []
+    assert study._rows("lineage", [int, str, list], "[year, …]") == [(1998, "LeNet-5", ["one"])]
+    claim, *others = study.FAULTS
     assert claim.startswith("study.yaml, claims, entry 1: ")
-    assert len(primary) == 3 and all(fault.endswith("is not [claim, group, depth]") for fault in primary)
+    assert [fault.rpartition(" is not ")[2] for fault in others] == ["[claim, group, depth]"] * 3 + ["[year, …]"] * 3
+    assert others[5] == "study.yaml, lineage: [1998, 'LeNet-5', 'lenet5-cifar10'] is not [year, …]"
 
 
-def test_wrong_keys_of_a_group_and_a_primary_comparison_of_nothing(monkeypatch):
+def test_wrong_keys_of_a_group(monkeypatch):
     about = {"title": "mine", "plain": {20: "a"}, "resnet": {20: "b"}}
     without_depths = about | {"plain": ["a"]}
     monkeypatch.setitem(study._STUDY, "groups", {"good": about, "bad": about | {"longr": "good"}, "no": without_depths})
-    primary = [["plain-train", "signs32", depth] for depth in (56, 57)] + [["plain-train", "bad", 56]]
-    monkeypatch.setitem(study._STUDY, "primary", primary)
     monkeypatch.setattr(study, "FAULTS", [])
-    assert list(study._groups()) == ["good"]
-    assert ("plain-train", "bad", 56) in study._primary()
-    longer, no_depths, nowhere, no_depth = study.FAULTS
+    assert list(study._by_name(Group.of, "groups")) == ["good"]
+    longer, no_depths = study.FAULTS
     assert no_depths.startswith("study.yaml, groups, no: `plain` has an experiment for each depth")
     assert longer.startswith("study.yaml, groups, bad: got an unexpected keyword argument 'longr'; the comment above")
-    assert nowhere == "study.yaml, primary, plain-train, bad, 56: there is no such claim, group or depth"
-    assert no_depth == nowhere.replace("bad, 56", "signs32, 57")
 
 
 def test_the_primary_comparisons_are_five_that_exist():
@@ -116,7 +121,7 @@ def test_each_way_round():
     """Higher errors are those of the deeper plain, of the plain, and of the shallower residual network."""
     for claim in study.CLAIMS.values():
         for one in comparisons.comparisons(claim) if claim.each else ():
-            (first, deep, group), (second, shallow, other) = study.place(one.larger), study.place(one.smaller)
+            (first, deep, group), (second, shallow, other) = place(one.larger), place(one.smaller)
             assert group == other == one.group and one.depth == max(deep, shallow)
             expected = {
                 "deeper plain": first == second == "plain" and deep > shallow,

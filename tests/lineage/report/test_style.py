@@ -41,6 +41,12 @@ def test_depths_of_ones_own_are_told_apart_and_darken():
     assert style.depth_colour(2) == style.depth_colour(8) and style.depth_colour(1202) == style.depth_colour(200)
 
 
+def test_a_source_without_a_marker_of_its_own_gets_one():
+    found = style.markers(["He et al. 2015", "theirs", "mine", *"abcdefg"])
+    assert found["He et al. 2015"] == style.MARKS["He et al. 2015"]
+    assert not {found[one] for one in ("theirs", "mine")} & {*style.MARKS.values()} and found["theirs"] != found["mine"]
+
+
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_the_same_bytes_every_time_and_the_scale_inside(tmp_path, suffix):
     paths = [tmp_path / f"{i}.{suffix}" for i in range(2)]

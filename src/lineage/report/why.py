@@ -1,0 +1,79 @@
+"""Why deep plain networks fail: the experiments that change one thing each, as far as they have run."""
+
+from lineage.report.depth import started
+from lineage.report.markdown import Draw, digits, link, percent, table
+from lineage.report.outcomes import describes
+from lineage.report.results import Result, Results
+from lineage.report.study import WHY
+
+TEXT = """\
+That is not settled. With batch norm, gradients of a plain network grow towards its first layers before any training
+(see [gradients](#gradients)), and so does the first step. Is it the size of the first steps, or the initialisation?
+Each experiment changes what its row says, and nothing else. The Dirac initialisation makes each 3×3 kernel but the
+first the identity plus a tenth of He's weights. Behind batch norm and ReLU a plain network is then not the identity. A
+residual one is even further from it: each block adds a normalised copy of its input. Only behind batch norm does
+‖gradient‖ / ‖W‖ say how far a step turns the weights."""
+
+
+def section(results: Results, draw: Draw) -> list[str]:
+    """The experiments on why deep plain networks fail, as far as they have run."""
+    rows = []
+    for name, changed in WHY.items():
+        if result := results.get(name):
+            first = beginning(result) or "not measured"
+            rows.append((link(name), changed, first, started(result), percent(result.error("train"))))
+    measured = any(row[2] != "not measured" for row in rows)
+    kept = [row if measured else row[:2] + row[3:] for row in rows]
+    first = "largest ‖gradient‖ / ‖W‖ before the first step | " if measured else ""
+    header = f"network | what is changed | {first}started | training error (%)"
+    lines = table(header, "l l r r r" if measured else "l l r r", kept) if rows else []
+    waiting = [link(name) for name in WHY if name not in results]
+    lines += [f"Not run yet: {', '.join(waiting)}.", ""] if rows and waiting else []
+    return [*TEXT.splitlines(), "", *lines, *concluded(results)] if rows else []
+
+
+def concluded(results: Results) -> list[str]:
+    """What the table says of each network that does not start to train as it is."""
+    said = []
+    for base in (results[name] for name, changed in WHY.items() if changed == "nothing" and name in results):
+        tried = [results[name] for name in WHY if name in results and name != base.name and alike(results[name], base)]
+        if base.started().any() or not tried:
+            continue
+        counts = "; ".join(f"{WHY[result.name]}: {outcome(result)}" for result in tried)
+        text = f"Seeds of {link(base.name)} that start to train: as it is {outcome(base)}; {counts}."
+        limited = [result for result in tried if result.experiment.recipe.trust or result.experiment.recipe.clip]
+        moved = [r for r in tried if r.experiment.network.initialisation != base.experiment.network.initialisation]
+        if limited and not any(r.started().any() for r in limited) and any(r.started().any() for r in moved):
+            text += (
+                " No seed started with the limits on the steps that were tried, which does not exclude that others "
+                "help. With another initialisation seeds started. It changes the weights and the first gradients "
+                "together; [further initialisations](#do-different-batches-ask-for-the-same-step) help to tell."
+            )
+        for result in tried:
+            if result.experiment.network.normalisation == "none" and beginning(result) and not result.started().any():
+                text += (
+                    " Without batch norm two things change, and the steps may be too short: the largest ‖gradient‖ / "
+                    f"‖W‖ is {beginning(result)} there, times a learning rate of {result.experiment.recipe.lr:g}."
+                )
+        said.append(text)
+    return [*said, ""] if said else []
+
+
+def outcome(result: Result) -> str:
+    return f"{started(result)} (training error {percent(result.error('train'))} %)"
+
+
+def alike(one: Result, other: Result) -> bool:
+    """Whether two plain or residual networks on the same data differ in neither depth nor shortcuts."""
+    first, second = describes(one), describes(other)
+    if not (first and second):  # of other networks
+        return False
+    return one.experiment.dataset == other.experiment.dataset and first[:2] == second[:2]
+
+
+def beginning(result: Result) -> str:
+    """The range over the seeds of the largest ‖gradient‖ / ‖W‖ of a layer before training; empty if not measured."""
+    if (measured := result.table("beginnings")) is None:
+        return ""
+    ratio = measured.initial_gradient_ratio
+    return " … ".join(digits(value) for value in sorted({ratio.min(), ratio.max()}))
