@@ -12,6 +12,7 @@ from lineage.report.agreement_findings import compared, rounded_down, shown
 from lineage.report.markdown import Draw, digits, table
 from lineage.report.outcomes import AGREEMENT, RECIPES, TRAINED, deepest, gathered, pixels
 from lineage.report.results import Results
+from lineage.report.style import FAMILY_WORDS
 
 TEXT = """\
 A step for one batch helps the others if their gradients point the same way. *Agreement*: the cosine of the angle
@@ -82,8 +83,9 @@ def section(results: Results, draw: Draw) -> list[str]:
 
 
 def network_words(row: NamedTuple) -> str:
-    kind = {"plain": "plain", "resnet": "residual"}[row.family]
-    return f"{kind}, {row.depth} layers" + ("" if row.normalisation == "batch" else ", no batch norm")
+    return f"{FAMILY_WORDS[row.family]}, {row.depth} layers" + (
+        "" if row.normalisation == "batch" else ", no batch norm"
+    )
 
 
 def named(row: NamedTuple) -> str:

@@ -23,9 +23,8 @@ from lineage.report.markdown import link, listed, percent, ratio_digits
 from lineage.report.measured import Measured, difference
 from lineage.report.results import PRECISION_NAMES, Results
 from lineage.report.study import GROUPS, groups
+from lineage.report.style import FAMILY_WORDS
 from lineage.report.verdicts import NOT_RUN, REVERSED, exact_upper
-
-WORDS = {"plain": "plain", "resnet": "residual"}
 
 
 def before_training(m: Measured) -> list[str]:
@@ -36,7 +35,9 @@ def before_training(m: Measured) -> list[str]:
             logs = early_gradients.rises(family, depth)
             if len(logs) and logs.notna().all():
                 low, high = (ratio_digits(value) for value in np.exp([logs.min(), logs.max()]))
-                said[family, depth] = f"{low} … {high} times as long in {WORDS[family]} networks of {depth} layers"
+                said[family, depth] = (
+                    f"{low} … {high} times as long in {FAMILY_WORDS[family]} networks of {depth} layers"
+                )
     verdicts = {one.verdict for depth in (56, 110) if (one := m.judged("early-vanish", "", depth))}
     if len(said) < 4 or verdicts != {REVERSED}:
         return []

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lineage.report import sweep_figures
-from lineage.report.markdown import Draw, digits, listed, table
+from lineage.report.markdown import Draw, digits, listed, span, table
 from lineage.report.results import Results
 from lineage.report.stage_tables import read
 from lineage.report.style import START_NAMES
@@ -134,12 +134,6 @@ def told(start: str, runs: pd.DataFrame) -> str:
         f"{len(runs)} runs whether they start (the threshold, {digits(value)} times the layer's norm, was chosen by "
         f"the same runs), the depth in {len(runs) - by_depth}; {one_answer}."
     )
-
-
-def span(values: np.ndarray) -> str:
-    if not len(values):
-        return ""
-    return " … ".join(digits(value) for value in sorted({values.min(), values.max()}))
 
 
 def threshold(steps: np.ndarray, trained: np.ndarray) -> tuple[float, int]:

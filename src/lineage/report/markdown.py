@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -82,6 +83,11 @@ def difference_text(found: Interval, unit: str) -> str:
     if math.isfinite(found[1]) and not math.isfinite(found[2]):
         return f"at least {mean}"
     return f"{mean} ({low} … {high})" if math.isfinite(found[1]) else mean
+
+
+def span(values: pd.Series | np.ndarray) -> str:
+    """The lowest and the highest of them, or the one that all are; nothing where there is none."""
+    return " … ".join(digits(value) for value in sorted({min(values), max(values)})) if len(values) else ""
 
 
 def ratio_digits(ratio: float) -> str:

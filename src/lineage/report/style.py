@@ -39,6 +39,7 @@ STYLE = {
 DEPTHS = {18: "#fcb519", 20: "#fcb519", 32: "#f37819", 34: "#a52c60", 44: "#d24644", 56: "#a52c60"}
 DEPTHS |= {80: "#65156e", 110: "#140b34"}
 LIGHTEST, DARKEST = 8, 200  # depths
+FAMILY_WORDS = {"plain": "plain", "resnet": "residual"}
 DASHES = {"plain": (0, (4, 2)), "resnet": "solid"}
 FILL = {"plain": "none", "resnet": "full"}  # of the points of a depth
 # for what is no depth: told apart in the same way

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lineage.report.style import DASHES, LINES, START_NAMES, STARTS, STYLE, TINY, depth_colour, from_zero
+from lineage.report.style import DASHES, FAMILY_WORDS, LINES, START_NAMES, STARTS, STYLE, TINY, depth_colour, from_zero
 
 NO_AGREEMENT = 0.001  # below this the axis is linear, through 0
 WAYS = {"training": "exact in training", "use": "exact in evaluation only"}  # inserted layers, in deepened.csv
@@ -64,7 +64,7 @@ def agreement(networks: pd.DataFrame, title: str) -> Figure:
         kinds = networks.groupby(["family", "normalisation", "words"], sort=False)
         for (kind, some), colour in zip(kinds, cycle([*LINES, "#777777", "#000000"])):
             family, normalisation, words = kind
-            label = f"{'residual' if family == 'resnet' else 'plain'}, {words}"
+            label = f"{FAMILY_WORDS[family]}, {words}"
             label += "" if normalisation == "batch" else ", no batch norm"
             line = {"color": colour, "linestyle": DASHES[family], "marker": "o", "markersize": 5}
             by_depth.plot(some.depth, some.agreement, label=label, **line)
@@ -106,10 +106,7 @@ def equalised(networks: pd.DataFrame, title: str) -> Figure:
             axis.plot([one.usual, one.error], [place, place], color=colour, linestyle=DASHES[one.family])
             axis.plot(one.usual, place, "o", color=colour, markerfacecolor="white", markersize=8)
             axis.plot(one.error, place, "o", color=colour, markersize=6)
-        names = [
-            f"{'residual' if one.family == 'resnet' else 'plain'}, {one.depth} layers, {one.words}"
-            for one in networks.itertuples()
-        ]
+        names = [f"{FAMILY_WORDS[one.family]}, {one.depth} layers, {one.words}" for one in networks.itertuples()]
         axis.set_yticks(range(len(networks)), names)
         axis.invert_yaxis()
         axis.set_xlim(-2, 90)

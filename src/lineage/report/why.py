@@ -1,7 +1,7 @@
 """Why deep plain networks fail: the experiments that change one thing each, as far as they have run."""
 
 from lineage.report.depth import started
-from lineage.report.markdown import Draw, digits, link, percent, table
+from lineage.report.markdown import Draw, link, percent, span, table
 from lineage.report.outcomes import describes
 from lineage.report.results import Result, Results
 from lineage.report.study import WHY
@@ -75,5 +75,4 @@ def beginning(result: Result) -> str:
     """The range over the seeds of the largest ‖gradient‖ / ‖W‖ of a layer before training; empty if not measured."""
     if (measured := result.table("beginnings")) is None:
         return ""
-    ratio = measured.initial_gradient_ratio
-    return " … ".join(digits(value) for value in sorted({ratio.min(), ratio.max()}))
+    return span(measured.initial_gradient_ratio)
