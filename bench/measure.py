@@ -1,5 +1,5 @@
-"""What the benchmark does with each way to train: make it ready, tune it, and take its memory; and what the machine's
-matrix products reach.
+"""What the benchmark does with each way to train: make it ready, tune it, and take its memory; what the machine's
+matrix products reach; and how measurements are summed up.
 """
 
 import argparse
@@ -8,6 +8,7 @@ import gc
 import math
 import platform
 import resource
+import statistics
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -117,3 +118,17 @@ def machine(device: torch.device, cores: int) -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(": ")[1] for line in lines if line.startswith("model name")] or [platform.processor()]
     return f"{names[0]}, {cores} cores{f', {torch.cuda.get_device_name()}' if device.type == 'cuda' else ''}"
+
+
+def spread(values: list[float]) -> tuple[float, float, float]:
+    return statistics.median(values), min(values), max(values)
+
+
+def ratios(over: list[float], under: list[float]) -> list[float]:
+    """Repetition by repetition."""
+    return [a / b for a, b in zip(over, under, strict=True)]
+
+
+def row(values: list[float], digits: int) -> str:
+    middle, low, high = (f"{value:.{digits}f}" for value in spread(values))
+    return f"{middle:>9}  ({low:>8} – {high:>8})"

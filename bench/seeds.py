@@ -1,11 +1,15 @@
 """Several seeds at once on a CPU, each in a process of its own, as train.py trains them."""
 
+import argparse
+import statistics
 import time
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier, Event
 from queue import Empty
 
+import psutil
+from measure import ratios, row
 from task import Task
 from ways import ours
 
@@ -56,3 +60,30 @@ def together(task: Task, processes: int, threads: int, seconds: float) -> float:
             if one.is_alive():
                 one.kill()
     return sum(found)
+
+
+def side_by_side(task: Task, args: argparse.Namespace, memory: float) -> bool | None:
+    """Print the speed of 1, 2 and more seeds at once, as far as cores and free memory reach, and of one run with as
+    many threads as the most of them have together. Returns whether the most are at least as fast as that run; None
+    where no two seeds fit.
+    """
+    threads = task.recipe.threads
+    most = min(args.cores // threads, int(psutil.virtual_memory().available // memory))
+    if most < 2:
+        print(f"  no two seeds at once: {args.cores} cores, {threads} threads and {memory / 2**20:.0f} MiB a seed")
+        return None
+    one_run = f"{most * threads} threads"
+    cases = {one_run: (1, most * threads)} | {seeds_named(n): (n, threads) for n in range(1, most + 1)}
+    rates: dict[str, list[float]] = {case: [] for case in cases}
+    for _ in range(args.repeats):
+        for case, (processes, of_each) in cases.items():
+            rates[case].append(together(task, processes, of_each, args.seconds))
+    for case, values in rates.items():
+        print(f"  {case:10} {row(values, 1)}{'  one run' if case == one_run else ''}")
+    against = ratios(rates[seeds_named(most)], rates[one_run])
+    print(f"  {'seeds/run':10} {row(against, 3)}")
+    return statistics.median(against) >= 1
+
+
+def seeds_named(count: int) -> str:
+    return f"{count} seed{'s' * (count > 1)}"

@@ -34,13 +34,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import psutil
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
-from measure import built, forget, machine, matmul_peak, set_mode, tuned
-from seeds import together
+from measure import built, forget, machine, matmul_peak, ratios, row, set_mode, tuned
+from seeds import side_by_side
 from task import Task, prepared
 from ways import WAYS, Clocked, precisions
 
@@ -51,15 +50,6 @@ from lineage.errors import Mistake, run
 
 EXPERIMENTS = "vgg16-cifar100", "resnet-20-cifar10", "resnet-56-cifar10", "resnet34-signs", "alexnet-cats-vs-dogs"
 BARS = {"bare": 0.95, "usual": 1.5}  # what ours should reach, as multiples of the others
-
-
-def spread(values: list[float]) -> tuple[float, float, float]:
-    return statistics.median(values), min(values), max(values)
-
-
-def ratios(over: list[float], under: list[float]) -> list[float]:
-    """Repetition by repetition."""
-    return [a / b for a, b in zip(over, under, strict=True)]
 
 
 def compare(task: Task, args: argparse.Namespace, peak: float) -> dict[str, bool]:
@@ -102,38 +92,6 @@ def about(task: Task) -> list[str]:
     return notes
 
 
-def side_by_side(task: Task, args: argparse.Namespace, memory: float) -> bool | None:
-    """Print the speed of 1, 2 and more seeds at once, as far as cores and free memory reach, and of one run with as
-    many threads as the most of them have together. Returns whether the most are at least as fast as that run; None
-    where no two seeds fit.
-    """
-    threads = task.recipe.threads
-    most = min(args.cores // threads, int(psutil.virtual_memory().available // memory))
-    if most < 2:
-        print(f"  no two seeds at once: {args.cores} cores, {threads} threads and {memory / 2**20:.0f} MiB a seed")
-        return None
-    one_run = f"{most * threads} threads"
-    cases = {one_run: (1, most * threads)} | {seeds_named(n): (n, threads) for n in range(1, most + 1)}
-    rates: dict[str, list[float]] = {case: [] for case in cases}
-    for _ in range(args.repeats):
-        for case, (processes, of_each) in cases.items():
-            rates[case].append(together(task, processes, of_each, args.seconds))
-    for case, values in rates.items():
-        print(f"  {case:10} {row(values, 1)}{'  one run' if case == one_run else ''}")
-    against = ratios(rates[seeds_named(most)], rates[one_run])
-    print(f"  {'seeds/run':10} {row(against, 3)}")
-    return statistics.median(against) >= 1
-
-
-def seeds_named(count: int) -> str:
-    return f"{count} seed{'s' * (count > 1)}"
-
-
-def row(values: list[float], digits: int) -> str:
-    middle, low, high = (f"{value:.{digits}f}" for value in spread(values))
-    return f"{middle:>9}  ({low:>8} – {high:>8})"
-
-
 def linear(task: Task, args: argparse.Namespace) -> None:
     """Print what ours takes for 1, 2 and 4 times the images or the epochs, whole epochs and by turns."""
     set_mode("ours", task.device, args.threads)
@@ -162,7 +120,7 @@ def main() -> None:
     if args.device == "cuda" and not torch.cuda.is_available():
         raise Mistake("torch finds no GPU here: leave `--device cuda` out")
     if min(args.repeats, args.seconds, args.threads) <= 0:
-        raise Mistake("--repeats, --seconds and --threads want numbers above 0")
+        raise Mistake("--repeats, --seconds and --threads must be above 0")
     experiments = [read_experiment(name) for name in args.experiments]  # all of them, before any work
     if any(one.scale != "full" for one in experiments):
         raise Mistake(

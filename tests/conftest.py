@@ -171,8 +171,26 @@ def make_study(folder, experiments, datasets):
     content["datasets"] = {name: content["datasets"][name] for name in datasets}
     write_parameters(content, folder)
     for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "a study"]):
-        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *command], cwd=folder, check=True)
+        git(*command, cwd=folder)
     return folder
+
+
+def git(*arguments, cwd=None):
+    """Git with a name, which a test's machine may not have."""
+    return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments], cwd=cwd, check=True)
+
+
+def outputs():
+    """The hash of each file that a stage has written in the current folder."""
+    folders = (Path("models"), Path("plots"), Path("metrics"))
+    return {path.as_posix(): sha256(path) for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def as_signs():
+    """Give the prepared data set of three greys the name of SIGNS, without a test part."""
+    if not Path("data/tensors/signs").exists():
+        Path("data/tensors/grey").rename("data/tensors/signs")
+        Path("data/tensors/signs/test.safetensors").unlink()
 
 
 def dvc(*arguments, check=True):
@@ -216,7 +234,7 @@ def cifar_twins(folder, images, labels, names, kinds, test_from):
     official = folder / "official.tar.gz"
     with tarfile.open(official, "w:gz") as tar:
         for name, content in members.items():
-            _add(tar, f"cifar-10-batches-py/{name}", pickle.dumps(content, protocol=2))
+            add_member(tar, f"cifar-10-batches-py/{name}", pickle.dumps(content, protocol=2))
     sheets, table = folder / "sheets.tar", io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["split", "class", "position", "name"])
@@ -224,13 +242,13 @@ def cifar_twins(folder, images, labels, names, kinds, test_from):
         for part, of in (("train", range(test_from)), ("test", range(test_from, len(images)))):
             for number, kind in enumerate(kinds):
                 chosen = sorted((i for i in of if labels[i] == number), key=lambda i: names[i])
-                _add(tar, f"{part}/{kind}.webp", sample.sheet(images[chosen], columns=3))
+                add_member(tar, f"{part}/{kind}.webp", sample.sheet(images[chosen], columns=3))
                 writer.writerows([part, kind, position, names[i]] for position, i in enumerate(chosen))
-        _add(tar, "names.csv", table.getvalue().encode())
+        add_member(tar, "names.csv", table.getvalue().encode())
     return official, sheets
 
 
-def _add(tar, name, content):
+def add_member(tar, name, content):
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     tar.addfile(entry, io.BytesIO(content))

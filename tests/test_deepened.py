@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import one_line, sha256
+from conftest import as_signs, one_line, sha256
 from test_train import experiment
 
 import deepened
@@ -17,8 +17,7 @@ def prepared(workspace, monkeypatch, unchanged):
     for which, depth in (("shallow", 8), ("deep", 14)):
         about = experiment(f"plain-{depth}-{which}") | {"dataset": "signs"}
         recipes[which] = about | {"network": {"depth": depth, "shortcut": "none"}}
-    Path("data/tensors/grey").rename("data/tensors/signs")
-    Path("data/tensors/signs/test.safetensors").unlink()
+    as_signs()
     Path("recipes/deepened.json").write_text(json.dumps(recipes))
     monkeypatch.setattr("sys.argv", ["deepened.py"])
     monkeypatch.setenv("SEEDS_AT_ONCE", "1")

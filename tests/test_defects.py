@@ -5,7 +5,7 @@ from unittest.mock import MagicMock
 import pandas as pd
 import pytest
 import torch
-from conftest import one_line, sha256
+from conftest import as_signs, one_line, sha256
 from test_sweep import in_process  # noqa: F401
 from test_train import experiment
 from torch import nn
@@ -25,9 +25,7 @@ def prepared(seeds=2, **recipe):
         about = experiment(f"{name}-defects", seeds=seeds, epochs=1, lr=0.002, input_size=32, **recipe)
         options = {"resnet": {"depth": 8, "shortcut": "identity"}, "vgg": {"depth": 11}}[network]
         recipes[name] = about | {"model": network, "network": options, "dataset": "signs"}
-    if not Path("data/tensors/signs").exists():
-        Path("data/tensors/grey").rename("data/tensors/signs")
-        Path("data/tensors/signs/test.safetensors").unlink()
+    as_signs()
     Path("recipes/defects.json").write_text(json.dumps(recipes))
 
 

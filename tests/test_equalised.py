@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import one_line, sha256
+from conftest import as_signs, one_line, sha256
 from test_train import experiment
 
 import equalised
@@ -17,8 +17,7 @@ def prepared(workspace, monkeypatch, unchanged):
         about = experiment(name) | {"dataset": "signs"}
         start = name.split("-", 2)[2]
         networks[name] = about | {"network": {"depth": 8, "shortcut": shortcut}, "start": start}
-    Path("data/tensors/grey").rename("data/tensors/signs")
-    Path("data/tensors/signs/test.safetensors").unlink()
+    as_signs()
     Path("recipes/equalised.json").write_text(json.dumps({"ratios": [0.1, 1e-6], "networks": networks}))
     monkeypatch.setattr("sys.argv", ["equalised.py"])
     monkeypatch.setenv("SEEDS_AT_ONCE", "1")

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import one_line, sha256
+from conftest import one_line, outputs
 from torch.nn import functional as F
 
-from lineage import anatomy, measures, parts, pictures
-from lineage.engine import checkpoint, tensors
+import evaluate
+from lineage import anatomy, inspection, measures, parts, pictures
+from lineage.engine import augment, checkpoint, tensors
 from lineage.engine.experiment import Experiment
 from lineage.files import write_json, write_table
 from lineage.models import size
@@ -72,11 +73,6 @@ def trained(study, data, run_script):
         shutil.copytree(Path(), study, dirs_exist_ok=True)
     shutil.copytree(study, Path(), dirs_exist_ok=True)
     return described
-
-
-def outputs():
-    folders = (Path("models"), Path("plots"), Path("metrics"))
-    return {path.as_posix(): sha256(path) for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def table(name, **options):
@@ -222,6 +218,11 @@ def test_predictions_and_confusion_are_the_first_seeds(trained, hands):
     assert (predictions.actual == predictions.predicted).mean() == pytest.approx(scores.top1[0, "test"], abs=1e-5)
     confusion = pd.read_csv("plots/confusion/mine.csv")  # by superclass, where there are any
     assert set(confusion.actual) == {"few", "many"} and confusion["count"].sum() == PARTS["test"]
+    kinds = np.array(["few"] * 3 + ["many"] * 3)
+    expected = pd.crosstab(kinds[predictions.actual], kinds[predictions.predicted])
+    assert expected.loc["few", "many"] != expected.loc["many", "few"]
+    for row in confusion.to_dict("records"):
+        assert row["count"] == expected.loc[row["actual"], row["predicted"]], row
     right = confusion[confusion.actual == confusion.predicted]["count"].sum()
     assert right / PARTS["test"] == pytest.approx(scores.superclass[0, "test"], abs=1e-5)
 
@@ -289,6 +290,26 @@ def test_a_run_that_diverged_is_measured_and_says_so(data, run_here):
     assert table("scores").loss.notna().all()
     # its weights are those that training began with: what is called untrained here is where `train` begins
     assert table("layers").weight.tolist() == table("untrained-layers").weight.tolist()
+
+
+def test_one_seed_that_diverged_is_enough_to_say_so(trained, run_here):
+    path = Path("models/mine/seed-0.safetensors")
+    weights, about = checkpoint.load(path)
+    checkpoint.save(path, weights, about | {"diverged": True})
+    assert run_here("evaluate", "mine").returncode == 0
+    assert metrics()["diverged"] is True
+
+
+def test_the_first_gradient_is_that_of_the_first_size(data):
+    one = experiment(grow={16: 0.5}, input_size=24)
+    images = augment.load(one, ("train",), torch.device("cpu"))["train"]
+    found = evaluate.beginning(evaluate.untrained(one, 0, torch.device("cpu")), one, images)
+    few = inspection.few(images, 64)
+    ratios = {}
+    for few.input_size in (16, 24):
+        begun = evaluate.untrained(one, 0, torch.device("cpu"))
+        ratios[few.input_size] = anatomy.steepest(begun, few.plain(0, 64), few.labels)[1]
+    assert found["initial_gradient_ratio"] == pytest.approx(ratios[16]) != pytest.approx(ratios[24])
 
 
 def test_weights_of_another_recipe_are_refused(trained, run_here):

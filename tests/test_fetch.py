@@ -1,11 +1,12 @@
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from conftest import dataset_recipe, folders_zip, one_line
+from conftest import REPOSITORY, dataset_recipe, folders_zip, one_line
 
 KINDS = ["cat", "dog"]
 
@@ -54,6 +55,18 @@ def test_left_out_files_are_counted_and_named(workspace, run_here):
     assert "left out 1 files that are no image: PetImages/Cat/666.jpg" in result.stdout
     dataset_recipe("pets", path, "folders", KINDS)
     assert "PetImages/Cat/666.jpg is not an image" in one_line(run_here("fetch", "pets"), 1)
+
+
+def test_a_subset_of_an_archives_classes(workspace, run_here):
+    Path("data/sample").mkdir(parents=True)
+    archive = Path(shutil.copy(REPOSITORY / "data/sample/cifar-10-sample.tar", "data/sample"))
+    dataset_recipe("pets", archive, "contact-sheets", KINDS, subset=True)
+    result = run_here("fetch", "pets")
+    assert result.returncode == 0, result.stderr
+    with h5py.File("data/raw/pets.h5") as file:
+        assert set(file["labels"][:]) == {0, 1} and json.loads(file.attrs["classes"]) == KINDS
+    dataset_recipe("pets", archive, "contact-sheets", KINDS)
+    assert run_here("fetch", "pets").returncode != 0  # its other classes are a mistake unless it is said
 
 
 def test_an_unknown_data_set(archive, run_here):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import one_line, sha256
+from conftest import as_signs, one_line, sha256
 from test_train import experiment
 
 import float64
@@ -17,8 +17,7 @@ def prepared(workspace, monkeypatch, unchanged):
         about = experiment(name, precision="fp32") | {"dataset": "signs"}
         networks[name] = about | {"network": {"depth": 8, "shortcut": "none"}} | more
     networks["plain-8-short"]["recipe"]["seeds"] = 1
-    Path("data/tensors/grey").rename("data/tensors/signs")
-    Path("data/tensors/signs/test.safetensors").unlink()
+    as_signs()
     Path("recipes/float64.json").write_text(json.dumps(networks))
     monkeypatch.setattr("sys.argv", ["float64.py"])
     monkeypatch.setenv("SEEDS_AT_ONCE", "1")

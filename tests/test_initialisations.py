@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import one_line, sha256
+from conftest import as_signs, one_line, sha256
 from test_train import experiment
 
 import initialisations
@@ -20,8 +20,7 @@ def prepared(workspace, monkeypatch, unchanged):
     for name in ("random-0.1", "looks-linear"):
         about = experiment(f"plain-8-{name}") | {"dataset": "signs"}
         recipes[name] = about | {"network": {"depth": 8, "shortcut": "none"}}
-    Path("data/tensors/grey").rename("data/tensors/signs")
-    Path("data/tensors/signs/test.safetensors").unlink()
+    as_signs()
     Path("recipes/initialisations.json").write_text(json.dumps(recipes))
     monkeypatch.setattr("sys.argv", ["initialisations.py"])
     monkeypatch.setenv("SEEDS_AT_ONCE", "1")

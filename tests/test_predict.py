@@ -228,6 +228,22 @@ def test_mistakes_say_what_to_do(place, monkeypatch):
     assert said("mine", "photos/0.png").endswith("(about a minute on two CPU cores with AVX-512, estimated)")
 
 
+def test_which_files_are_meant(workspace):
+    for name in ("b.PNG", "a.jpg", "in/c.webp", "notes.txt", ".hidden/d.png", "in/.e.png"):
+        path = workspace / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = predict.find(["photos"], workspace)
+    assert [path.relative_to(workspace / "photos").as_posix() for path in found] == ["a.jpg", "b.PNG", "in/c.webp"]
+    named = ["photos/notes.txt", "photos/.hidden/d.png", "photos/in"]  # what is named is read, whatever it is called
+    assert [path.name for path in predict.find(named, workspace)] == ["notes.txt", "d.png", "c.webp"]
+
+
+def test_a_figure_has_no_more_images_than_a_page(place, monkeypatch):
+    many = ["photos/0.png"] * (predict.DRAWN + 1)
+    assert f"up to {predict.DRAWN} images" in mistake(monkeypatch, "mine", *many, "--figure", "out.png")
+
+
 def test_weights_that_do_not_fit_are_refused(place, monkeypatch):
     path = Path("models/mine/seed-10.safetensors")
     weights, about = checkpoint.load(path)

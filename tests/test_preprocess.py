@@ -7,7 +7,7 @@ import pytest
 from conftest import REPOSITORY, dataset_recipe, folders_zip, one_line, sha256
 
 from lineage.engine import tensors
-from lineage.parts import channel_statistics
+from lineage.parts import channel_statistics, split
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def raw_signs(workspace, run_here):
     assert run_here("fetch", "signs").returncode == 0
 
 
-def test_real_signs_become_tensors(raw_signs, run_script):
+def test_real_signs_become_tensors(raw_signs, run_script, signs):
     assert run_script("preprocess", "signs").returncode == 0
     metrics = json.loads(Path("metrics/data/signs.json").read_text())
     assert metrics == {"train_images": 961, "val_images": 107, "test_images": 120, "twins_dropped": 12}
@@ -27,11 +27,17 @@ def test_real_signs_become_tensors(raw_signs, run_script):
         assert arrays["images"].dtype == np.uint8
         assert arrays["images"].shape[1:] == (3, 64, 64)
         assert arrays["labels"].dtype == np.int64
+    chosen, _ = split(**signs)
+    for part, arrays in parts.items():
+        assert (arrays["labels"] == signs["labels"][chosen[part]]).all()
+        assert (arrays["images"].transpose(0, 2, 3, 1) == signs["images"][chosen[part]]).all()
+    assert parts["test"]["names"].tobytes() == signs["names"][chosen["test"]].tobytes()
     mean, std = channel_statistics(parts["train"]["images"])
     assert parts["train"]["mean"].tolist() == mean.tolist()
     assert parts["train"]["std"].tolist() == std.tolist()
     before = {path: sha256(path) for path in Path("data/tensors/signs").iterdir()}
-    run_script("preprocess", "signs")
+    shutil.rmtree("data/tensors")
+    assert run_script("preprocess", "signs").returncode == 0
     assert {path: sha256(path) for path in Path("data/tensors/signs").iterdir()} == before
 
 

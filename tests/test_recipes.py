@@ -93,6 +93,14 @@ def test_the_sample_is_used_at_scale_sample(params, run_here):
         assert archive["files"] == [{"name": block["sample"]["name"], "sha256": block["sample"]["sha256"]}]
 
 
+def test_a_subset_is_said_to_be_one(params, run_here):
+    content = params()
+    run_here("recipes")
+    said = {name: json.loads(Path(f"recipes/datasets/{name}.json").read_text()) for name in content["datasets"]}
+    assert [name for name, recipe in said.items() if "subset" in recipe] == ["cats-vs-dogs-cifar"]
+    assert said["cats-vs-dogs-cifar"]["subset"] is True
+
+
 def test_what_is_shown_of_a_data_set(params, run_here):
     params()
     run_here("recipes")

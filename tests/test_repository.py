@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import REPOSITORY, content, recorded_errors
-from scipy import stats
 
 from lineage import lock
 
@@ -203,21 +202,40 @@ def test_the_readmes_errors_by_depth_are_the_recorded_ones(committed):
             assert_said(cell, recorded_errors(f"{family}-{depth}-signs32/scores", part=part))
 
 
-def test_the_readmes_numbers_of_cifar10_are_the_recorded_ones(committed):
-    bullet = " ".join(README[README.index("- **CIFAR-10, 56 layers.**") :].split("\n- ")[0].split())
-    found = {
-        (name, part): recorded_errors(f"{name}-cifar10/scores", part=part)
-        for name in ("plain-20", "plain-56", "resnet-20")
-        for part in ("train", "test")
-    }
-    said = {key: f"{one.mean():.1f} ± {one.std():.1f}" for key, one in found.items()}
-    train, test = ([said[name, part] for name in ("plain-56", "plain-20")] for part in ("train", "test"))
-    assert f"have a training error of {train[0]} %, those of 20 layers {train[1]} % (n = 4; difference" in bullet
-    assert f"Their test errors are {test[0]} and {test[1]} %." in bullet
-    assert f"residual networks have a test error of {said['resnet-20', 'test']} %" in bullet
-    deep, shallow = found["plain-56", "train"], found["plain-20", "train"]
-    ends = stats.ttest_ind(deep, shallow, equal_var=False).confidence_interval(0.95)
-    assert f"difference {ends.low:.1f} to {ends.high:.1f} points" in bullet
+PRIMARY = [  # what each row of the README's table compares, in which split
+    ("plain-56-cifar10", "plain-20-cifar10", "train"),
+    ("plain-56-signs32", "plain-20-signs32", "train"),
+    ("plain-56-cifar10", "resnet-56-cifar10", "test"),
+    ("plain-56-signs32", "resnet-56-signs32", "test"),
+    ("resnet-20-cifar10", "resnet-56-cifar10", "test"),
+]
+
+
+def test_the_readmes_primary_comparisons_are_the_recorded_ones(committed):
+    report = [line for line in content("docs/results.md").decode().splitlines() if line.endswith(" |")]
+    judged = {}
+    for line in report:
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if len(cells) == 9 and cells[7] == "primary":
+            sides = re.findall(r"experiments\.md#([^)]+)\)", cells[1])
+            judged[(*sides, "train" if cells[0] == "plain-train" else "test")] = cells
+    rows = README[README.index("| primary comparison |") :].split("\n\n")[0].splitlines()[2:]
+    for row, key in zip(rows, PRIMARY, strict=True):
+        what, errors, difference, p, said = (cell.strip() for cell in row.strip("|").split(" | "))
+        larger, smaller, part = key
+        assert f"{'CIFAR-10' if 'cifar10' in larger else 'SIGNS'}, {part}" in what
+        assert ("plain against residual" in what) == (larger.startswith("plain") and smaller.startswith("resnet"))
+        for cell, name in zip(errors.split(" and "), (larger, smaller), strict=True):
+            assert_said(cell, recorded_errors(f"{name}/scores", part=part))
+        numbers = [float(number) for number in re.findall(r"[+-]?\d+\.\d+", judged[key][2])]
+        assert len(numbers) == 3
+        for mine, recorded in zip(re.findall(r"-?\d+\.\d+", difference), numbers, strict=True):
+            assert abs(float(mine) - recorded) < 0.51 * 0.1 ** len(mine.partition(".")[2]), row
+        assert (p, said.rstrip(" ¹²").strip("*")) == (judged[key][6], judged[key][8].split(",")[0].strip("*")), row
+        assert judged[key][4] == ("4 / 4" if "cifar10" in larger else "5 / 5")
+    exploratory = recorded_errors("resnet-20-cifar10/scores", part="test")
+    said = f"residual networks have a test error of {exploratory.mean():.1f} ± {exploratory.std():.1f} %"
+    assert said in " ".join(README.split())
 
 
 EQUALISED = {"depth": 110, "family": "plain", "chosen": "yes"}
@@ -232,6 +250,7 @@ DEEP = [  # where the numbers of each row of the README's table on plain network
     ("plain-110-signs32-dirac-low-lr/scores", {"part": "train"}),
     ("equalised", EQUALISED | {"initialisation": "he"}),
     ("equalised", EQUALISED | {"initialisation": "dirac"}),
+    ("equalised", EQUALISED | {"initialisation": "looks-linear"}),
 ]
 
 
@@ -248,6 +267,7 @@ def test_the_committed_report_is_that_of_the_committed_code(committed, monkeypat
     monkeypatch.chdir(REPOSITORY)
     deps = yaml.safe_load(content("dvc.lock"))["stages"]["compare"]["deps"]
     code = [dep for dep in deps if dep["path"].startswith("src/")]
+    assert code
     assert [dep["path"] for dep in code if lock.at_revision(dep["path"], "HEAD") != dep["md5"]] == []
 
 

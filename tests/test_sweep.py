@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import REPOSITORY, one_line, sha256
+from conftest import REPOSITORY, as_signs, one_line, sha256
 from test_train import experiment
 
 import sweep
@@ -27,9 +27,7 @@ def prepared(starts=("he", "trust"), depths=(8, 14), lrs=(TRAINS, FAILS), seeds=
                 about = experiment(f"plain-{depth}-{start}-{lr:g}", lr=lr, seeds=seeds, **changes[start] | recipe)
                 about["network"] = {"depth": depth, "shortcut": "none"}
                 recipes[start].append(about | {"dataset": "signs"})
-    if not Path("data/tensors/signs").exists():
-        Path("data/tensors/grey").rename("data/tensors/signs")
-        Path("data/tensors/signs/test.safetensors").unlink()
+    as_signs()
     Path("recipes/sweep.json").write_text(json.dumps(recipes))
 
 

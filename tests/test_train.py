@@ -10,19 +10,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
 import torch
-from conftest import REPOSITORY, one_line, sha256
+from conftest import REPOSITORY, one_line, outputs
 
 import train
 from lineage import parts
 from lineage.engine import checkpoint, tensors
+from lineage.engine.experiment import read_experiment
 from lineage.engine.recipe import Recipe
-from lineage.errors import Mistake
+from lineage.errors import Failure, Mistake
 
 AT_ONCE = ("1", "2", "3")
 KEYS = ["series", "seed", "epoch", "lr", "train_loss", "train_error", "val_loss", "val_error", "scale"]
@@ -58,11 +60,6 @@ def experiment(name="mine", scale="full", **recipe):
             arrays["names"] = np.array([list(b"%03d.png" % i) for i in range(n)], np.uint8)
         tensors.save(Path("data/tensors/grey", f"{part}.safetensors"), arrays, ["dark", "grey", "light"])
     return content
-
-
-def outputs():
-    folders = (Path("models"), Path("plots"), Path("metrics"))
-    return {path.as_posix(): sha256(path) for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def test_it_trains_every_seed_without_the_test_part_and_twice_alike(workspace, run_script, run_here):
@@ -112,25 +109,24 @@ def test_how_many_seeds_train_at_once_changes_no_byte(workspace, run_script):
     assert results["1"] == results["2"] == results["3"]
 
 
-@pytest.mark.slow
-def test_trained_seeds_stay_until_they_are_recorded(workspace, run_script):
+def test_trained_seeds_stay_until_they_are_recorded(workspace, run_here):
     """`dvc` may die, or find the disk full, while it takes the outputs over."""
     experiment()
-    assert "seed 1  epoch" in run_script("train", "mine").stdout
+    assert "seed 1  epoch" in run_here("train", "mine").stdout
     whole = outputs()
     for folder in ("models", "plots", "metrics"):  # as DVC does before it runs a stage
         shutil.rmtree(folder)
-    again = run_script("train", "mine")
+    again = run_here("train", "mine")
     assert "seed 0: trained already" in again.stdout and "  epoch " not in again.stdout
     assert outputs() == whole
     history = Path("plots/history/mine.csv").read_bytes()
     Path("dvc.lock").write_text(f"md5: {hashlib.md5(history).hexdigest()}\n")
-    forced = run_script("train", "mine").stdout
+    forced = run_here("train", "mine").stdout
     assert "trained already" not in forced and "seed 1  epoch" in forced
     assert outputs() == whole
     Path("dvc.lock").unlink()
     experiment(seeds=3)  # a further seed needs no more than its own training
-    more = run_script("train", "mine").stdout
+    more = run_here("train", "mine").stdout
     assert "seed 1: trained already" in more and "seed 1  epoch" not in more and "seed 2  epoch" in more
     assert whole["models/mine/seed-1.safetensors"] == outputs()["models/mine/seed-1.safetensors"]
 
@@ -213,6 +209,26 @@ def test_a_seed_that_diverges_is_said_and_the_study_goes_on(workspace, run_here)
         assert all(tensor.isfinite().all() for tensor in weights.values())
 
 
+def test_metrics_are_of_the_weights_that_were_kept_and_one_seed_that_diverged_counts(workspace):
+    def line(seed, epoch, error):
+        keys = ("lr", "train_loss", "train_error", "val_loss", "val_error")
+        return {"seed": seed, "epoch": epoch} | dict.fromkeys(keys, error)
+
+    best = {"history": [line(0, 1, 0.1), line(0, 2, 0.4)], "kept": line(0, 1, 0.1), "diverged": False}
+    lost = {"history": [line(1, 1, 0.3)], "kept": line(1, 1, 0.3), "diverged": True}
+    assert train.write_history([best, lost], SimpleNamespace(name="mine", scale="full")) == pytest.approx(0.8)
+    metrics = json.loads(Path("metrics/validation/mine.json").read_text())
+    assert metrics["diverged"] is True and metrics["val_loss"] == pytest.approx(0.2)
+    assert len(pd.read_csv("plots/history/mine.csv")) == 3
+
+
+def test_a_state_that_is_gone_is_one_line(workspace):
+    experiment()
+    with pytest.raises(Failure, match=r"^seed 0 is lost: the same command trains it again$"):
+        train.write_weights(read_experiment("mine"), [Path("no.state")], {})
+    assert not Path("models/mine").exists()
+
+
 def test_curves_for_tensorboard(workspace, run_here):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -270,7 +286,7 @@ def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(
     assert result.returncode == 0, result.stderr
     assert result.stdout.count(": trained already") == len(states) - midst
     assert len(re.findall(r"seed \d: resuming at epoch [2-6] of 6", result.stdout)) == midst
-    assert midst or before == "2"
+    assert states and (midst or before == "2")
     assert outputs() == whole
 
 

@@ -1,17 +1,15 @@
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import REPOSITORY, one_line
+from conftest import REPOSITORY, git, one_line
 from test_train import experiment
 
+import unchanged
 from lineage.lock import code, today
-
-
-def git(*arguments):
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True)
 
 
 @pytest.fixture
@@ -83,6 +81,37 @@ def test_an_experiment_that_is_gone_does_not_end_the_others(recorded):
     assert mine == "mine: nothing to prove, its code has not changed"
     Path("dvc.lock").unlink()
     assert "dvc.lock is missing: run this in the top folder" in one_line(recorded(), 2)
+
+
+def test_what_differs_between_two_runs():
+    before, after = {"a": b"1", "b": b"2", "same": b"0"}, {"a": b"3", "c": b"", "same": b"0"}
+    assert unchanged.different(before, after) == ["a", "b", "c"]
+    assert unchanged.different(after, after) == []
+
+
+def test_what_was_recorded_meanwhile_stays(workspace, monkeypatch):
+    """Another process writes to dvc.lock while an experiment is being proven."""
+
+    def write(**stages):
+        Path("dvc.lock").write_text(yaml.safe_dump({"stages": {name: {"deps": deps} for name, deps in stages.items()}}))
+
+    def prove(name, lock):
+        lock["stages"]["train@mine"] = {"deps": ["proven"]}
+        lock["stages"]["evaluate@mine"] = {"deps": ["proven"]}
+        write(**{"train@mine": ["old"], "evaluate@mine": ["recorded meanwhile"], "sweep": ["recorded meanwhile"]})
+        return True, ["said"]
+
+    write(**{"train@mine": ["old"], "evaluate@mine": ["old"]})
+    monkeypatch.setattr(unchanged, "prove", prove)
+    monkeypatch.setattr(unchanged, "not_tried", lambda lock: [])
+    monkeypatch.setattr(sys, "argv", ["unchanged.py"])
+    unchanged.main()
+    found = yaml.safe_load(Path("dvc.lock").read_text())["stages"]
+    assert {name: entry["deps"] for name, entry in found.items()} == {
+        "train@mine": ["proven"],
+        "evaluate@mine": ["recorded meanwhile"],
+        "sweep": ["recorded meanwhile"],
+    }
 
 
 @pytest.mark.slow

@@ -15,17 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, dvc, folders_zip, make_study, parameters, sha256, shell, write_parameters
+from conftest import REPOSITORY, dvc, folders_zip, git, make_study, parameters, sha256, shell, write_parameters
 
 from lineage import params
 
 pytestmark = pytest.mark.xdist_group("workflows")  # the study is made once
 NAME = "resnet-8-signs"
 HISTORY, VALIDATION = f"plots/history/{NAME}.csv", f"metrics/validation/{NAME}.json"
-
-
-def git(*arguments):
-    return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True)
 
 
 def weights(folder="."):
@@ -115,7 +111,9 @@ def test_the_readmes_own_data_set_becomes_a_trained_network_and_a_report(clone):
     assert json.loads(Path("metrics/experiments/resnet34-mine.json").read_text())["scale"] == "full"
     report = Path("docs/experiments.md").read_text()
     assert "\n## resnet34-mine\n" in report
-    for figure in re.findall(r"\]\(\.\./(plots/figures/\S+resnet34-mine\S+)\)", report):
+    figures = re.findall(r"\]\(\.\./(plots/figures/\S+resnet34-mine\S+)\)", report)
+    assert len(figures) >= 2
+    for figure in figures:
         assert Path(figure).stat().st_size, figure
 
 

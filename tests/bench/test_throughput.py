@@ -124,21 +124,21 @@ def test_seeds_at_once_are_compared_with_one_run_of_as_many_threads(task, monkey
         asked.append((processes, threads))
         return 10.0 * processes + threads
 
-    monkeypatch.setattr(throughput, "together", together)
+    monkeypatch.setattr(seeds, "together", together)
     args = SimpleNamespace(cores=7, repeats=2, seconds=1.0)
-    assert throughput.side_by_side(small, args, 1.0) is True
+    assert seeds.side_by_side(small, args, 1.0) is True
     assert asked == [(1, 6), (1, 2), (2, 2), (3, 2)] * 2  # the seventh core is left over
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [" ".join(row[:2]) for row in rows[:-1]] == ["6 threads", "1 seed", "2 seeds", "3 seeds"]
     assert [float(row[2]) for row in rows[:-1]] == [16, 12, 22, 32]
     assert rows[-1][:2] == ["seeds/run", "2.000"]
-    monkeypatch.setattr(throughput, "together", lambda _, processes, *__: 1.0 / processes)
-    assert throughput.side_by_side(small, args, 1.0) is False
+    monkeypatch.setattr(seeds, "together", lambda _, processes, *__: 1.0 / processes)
+    assert seeds.side_by_side(small, args, 1.0) is False
 
 
 @pytest.mark.parametrize(("cores", "memory"), [(3, 1.0), (16, 1e15)], ids=["cores", "memory"])
 def test_where_no_two_seeds_fit_there_is_no_verdict(task, capsys, cores, memory):
-    assert throughput.side_by_side(task(threads=2), SimpleNamespace(cores=cores), memory) is None
+    assert seeds.side_by_side(task(threads=2), SimpleNamespace(cores=cores), memory) is None
     assert capsys.readouterr().out.startswith("  no two seeds at once: ")
 
 
@@ -210,8 +210,8 @@ def test_a_recipe_in_miniature_is_not_timed(task):
 def test_ratios_are_taken_repetition_by_repetition():
     # the second repetition hit a busy machine, and both alike
     ours, bare = [99.0, 48.0, 110.0], [100.0, 50.0, 100.0]
-    assert throughput.ratios(ours, bare) == pytest.approx([0.99, 0.96, 1.1])
-    assert throughput.spread(throughput.ratios(ours, bare)) == pytest.approx((0.99, 0.96, 1.1))
+    assert measure.ratios(ours, bare) == pytest.approx([0.99, 0.96, 1.1])
+    assert measure.spread(measure.ratios(ours, bare)) == pytest.approx((0.99, 0.96, 1.1))
     assert throughput.verdict("ours >= 1", []) == "ours >= 1: yes"
     assert throughput.verdict("ours >= 1", ["a", "b"]) == "ours >= 1: NO, not in a, b"
 

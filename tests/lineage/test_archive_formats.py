@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import _add, cifar_twins, sha256
+from conftest import add_member, cifar_twins, sha256
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
@@ -44,7 +44,7 @@ class Evil:
 def test_a_pickle_cannot_run_code(workspace):
     for content in (Evil(), {b"data": np.array([Evil()], dtype=object)}):
         with tarfile.open("bad.tar.gz", "w:gz") as tar:
-            _add(tar, "cifar-10-batches-py/batches.meta", pickle.dumps(content))
+            add_member(tar, "cifar-10-batches-py/batches.meta", pickle.dumps(content))
         with pytest.raises(Failure, match="system has no place in a data set"):
             archives.read("cifar-python", [Path("bad.tar.gz")], KINDS, 32)
     assert not Path("evil").exists()
@@ -59,7 +59,7 @@ def test_a_pickle_cannot_run_code(workspace):
 )
 def test_a_pickle_cannot_ask_for_the_memory(workspace, hostile):
     with tarfile.open("bad.tar.gz", "w:gz") as tar:
-        _add(tar, "cifar-10-batches-py/batches.meta", hostile)
+        add_member(tar, "cifar-10-batches-py/batches.meta", hostile)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(Failure, match=r"batches.meta asks for more memory than it can need"):
         archives.read("cifar-python", [Path("bad.tar.gz")], KINDS, 32)
@@ -121,7 +121,7 @@ def test_labels_of_other_formats_are_checked_too(tmp_path):
     members["cifar-10-batches-py/data_batch_1"] = pickle.dumps(batch, protocol=2)
     with tarfile.open(official, "w:gz") as tar:
         for name, content in members.items():
-            _add(tar, name, content)
+            add_member(tar, name, content)
     with pytest.raises(Failure, match="data_batch_1 has the labels -1"):
         archives.read("cifar-python", [official], KINDS, 32)
     with tarfile.open(sheets) as tar:
@@ -129,7 +129,7 @@ def test_labels_of_other_formats_are_checked_too(tmp_path):
     for wrong in (b"train,cat,-1,x.png", b"dev,cat,0,x.png"):
         with tarfile.open(sheets, "w") as tar:
             for name, content in members.items():
-                _add(tar, name, content + wrong if name == "names.csv" else content)
+                add_member(tar, name, content + wrong if name == "names.csv" else content)
         with pytest.raises(Failure, match=r"names.csv has the split '(train|dev)' and the position"):
             archives.read("contact-sheets", [sheets], KINDS, 32)
 

@@ -32,12 +32,11 @@ def images(n=20):
 
 @torch.no_grad()
 def by_hand(network, name, replacement, training):
-    """Errors with the block's main path replaced in a copy of the whole network."""
+    """Logits with the block's main path replaced in a copy of the whole network."""
     network = copy.deepcopy(network)
     if name != "intact":
         network.get_submodule(name).main = replacement
-    logits = {"kept": network.eval()(images()), "re-estimated": re_estimated(network, training)(images())}
-    return {statistics: found for statistics, found in logits.items()}
+    return {"kept": network.eval()(images()), "re-estimated": re_estimated(network, training)(images())}
 
 
 def correlation(a, b):

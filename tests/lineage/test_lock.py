@@ -2,6 +2,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import git
 
 from lineage import lock
 from lineage.errors import Failure
@@ -27,11 +28,11 @@ def test_the_hashes_are_dvcs(workspace):
 
 def test_the_commit_that_recorded_it_is_the_newest_with_its_hashes(workspace):
     def commit():
-        for arguments in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
-            subprocess.run(["git", *arguments], check=True)
+        git("add", "-A")
+        git("commit", "-qm", "t")
         return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
 
-    subprocess.run(["git", "init", "-q"], check=True)
+    git("init", "-q")
     written()
     first = commit()
     entry = {"deps": [lock.today("src/engine"), {"path": "data/x", "md5": "0"}]}

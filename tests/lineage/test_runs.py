@@ -5,6 +5,7 @@ import pytest
 import torch
 from test_seed import Told
 from test_train import experiment
+from torch.nn import functional as F
 
 from lineage import runs
 from lineage.engine import augment, checkpoint, tensors, training
@@ -44,10 +45,24 @@ def test_scores_are_those_of_the_whole_parts(workspace):
     one = mine()
     network = runs.untrained(one, 0, CPU)
     row = runs.scores(network, one, CPU)
-    images = augment.load(one, ("val",), CPU)["val"]
-    wrong = training.predict(network, images, "fp32").argmax(1) != images.labels
-    assert row["val_error"] == pytest.approx(wrong.double().mean().item())
-    assert row["trained"] == ("yes" if row["train_error"] <= 0.8 * 2 / 3 else "no")
+    for part, images in augment.load(one, ("train", "val"), CPU).items():
+        logits = training.predict(network, images, "fp32")
+        assert row[f"{part}_loss"] == pytest.approx(F.cross_entropy(logits.double(), images.labels).item())
+        assert row[f"{part}_error"] == pytest.approx((logits.argmax(1) != images.labels).double().mean().item())
+    assert row["train_loss"] != row["val_loss"]
+    assert row["train_error"] > 0.8 * 2 / 3 and row["trained"] == "no"
+
+
+def test_scores_of_a_network_that_knows_the_classes(workspace):
+    """They differ in brightness: the network answers by the channels' mean."""
+    one = mine()
+
+    class Brightness(torch.nn.Module):
+        def forward(self, x):
+            return -((x.mean((1, 2, 3))[:, None] - torch.tensor([-1.2, 0.0, 1.2])) ** 2)
+
+    row = runs.scores(Brightness(), one, CPU)
+    assert (row["train_error"], row["val_error"], row["trained"]) == (0, 0, "yes")
 
 
 def test_a_run_begins_with_the_weights_that_it_is_given(workspace, unchanged):

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from test_train import experiment
+from torch.nn import functional as F
 
-from lineage.engine import checkpoint
+from lineage.engine import augment, checkpoint, training
 from lineage.engine.experiment import read_experiment
 from lineage.errors import Mistake
 from lineage.seed import train_seed
@@ -42,6 +43,21 @@ def test_a_seed_leaves_its_weights_and_its_history(workspace):
     assert [name for name, _ in told.calls].count("step") == 3 * 6
     assert told.calls[-1] == ("end", (1,))
     assert not states[0].exists()
+
+
+def test_the_weights_that_are_left_are_those_that_were_validated(workspace, unchanged):
+    """The averaged ones, and those of the best epoch, which is not the last one here."""
+    experiment(epochs=6, lr=0.5, schedule="constant", ema=0.5, keep="best", precision="fp32")
+    states = [Path("a.state"), Path("b.state")]
+    trained(states, every=30)
+    weights, about = checkpoint.load_state(states[1])
+    assert about["kept"] != about["history"][-1]
+    one, place = read_experiment("mine"), torch.device("cpu")
+    network = one.build()
+    network.load_state_dict(weights)
+    val = augment.load(one, ("val",), place)["val"]
+    loss = F.cross_entropy(training.predict(network, val, "fp32"), val.labels).item()
+    assert loss == pytest.approx(about["kept"]["val_loss"], rel=1e-5)
 
 
 def test_a_seed_trains_with_the_recipes_threads(workspace, unchanged):

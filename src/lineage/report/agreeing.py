@@ -54,7 +54,7 @@ def section(results: Results, draw: Draw) -> list[str]:
     if found.empty:
         return []
     classes = next(iter(read_json(RECIPES).values()))["classes"]
-    guessing = 100 * (1 - 1 / classes)
+    chance = 100 * (1 - 1 / classes)
     rows = []
     for row in found.itertuples():
         started = f"{row.started} of {row.n}" if row.n else ""
@@ -74,7 +74,7 @@ def section(results: Results, draw: Draw) -> list[str]:
     lines += table(header + "started to train | training error (%)", "l l r r r r r r r r r", rows)
     paths = " and ".join(f"[{path.stem}](../{path.as_posix()})" for path in (AGREEMENT, TRAINED) if path.is_file())
     said = [
-        f"1-NN error of the pixels themselves: {100 * pixels():.0f} %; of guessing: {guessing:.0f} %. "
+        f"1-NN error of the pixels themselves: {100 * pixels():.0f} %; chance level: {chance:.0f} %. "
         "*Not trained*: not here; some of these networks are in the "
         f"[sweep](#does-the-first-step-tell-which-networks-train). All numbers: {paths}.",
         "",

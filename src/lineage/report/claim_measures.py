@@ -43,15 +43,15 @@ def gap(result: Result) -> pd.Series:
 
 def epochs(result: Result) -> pd.Series:
     """Epochs until a quarter of the training images is wrong; infinitely many where that never happens. The error of an
-    epoch is the mean over its steps and counts in its middle, with a straight line in between, from guessing at 0.
+    epoch is the mean over its steps and counts in its middle, with a straight line in between, from chance level at 0.
     """
-    guessing = 1 - 1 / len(result.labels["classes"])
-    return result.history.groupby("seed").apply(_reached, guessing, include_groups=False)
+    chance = 1 - 1 / len(result.labels["classes"])
+    return result.history.groupby("seed").apply(_reached, chance, include_groups=False)
 
 
-def _reached(history: pd.DataFrame, guessing: float) -> float:
+def _reached(history: pd.DataFrame, chance: float) -> float:
     """Of one seed."""
-    times, errors = np.append(0, history.epoch - 0.5), np.append(guessing, history.train_error)
+    times, errors = np.append(0, history.epoch - 0.5), np.append(chance, history.train_error)
     there = np.flatnonzero(errors <= QUARTER)
     if not len(there):
         return math.inf

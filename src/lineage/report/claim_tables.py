@@ -34,8 +34,8 @@ A claim says that one experiment exceeds another by some measure, or that it doe
   and none of the other, three or more each, but p is not below 5 %;
 - *at the floor*: both training errors are below 0.3 %. The training losses are compared instead; their ratio is
   relevant from {loss_factor} on;
-- *not compared*: the training of one side diverged, or some of its seeds *did not start to train*: on the training
-  images they make more than 80 % of the mistakes of guessing. Their errors are no measure of the network. Where there
+- *not compared*: the training of one side diverged, or some of its seeds *did not start to train*: their
+  training error ends above 80 % of chance level. Their errors are no measure of the network. Where there
   is a *start* claim, it counts the seeds instead (Fisher's exact test);
 - *not decided*: everything else.
 
@@ -50,15 +50,15 @@ All others are exploratory and not corrected: where there is no difference, abou
 Intervals are Welch's, over the seeds. Where each seed's answers have been kept, they also cover the interval of a
 bootstrap over seeds and test images (*seeds and images*), and p is the larger of Welch's and the bootstrap's (by the
 normal distribution). It is that of no difference, or of the threshold that a claim names (*six times*). Holm's
-correction uses that p. All intervals are conditional on one split of the data. Two
-claims rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation
-on one batch of images. Only there, and against an article's number, are three values enough.
-Where a claim compares the epochs to a training error of 25 %, the mean error of an epoch counts in its middle, with a
-straight line in between, from guessing at the beginning. Seeds of the first side that never get there count as if they
-did in the middle of their last epoch; the claim then holds only with enough seeds, each of them later than every seed
-of the second side by the smallest relevant difference. If one of the second side never gets there, nothing is decided.
-A recipe that reaches 75 % confirms that claim; one that does not reach it refutes nothing. We show published numbers
-that were chosen on the test set, but do not compare with them."""
+correction uses that p. All intervals are conditional on one split of the data. Two claims rest on one measurement, the
+gradients of untrained networks with batch norm: three draws of He's initialisation on one batch of images. Only there,
+and against an article's number, are three values enough. Where a claim compares the epochs to a training error of 25 %,
+the mean error of an epoch counts in its middle, with a straight line in between, from chance level at the beginning.
+Seeds of the first side that never get there count as if they did in the middle of their last epoch; the claim then
+holds only with enough seeds, each of them later than every seed of the second side by the smallest relevant difference.
+If one of the second side never gets there, nothing is decided. A recipe that reaches 75 % confirms that claim; one that
+does not reach it refutes nothing. We show published numbers that were chosen on the test set, but do not compare with
+them."""
 
 
 def rules() -> str:

@@ -87,7 +87,9 @@ def _conditions(result: Result) -> list[str]:
         share = f"{recipe.warm_up_steps} steps" if recipe.warm_up_steps else f"{100 * recipe.warm_up:g} % of the steps"
         found.append(f"a warm-up of {share}")
     found.append(f"weight decay {recipe.weight_decay:g}")
-    found += [words.format(value) for key, words in ALSO.items() if (value := getattr(recipe, key))]
+    cut = recipe.cutout and recipe.cutout - 1 + recipe.cutout % 2  # around a pixel: an even side is one less
+    also = recipe.model_dump() | {"cutout": cut}
+    found += [words.format(also[key]) for key, words in ALSO.items() if also[key]]
     found += ["flips"] if recipe.flip else []
     return [*found, PRECISION_NAMES[result.precision]]
 

@@ -18,8 +18,8 @@ START_WORDS = {"he": "He's initialisation", "dirac": "the Dirac initialisation"}
 SWEEP_TEXT = """\
 *The first step*: the learning rate of the first step times the largest ‖gradient‖ / ‖W‖ of a layer, measured before
 training, times what momentum makes of it (1.9 in Nesterov's form). It is how far the step moves that layer, as a
-fraction of its own norm, before any limit cuts it. *Started*: as above, a training error below 80 % of that of
-guessing. A network has one seed, or more where a neighbour in depth or in learning rate gives another answer; each run
+fraction of its own norm, before any limit cuts it. *Started*: as above, a training error below 80 % of chance
+level. A network has one seed, or more where a neighbour in depth or in learning rate gives another answer; each run
 counts once. *The best threshold* is the one with the fewest runs on its wrong side: above it and started, or below it
 and not. It is chosen by the runs that it is judged by; beside it is what the best threshold on the depth does."""
 PLACE = "does-the-first-step-tell-which-networks-train"
@@ -30,10 +30,10 @@ def sweep(results: Results, draw: Draw) -> list[str]:
     if runs.empty:
         return []
     limits = {start: many[0]["recipe"].get("trust", 0) for start, many in recipes.items()}
-    guessing = 100 * most_mistakes(next(iter(recipes.values()))[0]["classes"])
+    limit = 100 * most_mistakes(next(iter(recipes.values()))[0]["classes"])
     epochs = " or ".join(f"{number:g} epochs" for number in sorted(set(runs.epochs.dropna())))
     title = f"Plain networks on SIGNS{f', {epochs}' if epochs else ''}: the first step and the training error"
-    drawn = sweep_figures.first_steps(runs, guessing, title)
+    drawn = sweep_figures.first_steps(runs, limit, title)
     lines = draw(drawn, "first-steps.svg", "training error by the length of the first step")
     depths = sorted(set(runs.depth))
     rows = []

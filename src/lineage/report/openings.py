@@ -30,7 +30,7 @@ def opened(ones: list[Judgement], who: str, does: str, does_not: str, opposite: 
     if len(said) == len(ones):
         where = shared(ones) or (where if any(one.comparison.group for one in ones) else [])
     weaker = [one for one in ones if one.comparison.primary and one not in said]
-    open_ = [f"the main comparison is {one.verdict}" for one in weaker]
+    open_ = [f"the primary comparison is {one.verdict}" for one in weaker]
     if sum(one.comparison.primary for one in ones) > 1:
         open_ = [f"{title(one)}: {one.verdict}" for one in weaker]
     certainly = "" if certain else "probably "

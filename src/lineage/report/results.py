@@ -40,9 +40,7 @@ class Result:
         return self.scores[self.scores.part == part].set_index("seed").loss
 
     def started(self) -> pd.Series:
-        """Seed by seed, whether it started to train: whether it makes fewer than 80 % of the mistakes of one who
-        guesses, on the training images.
-        """
+        """Seed by seed, whether it started to train: whether its training error is below 80 % of chance level."""
         return self.error("train") <= most_mistakes(len(self.labels["classes"]))
 
     def wrong_answers(self) -> np.ndarray | None:

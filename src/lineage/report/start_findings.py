@@ -24,7 +24,7 @@ def no_start(m: Measured) -> list[str]:
             after = ""
             if not result.started().iloc[0]:
                 after = f" After training, that of the network's first layer is {turned.iloc[0]:.2g} (first seed)."
-            what = "did not start or diverged" if result.metrics["diverged"] else "stayed near guessing"
+            what = "did not start or diverged" if result.metrics["diverged"] else "stayed near chance level"
             said.append(
                 f"{where(one)}: {link(result.name)}: {failed} of {result.n} seeds {what} (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "

@@ -15,9 +15,9 @@ WAYS = {"training": "exact in training", "use": "exact in evaluation only"}  # i
 STATES = {"trained": "trained", "inserted": "inserted", "trained on": "trained further"}
 
 
-def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
+def first_steps(runs: pd.DataFrame, limit: float, title: str) -> Figure:
     """Training error at the end over the length of the first step, a point for each run of `src/sweep.py`: colour by
-    depth, marker by start, a red edge where it diverged. `guessing` is the error in per cent above which a network has
+    depth, marker by start, a red edge where it diverged. `limit` is the error in per cent above which a network has
     not started to train.
     """
     with plt.rc_context(STYLE):
@@ -28,10 +28,10 @@ def first_steps(runs: pd.DataFrame, guessing: float, title: str) -> Figure:
             style = {"color": depth_colour(depth), "marker": markers[start], "edgecolors": edges}
             steps = some.first_step.clip(lower=TINY)
             axis.scatter(steps, 100 * some.train_error, s=42, linewidths=0.7, alpha=0.9, **style)
-        axis.axhline(guessing, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
+        axis.axhline(limit, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
         axis.annotate(
             "did not start above this line",
-            **{"xy": (1, guessing), "xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"},
+            **{"xy": (1, limit), "xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"},
             **{"fontsize": 8, "color": "#666666"},
         )
         axis.set_xscale("log")

@@ -74,14 +74,15 @@ def test_the_gather_equals_the_naive_loop():
     assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_cutout_leaves_a_square_of_the_mean():
+@pytest.mark.parametrize(("cutout", "side"), [(5, 5), (4, 3), (1, 1)])  # around a pixel: an even side is one less
+def test_cutout_leaves_a_square_of_the_mean(cutout, side):
     images = Images(pictures(), LABELS, MEAN, STD, 8, torch.device("cpu"))
     plan = drawn(6)
     order = torch.arange(6)
-    whole, cut = images.batch(order, plan).images, images.batch(order, plan, cutout=5).images
+    whole, cut = images.batch(order, plan).images, images.batch(order, plan, cutout=cutout).images
     row, column = torch.arange(8)[:, None], torch.arange(8)[None]
     for x, y, (down, right) in zip(whole, cut, (plan.hole * 8).long().tolist(), strict=True):
-        hole = ((row - down).abs() <= 2) & ((column - right).abs() <= 2)
+        hole = ((row - down).abs() <= side // 2) & ((column - right).abs() <= side // 2)
         assert torch.equal(y, x.masked_fill(hole, 0))
     assert cut.is_contiguous(memory_format=torch.channels_last)
 

@@ -13,6 +13,10 @@ from lineage.errors import Mistake
 def deterministic():
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
+    switched_on = torch.backends.cuda.matmul, torch.backends.cudnn
+    for place in switched_on:
+        place.allow_tf32 = True
+    torch.backends.cudnn.benchmark = torch.utils.deterministic.fill_uninitialized_memory = True
     device.prepare(torch.device("cpu"), 1)
     yield
     torch.set_num_threads(threads)
@@ -32,6 +36,7 @@ def test_what_cannot_be_deterministic_is_an_error():
     assert torch.get_deterministic_debug_mode() == 2  # an error, not a warning
     assert (torch.tensor([1e-38]) * 0.1).item() == 0  # numbers too small for the usual form
     assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cudnn.benchmark and not torch.utils.deterministic.fill_uninitialized_memory
 
 
 @pytest.mark.parametrize("native", [True, False])

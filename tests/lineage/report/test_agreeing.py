@@ -87,7 +87,7 @@ def test_what_was_trained_is_beside_what_was_measured(study):
         ),
     ):
         assert f"| {about} | {agreed} | 40 | 3 … 3 | {came} |" in text
-    assert "of the pixels themselves: 20 %; of guessing: 50 %." in text and "(agreement.svg)" in text
+    assert "of the pixels themselves: 20 %; chance level: 50 %." in text and "(agreement.svg)" in text
     # the network without batch norm agrees more than one that trains
     assert "Among the 3 of which a seed started, plain, 20 layers (He) has the lowest agreement, 0.0150" in text
     assert (

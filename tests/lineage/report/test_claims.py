@@ -84,6 +84,7 @@ def test_what_is_missing_or_diverged_decides_nothing():
     assert judged(result(HIGH), None).verdict == NOT_RUN
     one = judged(result(HIGH, diverged=True), result(LOW))
     assert (one.verdict, one.note, one.found) == (NOT_COMPARED, "diverged", None)
+    assert judged(result(LOW), result(HIGH, diverged=True)).note == "diverged"
 
 
 @pytest.mark.parametrize("measure", ["test_error", "train_error", "gap"])
@@ -91,6 +92,8 @@ def test_what_did_not_start_to_train_has_no_percentage_points(measure):
     one = judged(result(HIGH, train=0.8, started=[False] * 4 + [True]), result(LOW), measure=measure)
     assert (one.verdict, one.found) == (NOT_COMPARED, None)
     assert one.note == "did not start to train: 4 of 5 against 0 of 5 seeds"
+    other = judged(result(LOW), result(HIGH, train=0.8, started=[False] * 5), measure=measure)
+    assert (other.verdict, other.note) == (NOT_COMPARED, "did not start to train: 0 of 5 against 5 of 5 seeds")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +125,7 @@ def test_at_the_floor_the_losses_are_judged():
     assert judged(result(HIGH, train=0.0, loss=0.003), b, measure="train_error").loss.verdict == DOES_NOT_HOLD
     above = judged(result(HIGH, train=0.004), b, measure="train_error")
     assert above.verdict != AT_FLOOR and above.loss is None
+    assert judged(result(LOW, train=0.0), result(HIGH, train=0.05), measure="train_error").loss is None
     claim = Claim("n", "ours", "more than 1 % wrong", "train_error")
     against_a_number = claims.judged(Comparison(claim, "a", 1.0), {"a": a})
     assert (against_a_number.verdict, against_a_number.unit) == (REVERSED, "pp")  # no loss stands beside a number

@@ -46,6 +46,9 @@ def test_what_a_group_is_trained_with(workspace):
         "label smoothing 0.1, averaged weights (decay 0.99 per step), rotations of up to 15°, CutMix with probability"
     )
     assert f"weight decay 0, {also} 0.5, bfloat16." in depth.conditions([results.read("plain-20-signs32")])
+    for cutout, side in ((8, 7), (7, 7), (1, 1)):
+        measured("plain-20-signs32", recipe={"cutout": cutout})
+        assert f"a square of {side} pixels cut out" in depth.conditions([results.read("plain-20-signs32")])
     measured("plain-20-signs32", recipe={"warm_up": 0.25, "shift": 3})
     measured("plain-56-signs32", recipe={"lr": 0.03, "warm_up": 0.25, "shift": 3})
     assert "learning rate" not in depth.conditions(read("plain-20-signs32", "plain-56-signs32").values())

@@ -45,7 +45,7 @@ def test_the_scope_of_several_groups_is_what_their_titles_share(workspace):
     assert low.startswith("SIGNS, 30 epochs, learning rate 0.03, 56 layers: [plain-56-signs32-low-lr]")
     measured("plain-56-signs32", (0.04, 0.05, 0.05, 0.06, 0.7))  # the primary comparison
     line = one(said(*SIGNS, *names), "Plain networks of 56 layers probably train worse than shallow ones")
-    assert "ones (SIGNS, 30 epochs, learning rate 0.03); the main comparison is not decided.**" in line
+    assert "ones (SIGNS, 30 epochs, learning rate 0.03); the primary comparison is not decided.**" in line
 
 
 def test_degradation_on_the_test_set_is_a_finding_of_its_own(workspace):

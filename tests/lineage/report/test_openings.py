@@ -54,12 +54,12 @@ def test_an_opening_is_not_more_certain_than_its_primary_comparisons(signs, cifa
         (
             NOT_DECIDED,
             HOLDS,
-            f"Depth probably hurts ({LOW}); the main comparison is not decided.",
+            f"Depth probably hurts ({LOW}); the primary comparison is not decided.",
         ),
         (
             NOT_DECIDED,
             REVERSED,
-            f"Depth probably helps ({LOW}); the main comparison is not decided.",
+            f"Depth probably helps ({LOW}); the primary comparison is not decided.",
         ),
         (LEANS, HOLDS, "Depth probably hurts (SIGNS, 30 epochs)."),
         (HOLDS, NOT_DECIDED, "Depth hurts (SIGNS, 30 epochs)."),
@@ -67,7 +67,7 @@ def test_an_opening_is_not_more_certain_than_its_primary_comparisons(signs, cifa
         (
             NOT_DECIDED,
             LEANS,
-            f"Depth probably hurts ({LOW}); the main comparison is not decided.",
+            f"Depth probably hurts ({LOW}); the primary comparison is not decided.",
         ),
     ],
 )

@@ -14,7 +14,7 @@ def test_some_seeds_are_not_some_networks(workspace):
     measured("plain-110-signs32", (0.30, 0.34, 0.36, 0.33, 0.99))
     line = one(said(*SIGNS), "did not start to train")
     assert "**Some seeds of deep plain networks did not start to train.**" in line
-    assert "[plain-110-signs32](experiments.md#plain-110-signs32): 1 of 5 seeds stayed near guessing" in line
+    assert "[plain-110-signs32](experiments.md#plain-110-signs32): 1 of 5 seeds stayed near chance level" in line
     assert "After training" not in line  # which is measured of the first seed, and that has started
 
 
