@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (2)")
     args = parser.parse_args()
     if min(args.repeats, args.steps, args.threads) < 1:
-        raise Mistake("--repeats, --steps and --threads want numbers above 0")
+        raise Mistake("--repeats, --steps and --threads must be above 0")
     torch.set_num_threads(args.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"on {device}, {args.threads} threads, torch {torch.__version__}, float32")

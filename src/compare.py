@@ -33,7 +33,7 @@ def summary(results: Results) -> dict[str, float]:
     """The headline numbers, few: test top-1 of each network of the lineage, and what depth does to the training error.
 
     `train_error_increase/plain-signs32-20-to-56` is the training error (without augmentation) of the deepest plain
-    network of that group less the shallowest one's, as a fraction: above zero, depth hurts. Networks of which a seed
+    network of that group minus the shallowest one's, as a fraction: above zero, depth hurts. Networks of which a seed
     did not start to train have no part in it.
     """
     lineage = [name for _, _, names in LINEAGE for name in names if name in results]

@@ -109,8 +109,8 @@ def classes_of(prepared: Path) -> list[str]:
     """The classes of a file of images that `preprocess` has written. Raises `Failure`."""
     try:
         with safe_open(prepared, "numpy") as file:
-            return json.loads(file.metadata()["classes"])
-    except SafetensorError as error:
+            return json.loads((file.metadata() or {})["classes"])
+    except (SafetensorError, KeyError) as error:
         again = f"run `dvc repro --force preprocess@{prepared.parent.name}`"
         raise Failure(f"{prepared} is damaged ({error}): {again}") from None
 

@@ -48,9 +48,9 @@ def unpacked(revision: str, folder: Path) -> Path:
     return folder
 
 
-def outputs(source: Path, name: str, folder: Path) -> dict[str, dict[str, bytes]]:
-    """What `source` writes for a shortened training of an experiment and its evaluation, by stage and path. Raises
-    `Failure`.
+def outputs(source: Path, name: str, folder: Path) -> dict[str, dict[str, bytes] | Failure]:
+    """What `source` writes for a shortened training of an experiment and its evaluation, by stage and path; of a stage
+    that failed, or that had to wait for it, the failure.
     """
     experiment = read_json(Path("recipes/experiments", f"{name}.json"))  # which is the recorded one
     recipe = {key: value for key, value in experiment["recipe"].items() if key != "iterations"}
@@ -60,13 +60,14 @@ def outputs(source: Path, name: str, folder: Path) -> dict[str, dict[str, bytes]
     (folder / "recipes/experiments" / f"{name}.json").write_text(json.dumps(experiment))
     for linked in ("recipes/labels", "data"):
         (folder / linked).symlink_to(Path(linked).resolve())
-    written = {}
+    written: dict[str, dict[str, bytes] | Failure] = {}
     for stage, patterns in OUTPUTS.items():
         command = [sys.executable, str(source.resolve() / f"src/{stage}.py"), name]
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if result.returncode:
             lines = [f"exit code {result.returncode}", *(result.stderr.strip() or result.stdout).splitlines()]
-            raise Failure(f"{stage} failed: {lines[-1]}")
+            failure = Failure(f"{stage} failed: {lines[-1]}")
+            return dict.fromkeys(OUTPUTS, failure) | written
         places = [folder / pattern.format(name) for pattern in patterns]
         files = [file for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
         written[stage] = {f.relative_to(folder).as_posix(): f.read_bytes() for f in files if f.is_file()}
@@ -98,7 +99,7 @@ def prove(name: str, lock: dict) -> tuple[bool, list[str]]:
         if {dep["path"]: dep["md5"] for dep in deps} != {p: md5 for p, md5 in known.items() if p.startswith("src/")}:
             stale[stage] = entry, deps
     with tempfile.TemporaryDirectory() as scratch:
-        runs: dict[str, dict[str, dict[str, bytes]]] = {}
+        runs: dict[str, dict[str, dict[str, bytes] | Failure]] = {}
         for number, (stage, (entry, deps)) in enumerate(stale.items()):
             try:
                 revision = recorded_by(entry)
@@ -107,6 +108,9 @@ def prove(name: str, lock: dict) -> tuple[bool, list[str]]:
                     runs[revision] = outputs(old, name, Path(scratch, f"old-{number}"))
                 if "" not in runs:
                     runs[""] = outputs(Path(), name, Path(scratch, f"new-{number}"))
+                for written in (runs[revision][stage], runs[""][stage]):
+                    if isinstance(written, Failure):
+                        raise written
             except Failure as error:
                 whole = False
                 said.append(f"{stage}@{name}: not proven: {error}")

@@ -2,15 +2,19 @@
 
 import ast
 import hashlib
+import io
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY, content, recorded_errors
+from scipy import stats
 
 from lineage import lock
 
@@ -233,9 +237,48 @@ def test_the_readmes_primary_comparisons_are_the_recorded_ones(committed):
             assert abs(float(mine) - recorded) < 0.51 * 0.1 ** len(mine.partition(".")[2]), row
         assert (p, said.rstrip(" ¹²").strip("*")) == (judged[key][6], judged[key][8].split(",")[0].strip("*")), row
         assert judged[key][4] == ("4 / 4" if "cifar10" in larger else "5 / 5")
-    exploratory = recorded_errors("resnet-20-cifar10/scores", part="test")
-    said = f"residual networks have a test error of {exploratory.mean():.1f} ± {exploratory.std():.1f} %"
-    assert said in " ".join(README.split())
+        if part == "train":  # that of a test error covers the bootstrap's, too
+            deep, shallow = (recorded_errors(f"{name}/scores", part=part) for name in (larger, smaller))
+            ends = stats.ttest_ind(deep, shallow, equal_var=False).confidence_interval(0.95)
+            assert f"({ends.low:.1f} to {ends.high:.1f})" in difference
+
+
+def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
+    text, losses = " ".join(README.split()), {}
+    for name, part, words in (
+        ("resnet-20-cifar10", "test", "residual networks have a test error of {mean:.1f} ± {std:.1f} %"),
+        ("resnet-56-cifar10", "train", "a lower training error than those of 20 ({mean:.1f} against"),
+        ("resnet-20-cifar10", "train", "against {mean:.1f} %), and with 20 layers"),
+        ("plain-56-signs32", "train", "One of the five seeds has {max:.1f} %"),
+        (
+            "plain-56-signs32-low-lr",
+            "train",
+            "With a learning rate of 0.03 the training error is {mean:.1f} ± {std:.1f} %",
+        ),
+        ("plain-56-signs32-long", "train", "After 100 epochs at 0.1 it is {mean:.2f} ± {std:.2f} %"),
+        ("resnet-56-signs32-low-lr", "test", "the test error of residual networks is {mean:.1f}, that"),
+        ("plain-56-signs32-low-lr", "test", "that of plain ones {mean:.1f} %"),
+    ):
+        found = recorded_errors(f"{name}/scores", part=part)
+        assert words.format(mean=found.mean(), std=found.std(), max=found.max()) in text, name
+    for name in ("plain-20-signs32-long", "plain-56-signs32-long", "resnet-20-signs32", "resnet-110-signs32"):
+        table = pd.read_csv(io.BytesIO(content(f"plots/tables/{name}/scores.csv")))
+        losses[name] = np.log(table[table.part == "train"].loss)
+    for deep, shallow, words in (
+        (
+            "plain-56-signs32-long",
+            "plain-20-signs32-long",
+            "a training loss {:.0f} times that of 20 layers ({:.0f} to {:.0f};",
+        ),
+        (
+            "resnet-110-signs32",
+            "resnet-20-signs32",
+            "the training loss is {:.0f} times that of 20 layers ({:.2f} to {:.0f};",
+        ),
+    ):
+        ends = stats.ttest_ind(losses[deep], losses[shallow], equal_var=False).confidence_interval(0.95)
+        ratio = losses[deep].mean() - losses[shallow].mean()
+        assert words.format(*np.exp([ratio, ends.low, ends.high])) in text
 
 
 EQUALISED = {"depth": 110, "family": "plain", "chosen": "yes"}

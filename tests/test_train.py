@@ -109,24 +109,26 @@ def test_how_many_seeds_train_at_once_changes_no_byte(workspace, run_script):
     assert results["1"] == results["2"] == results["3"]
 
 
-def test_trained_seeds_stay_until_they_are_recorded(workspace, run_here):
+@pytest.mark.parametrize("how", ["run_here", pytest.param("run_script", marks=pytest.mark.slow)])
+def test_trained_seeds_stay_until_they_are_recorded(workspace, request, how):
     """`dvc` may die, or find the disk full, while it takes the outputs over."""
+    run = request.getfixturevalue(how)
     experiment()
-    assert "seed 1  epoch" in run_here("train", "mine").stdout
+    assert "seed 1  epoch" in run("train", "mine").stdout
     whole = outputs()
     for folder in ("models", "plots", "metrics"):  # as DVC does before it runs a stage
         shutil.rmtree(folder)
-    again = run_here("train", "mine")
+    again = run("train", "mine")
     assert "seed 0: trained already" in again.stdout and "  epoch " not in again.stdout
     assert outputs() == whole
     history = Path("plots/history/mine.csv").read_bytes()
     Path("dvc.lock").write_text(f"md5: {hashlib.md5(history).hexdigest()}\n")
-    forced = run_here("train", "mine").stdout
+    forced = run("train", "mine").stdout
     assert "trained already" not in forced and "seed 1  epoch" in forced
     assert outputs() == whole
     Path("dvc.lock").unlink()
     experiment(seeds=3)  # a further seed needs no more than its own training
-    more = run_here("train", "mine").stdout
+    more = run("train", "mine").stdout
     assert "seed 1: trained already" in more and "seed 1  epoch" not in more and "seed 2  epoch" in more
     assert whole["models/mine/seed-1.safetensors"] == outputs()["models/mine/seed-1.safetensors"]
 

@@ -170,6 +170,17 @@ def test_what_is_proven_of_one_stage_is_said_whatever_becomes_of_the_other(recor
 
 
 @pytest.mark.slow
+def test_an_evaluation_that_fails_leaves_the_training_proven(recorded):
+    replace("src/evaluate.py", "def main() -> None:\n", "def main() -> None:\n    raise SystemExit('broken')\n")
+    with Path("src/lineage/engine/recipe.py").open("a") as file:
+        file.write("\n# a comment\n")
+    before = lock("train")["src/lineage/engine"], lock("evaluate")
+    result = recorded()
+    assert "train@mine: the same bytes" in result.stdout and lock("train")["src/lineage/engine"] != before[0]
+    assert "evaluate@mine: not proven: evaluate failed: broken" in result.stdout and lock("evaluate") == before[1]
+
+
+@pytest.mark.slow
 def test_what_cannot_be_tried_is_one_line(recorded):
     with Path("src/lineage/engine/recipe.py").open("a") as file:
         file.write("\n# a comment\n")

@@ -35,7 +35,7 @@ A claim says that one experiment exceeds another by some measure, or that it doe
 - *at the floor*: both training errors are below 0.3 %. The training losses are compared instead; their ratio is
   relevant from {loss_factor} on;
 - *not compared*: the training of one side diverged, or some of its seeds *did not start to train*: their
-  training error ends above 80 % of chance level. Their errors are no measure of the network. Where there
+  training error ends above 80 % of that at chance level. Their errors are no measure of the network. Where there
   is a *start* claim, it counts the seeds instead (Fisher's exact test);
 - *not decided*: everything else.
 
@@ -126,7 +126,7 @@ def by_group(run: Judgements) -> list[str]:
             rows.append((*name(claim), *cells))
     if not rows:
         return []
-    titles = [f"{group}: {GROUPS[group].title}" for group in groups]
+    titles = [f"{group}: {GROUPS[group].title}".replace("|", r"\|") for group in groups]
     return table(" | ".join(["claim | claimed by", *titles]), "l l" + " l" * len(groups), rows)
 
 

@@ -79,13 +79,19 @@ def check_all() -> None:
     """Raises `Mistake` for what study.yaml claims and nobody can judge."""
     for claim in CLAIMS.values():
         check(claim)
-    places = {one.place for claim in CLAIMS.values() for one in comparisons(claim)}
-    for place in sorted(PRIMARY - places):
-        raise Mistake(f"study.yaml, primary, {', '.join(map(str, place))}: there is no such comparison")
+    places = {one.place: one for claim in CLAIMS.values() for one in comparisons(claim)}
+    for place in sorted(PRIMARY):
+        if place not in places:
+            raise Mistake(f"study.yaml, primary, {', '.join(map(str, place))}: there is no such comparison")
+        if places[place].claim.least:  # p is that of this difference, also where the claim is reversed
+            raise Mistake(f"study.yaml, claims, {place[0]}: a claim with a primary comparison has no `least`")
 
 
 def check(claim: Claim) -> None:
     """Raises `Mistake` for a claim that cannot be judged."""
+    if bool(claim.each) + bool(claim.pairs) + bool(claim.untrained) != 1 or (claim.each and claim.each not in PAIRS):
+        wanted = f"`each` ({', '.join(PAIRS)}), `pairs` or `untrained`"
+        raise Mistake(f"study.yaml, claims, {claim.id}: it needs one of {wanted}")
     measures = ("gradient_fall", "gradient_rise") if claim.untrained else MEASURES
     if claim.measure not in measures:
         raise Mistake(
@@ -100,6 +106,3 @@ def check(claim: Claim) -> None:
         raise Mistake(f"study.yaml, claims, {claim.id}: `relevant` and `least` of a ratio are 1 or more")
     if any(not isinstance(pair[1], str) for pair in claim.pairs) and MEASURES[claim.measure].unit != "pp":
         raise Mistake(f"study.yaml, claims, {claim.id}: a number in `pairs` needs a measure in percentage points")
-    if bool(claim.each) + bool(claim.pairs) + bool(claim.untrained) != 1 or (claim.each and claim.each not in PAIRS):
-        wanted = f"`each` ({', '.join(PAIRS)}), `pairs` or `untrained`"
-        raise Mistake(f"study.yaml, claims, {claim.id}: it needs one of {wanted}")

@@ -1,11 +1,17 @@
-"""The entries of study.yaml: claims, figures and groups. Each raises `TypeError` for what it cannot be, as Python does
-for a wrong key; study.py says where that was.
+"""The entries of study.yaml: articles, claims, figures and groups. Each raises `TypeError` for what it cannot be, as
+Python does for a wrong key; study.py says where that was.
 """
 
 from dataclasses import dataclass
 
 AXES = {"train_error": "training error in %", "val_error": "validation error in %"}  # what a figure by epoch can show
 MOST_LINES = 6  # of a figure: more colours can hardly be told apart
+
+
+def _names(entry: object, *keys: str) -> None:
+    for key in keys:
+        if not isinstance(getattr(entry, key), str):
+            raise TypeError(f"`{key}` is a name, not {getattr(entry, key)!r}")
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,11 @@ class Claim:
 
     def __post_init__(self) -> None:
         """Raises `TypeError`, as for a wrong key."""
-        if not isinstance(self.id, str):
-            raise TypeError(f"`id` is a name, not {self.id!r}")
+        _names(self, "id", "measure", "each")
         for pair in self.pairs:
             if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str):
                 raise TypeError("`pairs` is a list of pairs: [[one experiment, another], …]")
-            if not isinstance(pair[1], str | int | float):
+            if not isinstance(pair[1], str | int | float) or isinstance(pair[1], bool):
                 raise TypeError(f"{pair[1]!r} in `pairs` is neither an experiment nor a number")
             if isinstance(pair[1], str) and pair[1].replace(".", "", 1).isdecimal():
                 raise TypeError(f"the number {pair[1]} in `pairs` stands there without quotes")
@@ -72,6 +77,7 @@ class Lines:
 
     def __post_init__(self) -> None:
         """Raises `TypeError`, as for a wrong key."""
+        _names(self, "id", "shows")
         if self.shows not in AXES:
             raise TypeError(f"`shows: {self.shows}` is unknown; use one of {', '.join(AXES)}")
         if not isinstance(self.experiments, dict):

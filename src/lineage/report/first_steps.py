@@ -18,7 +18,7 @@ START_WORDS = {"he": "He's initialisation", "dirac": "the Dirac initialisation"}
 SWEEP_TEXT = """\
 *The first step*: the learning rate of the first step times the largest ‖gradient‖ / ‖W‖ of a layer, measured before
 training, times what momentum makes of it (1.9 in Nesterov's form). It is how far the step moves that layer, as a
-fraction of its own norm, before any limit cuts it. *Started*: as above, a training error below 80 % of chance
+fraction of its own norm, before any limit cuts it. *Started*: as above, a training error below 80 % of that at chance
 level. A network has one seed, or more where a neighbour in depth or in learning rate gives another answer; each run
 counts once. *The best threshold* is the one with the fewest runs on its wrong side: above it and started, or below it
 and not. It is chosen by the runs that it is judged by; beside it is what the best threshold on the depth does."""

@@ -87,7 +87,7 @@ def difference_text(found: Interval, unit: str) -> str:
 
 def span(values: pd.Series | np.ndarray) -> str:
     """The lowest and the highest of them, or the one that all are; nothing where there is none."""
-    return " … ".join(digits(value) for value in sorted({min(values), max(values)})) if len(values) else ""
+    return " … ".join(digits(value) for value in sorted({values.min(), values.max()})) if len(values) else ""
 
 
 def ratio_digits(ratio: float) -> str:

@@ -47,8 +47,9 @@ def outcome(results: Results, family: str, depth: int, normalisation: str, initi
     """What came of training this network by the recipe of src/initialisations.py, there or as an experiment; without
     batch norm the learning rate may be another. None where it has not been trained.
     """
-    experiments, (found, _) = read_json(RECIPES), read(TRAINED)
+    experiments = read_json(RECIPES)
     if initialisation in experiments:
+        found, _ = read(TRAINED)
         own = found[(found.initialisation == initialisation) & (found.depth == depth)] if len(found) else found
         return of_runs(own) if len(own) else None
     like = Experiment.model_validate(next(iter(experiments.values())))

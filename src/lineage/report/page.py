@@ -33,12 +33,12 @@ Mean ± standard deviation over n random seeds; losses are geometric means, and 
 percentage points. Only `evaluate` reads the test set, and no setting was chosen by it. Some comparisons were set up
 when test errors of other experiments were known; their sections say so. Each name of an experiment leads to its card:
 recipe, scores, history, provenance, and the command that makes it again. Verdicts are in italics and lead to their
-claim: *holds* and *reversed* pass [the rule](#how-to-read-a-verdict), *leans* nearly does, *not decided* is open.
-A difference is the first value minus the second. *Primary* comparisons were named as the main ones and are corrected
-for multiple comparisons (Holm). *Exploratory* ones are not: where there is no difference, about one in twenty still
-shows one. *Probably*: it leans or *does not hold*, or it holds or is reversed in an exploratory comparison. A seed
-*started* to train if its training error ends below 80 % of chance level (on SIGNS, with six classes, below 66.7 %,
-on CIFAR-10, with ten, below 72 %). Where some seeds of a network did not start, its mean error is given, but its
+claim: *holds* and *reversed* pass [the rule](#how-to-read-a-verdict), *leans* nearly does, *not decided* is open. A
+difference is the first value minus the second. *Primary* comparisons were named as the main ones and are corrected for
+multiple comparisons (Holm). *Exploratory* ones are not: where there is no difference, about one in twenty still shows
+one. *Probably*: it leans or *does not hold*, or it holds or is reversed in an exploratory comparison. A seed *started*
+to train if its training error ends below 80 % of that at chance level (on SIGNS, with six classes, below 66.7 %, on
+CIFAR-10, with ten, below 72 %). Where some seeds of a network did not start, its mean error is given, but its
 difference from others is not tested."""
 
 

@@ -40,7 +40,7 @@ class Result:
         return self.scores[self.scores.part == part].set_index("seed").loss
 
     def started(self) -> pd.Series:
-        """Seed by seed, whether it started to train: whether its training error is below 80 % of chance level."""
+        """Seed by seed, whether it started to train: its training error is below 80 % of that at chance level."""
         return self.error("train") <= most_mistakes(len(self.labels["classes"]))
 
     def wrong_answers(self) -> np.ndarray | None:

@@ -20,7 +20,7 @@ def _made(make: Callable[..., T], entry: dict, place: str) -> T | None:
         return make(**entry)
     except (TypeError, AttributeError, ValueError) as error:  # a key too few or too many: "Claim.__init__() got …"
         said = str(error).partition("() ")[2] or error
-        FAULTS.append(f"{FILE.name}, {place}: {said}; the comment above the block lists the keys")
+        FAULTS.append(f"{FILE.name}, {place}: {said}; the comment above the block explains the keys")
         return None
 
 
@@ -46,7 +46,8 @@ def _rows(block: str, kinds: list[type], wanted: str) -> list[tuple]:
     """The entries of a block that has a list of such values for each."""
     rows = []
     for row in _STUDY[block]:
-        if isinstance(row, list) and [type(value) for value in row] == kinds:
+        names = [name for value in row if isinstance(value, list) for name in value] if isinstance(row, list) else []
+        if isinstance(row, list) and [type(value) for value in row] == kinds and {*map(type, names)} <= {str}:
             rows.append(tuple(row))
         else:
             FAULTS.append(f"{FILE.name}, {block}: {row} is not {wanted}")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from lineage.errors import Mistake
@@ -43,6 +45,7 @@ def test_pairs_are_counted_and_numbers_are_numbers():
         ({}, "mine: it needs one of `each`"),
         ({"each": "deeper plain", "pairs": [("a", "b")]}, "mine: it needs one of `each`"),
         ({"each": "wider plain"}, "mine: it needs one of `each`"),
+        ({"untrained": [("plain", 56)], "pairs": [("a", 3)]}, "mine: it needs one of `each`"),
         ({"measure": "train_loss", "pairs": [("a", "b")]}, "mine: `relevant` and `least` of a ratio are 1 or more"),
         ({"measure": "train_loss", "pairs": [("a", "b")], "relevant": 0}, "mine: `relevant` and `least` of a ratio"),
         (
@@ -72,6 +75,13 @@ def test_a_claim_that_can_be_judged_passes():
     comparisons.check(Claim(**ABOUT | {"each": "deeper plain"}))
     comparisons.check(Claim(**ABOUT | {"each": "deeper plain", "measure": "failed"}))
     comparisons.check_all()
+
+
+def test_a_primary_comparison_has_no_threshold_of_its_own(monkeypatch):
+    claim = comparisons.CLAIMS["plain-train"]
+    monkeypatch.setitem(comparisons.CLAIMS, "plain-train", replace(claim, least=1))
+    with pytest.raises(Mistake, match="plain-train: a claim with a primary comparison has no `least`"):
+        comparisons.check_all()
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def test_differences_in_words(found, unit, text):
 
 def test_the_ends_of_a_range():
     assert [markdown.span(pd.Series(values)) for values in ((3, 1, 2), (2, 2), ())] == ["1 … 3", "2", ""]
+    assert markdown.span(pd.Series([float("nan"), 1, 2])) == "1 … 2"
 
 
 def test_only_the_first_letter_becomes_a_capital():

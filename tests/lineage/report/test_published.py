@@ -9,6 +9,7 @@ EXPERIMENTS = params.read(REPOSITORY).experiments
 
 def test_every_figure_belongs_to_an_experiment_and_says_how_it_was_chosen():
     assert PUBLISHED.keys() <= EXPERIMENTS.keys()
+    assert {name for name, one in PUBLISHED.items() if one.public == "none found"} == {"resnet34-signs"}
     for name, one in PUBLISHED.items():
         if one.public == "none found":
             assert not one.source + one.selection, name

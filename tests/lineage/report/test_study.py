@@ -90,6 +90,7 @@ def test_entries_that_are_no_entries(monkeypatch):
     monkeypatch.setitem(study._STUDY, "claims", ["deeper is worse"])
     monkeypatch.setitem(study._STUDY, "primary", [["plain-train", "signs32"], "all", ["plain-train", "signs32", "56"]])
     lineage = [1998, ["LeNet-5", ["lenet5-cifar10"]], [1998, "LeNet-5", "lenet5-cifar10"], [1998, "LeNet-5", ["one"]]]
+    lineage.append([1998, "LeNet-5", [5]])
     monkeypatch.setitem(study._STUDY, "lineage", lineage)
     monkeypatch.setattr(study, "FAULTS", [])
     assert study._entries(Claim, "claims") == {}
@@ -97,7 +98,7 @@ def test_entries_that_are_no_entries(monkeypatch):
     assert study._rows("lineage", [int, str, list], "[year, …]") == [(1998, "LeNet-5", ["one"])]
     claim, *others = study.FAULTS
     assert claim.startswith("study.yaml, claims, entry 1: ")
-    assert [fault.rpartition(" is not ")[2] for fault in others] == ["[claim, group, depth]"] * 3 + ["[year, …]"] * 3
+    assert [fault.rpartition(" is not ")[2] for fault in others] == ["[claim, group, depth]"] * 3 + ["[year, …]"] * 4
     assert others[5] == "study.yaml, lineage: [1998, 'LeNet-5', 'lenet5-cifar10'] is not [year, …]"
 
 
