@@ -261,6 +261,11 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
     ):
         found = recorded_errors(f"{name}/scores", part=part)
         assert words.format(mean=found.mean(), std=found.std(), max=found.max()) in text, name
+    report = content("docs/results.md").decode()
+    for name, words in (("relu", "needs {} epochs with ReLU"), ("tanh", "with ReLU and {} with tanh (n = 4;")):
+        card = f"[alexnet4-{name}-cifar10](experiments.md#alexnet4-{name}-cifar10)"
+        (needed,) = re.findall(re.escape(card) + r" (\d\.\d\d ± \d\.\d\d) \(4 of 4 seeds get there\)", report)
+        assert words.format(needed) in text
     for name in ("plain-20-signs32-long", "plain-56-signs32-long", "resnet-20-signs32", "resnet-110-signs32"):
         table = pd.read_csv(io.BytesIO(content(f"plots/tables/{name}/scores.csv")))
         losses[name] = np.log(table[table.part == "train"].loss)
