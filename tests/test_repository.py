@@ -258,6 +258,8 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
         ("plain-56-signs32-long", "train", "After 100 epochs at 0.1 it is {mean:.2f} ± {std:.2f} %"),
         ("resnet-56-signs32-low-lr", "test", "the test error of residual networks is {mean:.1f}, that"),
         ("plain-56-signs32-low-lr", "test", "that of plain ones {mean:.1f} %"),
+        ("alexnet4-tanh-cifar10", "train", "tanh that has the lower training error, {mean:.1f} ± {std:.1f} against"),
+        ("alexnet4-relu-cifar10", "train", "against {mean:.1f} ± {std:.1f} %. Each has the learning rate"),
     ):
         found = recorded_errors(f"{name}/scores", part=part)
         assert words.format(mean=found.mean(), std=found.std(), max=found.max()) in text, name
