@@ -45,6 +45,12 @@ def replace(path, old, new):
     Path(path).write_text(text.replace(old, new))
 
 
+def comment(path):
+    """A change that changes nothing but the file's hash."""
+    with Path(path).open("a") as file:
+        file.write("\n# a comment\n")
+
+
 def lock(stage):
     deps = yaml.safe_load(Path("dvc.lock").read_text())["stages"][f"{stage}@mine"]["deps"]
     return {dep["path"]: dep["md5"] for dep in deps}
@@ -65,8 +71,7 @@ def test_stages_that_it_does_not_try_are_named(recorded):
     content["stages"] |= {stage: {"deps": deps} for stage in ("sweep", "compare")}
     Path("dvc.lock").write_text(yaml.safe_dump(content))
     assert "not tried" not in recorded("mine").stdout
-    with Path("src/sweep.py").open("a") as file:
-        file.write("\n# a comment\n")
+    comment("src/sweep.py")
     assert "not tried: sweep, whose code has changed; `dvc commit` accepts that unseen" in recorded("mine").stdout
 
 
@@ -117,8 +122,7 @@ def test_what_was_recorded_meanwhile_stays(workspace, monkeypatch):
 @pytest.mark.slow
 def test_a_comment_and_another_name_are_proven_to_change_nothing(recorded):
     replace("src/lineage/engine/augment.py", "corner", "first")
-    with Path("src/lineage/models/resnet.py").open("a") as file:
-        file.write("\n# a comment\n")
+    comment("src/lineage/models/resnet.py")
     before = lock("train")
     result = recorded()
     assert result.returncode == 0, result.stdout + result.stderr
@@ -143,8 +147,7 @@ def test_a_change_that_shows_is_refused_by_name(recorded):
 @pytest.mark.slow
 def test_training_and_evaluation_are_judged_apart(recorded):
     replace("src/evaluate.py", '"diverged": diverged,', '"diverged": diverged, "more": 1,')
-    with Path("src/lineage/engine/recipe.py").open("a") as file:
-        file.write("\n# a comment\n")
+    comment("src/lineage/engine/recipe.py")
     before = lock("train")["src/lineage/engine"], lock("evaluate")
     result = recorded()
     assert result.returncode == 1
@@ -160,8 +163,7 @@ def test_what_is_proven_of_one_stage_is_said_whatever_becomes_of_the_other(recor
     (script,) = [dep for dep in deps if dep["path"] == "src/evaluate.py"]
     script["md5"] = "0" * 32  # as if it had been recorded by code that was never committed
     Path("dvc.lock").write_text(yaml.safe_dump(content))
-    with Path("src/lineage/engine/recipe.py").open("a") as file:
-        file.write("\n# a comment\n")
+    comment("src/lineage/engine/recipe.py")
     before = lock("train")["src/lineage/engine"], lock("evaluate")
     result = recorded()
     assert "train@mine: the same bytes" in result.stdout and lock("train")["src/lineage/engine"] != before[0]
@@ -172,8 +174,7 @@ def test_what_is_proven_of_one_stage_is_said_whatever_becomes_of_the_other(recor
 @pytest.mark.slow
 def test_an_evaluation_that_fails_leaves_the_training_proven(recorded):
     replace("src/evaluate.py", "def main() -> None:\n", "def main() -> None:\n    raise SystemExit('broken')\n")
-    with Path("src/lineage/engine/recipe.py").open("a") as file:
-        file.write("\n# a comment\n")
+    comment("src/lineage/engine/recipe.py")
     before = lock("train")["src/lineage/engine"], lock("evaluate")
     result = recorded()
     assert "train@mine: the same bytes" in result.stdout and lock("train")["src/lineage/engine"] != before[0]
@@ -182,8 +183,7 @@ def test_an_evaluation_that_fails_leaves_the_training_proven(recorded):
 
 @pytest.mark.slow
 def test_what_cannot_be_tried_is_one_line(recorded):
-    with Path("src/lineage/engine/recipe.py").open("a") as file:
-        file.write("\n# a comment\n")
+    comment("src/lineage/engine/recipe.py")
     Path("data/tensors/grey/val.safetensors").rename("away")
     result = recorded()
     assert "run `dvc repro preprocess@grey` first" in result.stdout

@@ -83,9 +83,8 @@ def section(results: Results, draw: Draw) -> list[str]:
 
 
 def network_words(row: NamedTuple) -> str:
-    return f"{FAMILY_WORDS[row.family]}, {row.depth} layers" + (
-        "" if row.normalisation == "batch" else ", no batch norm"
-    )
+    without = "" if row.normalisation == "batch" else ", no batch norm"
+    return f"{FAMILY_WORDS[row.family]}, {row.depth} layers{without}"
 
 
 def named(row: NamedTuple) -> str:

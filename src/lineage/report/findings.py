@@ -35,9 +35,8 @@ def before_training(m: Measured) -> list[str]:
             logs = early_gradients.rises(family, depth)
             if len(logs) and logs.notna().all():
                 low, high = (ratio_digits(value) for value in np.exp([logs.min(), logs.max()]))
-                said[family, depth] = (
-                    f"{low} … {high} times as long in {FAMILY_WORDS[family]} networks of {depth} layers"
-                )
+                who = f"{FAMILY_WORDS[family]} networks of {depth} layers"
+                said[family, depth] = f"{low} … {high} times as long in {who}"
     verdicts = {one.verdict for depth in (56, 110) if (one := m.judged("early-vanish", "", depth))}
     if len(said) < 4 or verdicts != {REVERSED}:
         return []

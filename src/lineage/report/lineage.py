@@ -41,15 +41,5 @@ def row(year: int, network: str, result: Result) -> tuple[str | int, ...]:
     together = "" if accuracy is None else f"{100 * accuracy:.2f}"
     budget = f"{result.budget}, {PRECISION_NAMES[result.precision]}"
     data = f"{result.experiment.dataset}, {result.provenance['input_size']} px"
-    return (
-        year,
-        network,
-        link(result.name),
-        data,
-        ours,
-        result.n,
-        together,
-        budget,
-        other.article or "no number",
-        public,
-    )
+    article = other.article or "no number"
+    return (year, network, link(result.name), data, ours, result.n, together, budget, article, public)

@@ -46,8 +46,8 @@ def _rows(block: str, kinds: list[type], wanted: str) -> list[tuple]:
     """The entries of a block that has a list of such values for each."""
     rows = []
     for row in _STUDY[block]:
-        names = [name for value in row if isinstance(value, list) for name in value] if isinstance(row, list) else []
-        if isinstance(row, list) and [type(value) for value in row] == kinds and {*map(type, names)} <= {str}:
+        fits = isinstance(row, list) and [type(value) for value in row] == kinds
+        if fits and all(isinstance(name, str) for value in row if isinstance(value, list) for name in value):
             rows.append(tuple(row))
         else:
             FAULTS.append(f"{FILE.name}, {block}: {row} is not {wanted}")

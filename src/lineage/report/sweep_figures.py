@@ -11,7 +11,7 @@ from lineage.report.style import DASHES, FAMILY_WORDS, LINES, START_NAMES, START
 
 NO_AGREEMENT = 0.001  # below this the axis is linear, through 0
 WAYS = {"training": "exact in training", "use": "exact in evaluation only"}  # inserted layers, in deepened.csv
-# its column `state` in the words of the report
+# the column `state` of the same table, in the words of the report
 STATES = {"trained": "trained", "inserted": "inserted", "trained on": "trained further"}
 
 

@@ -13,9 +13,7 @@ from lineage.errors import Mistake
 def deterministic():
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
-    switched_on = torch.backends.cuda.matmul, torch.backends.cudnn
-    for place in switched_on:
-        place.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = torch.utils.deterministic.fill_uninitialized_memory = True
     device.prepare(torch.device("cpu"), 1)
     yield
