@@ -3,10 +3,10 @@
     python src/recipes.py
 
 Writes recipes/experiments/<experiment>.json, recipes/datasets/<data set>.json (what is fetched), recipes/labels/<data
-set>.json (what is shown), recipes/sweep.json, initialisations.json, equalised.json, float64.json, deepened.json and
-defects.json (what those stages train) and recipes/addresses.json. The other stages depend on these files instead of on
-parameters, so that a change re-runs only what it changes, and a wrong key ends the run before any work starts. Expect
-half a second.
+set>.json (what is shown), recipes/sweep.json, initialisations.json, equalised.json, crossed.json, float64.json,
+deepened.json and defects.json (what those stages train) and recipes/addresses.json. The other stages depend on these
+files instead of on parameters, so that a change re-runs only what it changes, and a wrong key ends the run before any
+work starts. Expect half a second.
 """
 
 import argparse
@@ -38,6 +38,7 @@ def main() -> None:
     several = stage_experiments.initialisations(everything)
     texts["initialisations.json"] = {name: experiment.changes() for name, experiment in several.items()}
     texts["equalised.json"] = stage_experiments.equalised(everything)
+    texts["crossed.json"] = stage_experiments.crossed(everything)
     texts["float64.json"] = stage_experiments.float64(everything)
     texts["deepened.json"] = {which: experiment.changes() for which, experiment in deepened.items()}
     texts["defects.json"] = {which: one.changes() for which, one in stage_experiments.defects(everything).items()}

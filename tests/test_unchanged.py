@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -5,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import REPOSITORY, git, one_line
+from conftest import REPOSITORY, as_signs, git, one_line
 from test_train import experiment
 
 import unchanged
-from lineage.lock import code, today
+from lineage.lock import stated, today
 
 
 @pytest.fixture
@@ -21,22 +22,23 @@ def recorded(workspace, run_script):
     experiment()
     Path(".gitignore").write_text("data/\n__pycache__/\n")
     Path("dvc.lock").write_text("stages: {}\n")
-    item = {"model": "resnet"}
-    recipe = today("recipes/experiments/mine.json")
-    stages = {
-        f"{stage}@mine": {
-            "cmd": f"python src/{stage}.py mine",
-            "deps": [recipe, *(today(path) for path in code(stage, item))],
-        }
-        for stage in ("train", "evaluate")
-    }
-    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    as_recorded("train@mine", "evaluate@mine")
     git("init", "-q")
     git("add", "-A")
     git("commit", "-qm", "recorded")
     return lambda *arguments: subprocess.run(
         ["python", "src/unchanged.py", *arguments], capture_output=True, text=True, timeout=500
     )
+
+
+def as_recorded(*stages):
+    """Add entries to dvc.lock that say that the code of the working tree has recorded these stages."""
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    for stage in stages:
+        about = stated(stage)
+        deps = [today(path) for path in about.recipes + about.code]
+        lock["stages"][stage] = {"cmd": " ".join(["python", *about.command]), "deps": deps}
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0"} | lock))
 
 
 def replace(path, old, new):
@@ -52,7 +54,7 @@ def comment(path):
 
 
 def lock(stage):
-    deps = yaml.safe_load(Path("dvc.lock").read_text())["stages"][f"{stage}@mine"]["deps"]
+    deps = yaml.safe_load(Path("dvc.lock").read_text())["stages"][stage]["deps"]
     return {dep["path"]: dep["md5"] for dep in deps}
 
 
@@ -62,17 +64,24 @@ def test_without_a_change_there_is_nothing_to_prove(recorded):
     assert result.returncode == 0, result.stderr
     assert "nothing to prove" in result.stdout
     assert yaml.safe_load(Path("dvc.lock").read_text()) == yaml.safe_load(before)
-    assert "dvc.lock has no experiment other; it has mine" in one_line(recorded("other"), 2)
+    assert "dvc.lock has no experiment or stage other; it has mine" in one_line(recorded("other"), 2)
 
 
-def test_stages_that_it_does_not_try_are_named(recorded):
-    content = yaml.safe_load(Path("dvc.lock").read_text())
-    deps = [today("src/sweep.py"), today("src/lineage/options/__init__.py")]
-    content["stages"] |= {stage: {"deps": deps} for stage in ("sweep", "compare")}
-    Path("dvc.lock").write_text(yaml.safe_dump(content))
-    assert "not tried" not in recorded("mine").stdout
-    comment("src/sweep.py")
-    assert "not tried: sweep, whose code has changed; `dvc commit` accepts that unseen" in recorded("mine").stdout
+def test_all_that_is_recorded_is_tried_but_what_runs_again_within_seconds():
+    stages = ["fetch@signs", "preprocess@signs", "recipes", "train@mine", "evaluate@mine", "sweep", "compare"]
+    assert unchanged.recorded({"stages": dict.fromkeys(stages)}) == ["mine", "sweep"]
+
+
+def test_a_stage_with_another_recipe_runs_again(recorded):
+    Path("recipes/sweep.json").write_text("{}")
+    as_recorded("sweep")
+    assert recorded("sweep").stdout.splitlines() == ["sweep: nothing to prove, its code has not changed"]
+    Path("recipes/sweep.json").write_text('{"he": []}')
+    result = recorded("sweep")
+    assert result.stdout.startswith(
+        "sweep: not proven: recipes/sweep.json has changed: `dvc repro sweep` runs it again"
+    )
+    assert "not everything is proven" in one_line(result, 1)
 
 
 def test_an_experiment_that_is_gone_does_not_end_the_others(recorded):
@@ -86,12 +95,6 @@ def test_an_experiment_that_is_gone_does_not_end_the_others(recorded):
     assert mine == "mine: nothing to prove, its code has not changed"
     Path("dvc.lock").unlink()
     assert "dvc.lock is missing: run this in the top folder" in one_line(recorded(), 2)
-
-
-def test_what_differs_between_two_runs():
-    before, after = {"a": b"1", "b": b"2", "same": b"0"}, {"a": b"3", "c": b"", "same": b"0"}
-    assert unchanged.different(before, after) == ["a", "b", "c"]
-    assert unchanged.different(after, after) == []
 
 
 def test_what_was_recorded_meanwhile_stays(workspace, monkeypatch):
@@ -108,7 +111,8 @@ def test_what_was_recorded_meanwhile_stays(workspace, monkeypatch):
 
     write(**{"train@mine": ["old"], "evaluate@mine": ["old"]})
     monkeypatch.setattr(unchanged, "prove", prove)
-    monkeypatch.setattr(unchanged, "not_tried", lambda lock: [])
+    monkeypatch.setattr(unchanged, "recorded", lambda lock: ["mine"])
+    Path("dvc.yaml").write_text("stages: {train: {}, evaluate: {}}\n")
     monkeypatch.setattr(sys, "argv", ["unchanged.py"])
     unchanged.main()
     found = yaml.safe_load(Path("dvc.lock").read_text())["stages"]
@@ -123,12 +127,12 @@ def test_what_was_recorded_meanwhile_stays(workspace, monkeypatch):
 def test_a_comment_and_another_name_are_proven_to_change_nothing(recorded):
     replace("src/lineage/engine/augment.py", "corner", "first")
     comment("src/lineage/models/resnet.py")
-    before = lock("train")
+    before = lock("train@mine")
     result = recorded()
     assert result.returncode == 0, result.stdout + result.stderr
     assert "train@mine: the same bytes as at" in result.stdout
     assert "evaluate@mine: the same bytes as at" in result.stdout
-    changed = {path for path, md5 in lock("train").items() if before[path] != md5}
+    changed = {path for path, md5 in lock("train@mine").items() if before[path] != md5}
     assert changed == {"src/lineage/engine", "src/lineage/models/resnet.py"}
     assert "nothing to prove" in recorded().stdout
 
@@ -136,24 +140,24 @@ def test_a_comment_and_another_name_are_proven_to_change_nothing(recorded):
 @pytest.mark.slow
 def test_a_change_that_shows_is_refused_by_name(recorded):
     replace("src/lineage/engine/augment.py", "(x.float() / 255", "(x.float() / 256")
-    before = lock("train"), lock("evaluate")
+    before = lock("train@mine"), lock("evaluate@mine")
     result = recorded()
     assert result.returncode == 1
     assert "train@mine: NOT the same" in result.stdout and "models/mine/seed-0.safetensors" in result.stdout
     assert "evaluate@mine: NOT the same" in result.stdout
-    assert (lock("train"), lock("evaluate")) == before
+    assert (lock("train@mine"), lock("evaluate@mine")) == before
 
 
 @pytest.mark.slow
 def test_training_and_evaluation_are_judged_apart(recorded):
     replace("src/evaluate.py", '"diverged": diverged,', '"diverged": diverged, "more": 1,')
     comment("src/lineage/engine/recipe.py")
-    before = lock("train")["src/lineage/engine"], lock("evaluate")
+    before = lock("train@mine")["src/lineage/engine"], lock("evaluate@mine")
     result = recorded()
     assert result.returncode == 1
     assert "train@mine: the same bytes" in result.stdout
     assert "evaluate@mine: NOT the same" in result.stdout and "metrics/experiments/mine.json" in result.stdout
-    assert lock("train")["src/lineage/engine"] != before[0] and lock("evaluate") == before[1]
+    assert lock("train@mine")["src/lineage/engine"] != before[0] and lock("evaluate@mine") == before[1]
 
 
 @pytest.mark.slow
@@ -164,10 +168,10 @@ def test_what_is_proven_of_one_stage_is_said_whatever_becomes_of_the_other(recor
     script["md5"] = "0" * 32  # as if it had been recorded by code that was never committed
     Path("dvc.lock").write_text(yaml.safe_dump(content))
     comment("src/lineage/engine/recipe.py")
-    before = lock("train")["src/lineage/engine"], lock("evaluate")
+    before = lock("train@mine")["src/lineage/engine"], lock("evaluate@mine")
     result = recorded()
-    assert "train@mine: the same bytes" in result.stdout and lock("train")["src/lineage/engine"] != before[0]
-    assert "evaluate@mine: not proven: no commit has the code" in result.stdout and lock("evaluate") == before[1]
+    assert "train@mine: the same bytes" in result.stdout and lock("train@mine")["src/lineage/engine"] != before[0]
+    assert "evaluate@mine: not proven: no commit has the code" in result.stdout and lock("evaluate@mine") == before[1]
     assert "not everything is proven" in one_line(result, 1)
 
 
@@ -175,10 +179,13 @@ def test_what_is_proven_of_one_stage_is_said_whatever_becomes_of_the_other(recor
 def test_an_evaluation_that_fails_leaves_the_training_proven(recorded):
     replace("src/evaluate.py", "def main() -> None:\n", "def main() -> None:\n    raise SystemExit('broken')\n")
     comment("src/lineage/engine/recipe.py")
-    before = lock("train")["src/lineage/engine"], lock("evaluate")
+    before = lock("train@mine")["src/lineage/engine"], lock("evaluate@mine")
     result = recorded()
-    assert "train@mine: the same bytes" in result.stdout and lock("train")["src/lineage/engine"] != before[0]
-    assert "evaluate@mine: not proven: evaluate failed: broken" in result.stdout and lock("evaluate") == before[1]
+    assert "train@mine: the same bytes" in result.stdout and lock("train@mine")["src/lineage/engine"] != before[0]
+    assert (
+        "evaluate@mine: not proven: evaluate@mine failed: broken" in result.stdout
+        and lock("evaluate@mine") == before[1]
+    )
 
 
 @pytest.mark.slow
@@ -189,4 +196,29 @@ def test_what_cannot_be_tried_is_one_line(recorded):
     assert "run `dvc repro preprocess@grey` first" in result.stdout
     assert "not everything is proven" in one_line(result, 1)
     experiment(lr=0.01)
-    assert "its recipe has changed" in recorded().stdout
+    assert "recipes/experiments/mine.json has changed: `dvc repro evaluate@mine`" in recorded().stdout
+
+
+@pytest.mark.slow
+def test_a_stage_that_trains_by_itself_is_proven_or_refused(recorded):
+    about = experiment("plain-8-looks-linear") | {"dataset": "signs"}
+    about["network"] = {"depth": 8, "shortcut": "none"}
+    Path("recipes/initialisations.json").write_text(json.dumps({"looks-linear": about}))
+    as_signs()
+    as_recorded("initialisations")
+    comment("src/lineage/options/__init__.py")
+    before = lock("initialisations")
+    result = recorded("initialisations")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.startswith("initialisations: the same bytes as at")
+    proven = lock("initialisations")
+    assert {path for path in proven if proven[path] != before[path]} == {"src/lineage/options/__init__.py"}
+    git("add", "-A")
+    git("commit", "-qm", "proven")
+    replace("src/initialisations.py", '"diverged": "yes"', '"diverged": "surely"')
+    replace("src/initialisations.py", 'else "no"', 'else "never"')
+    result = recorded("initialisations")
+    assert "initialisations: NOT the same as at" in result.stdout
+    assert "first in plots/tables/initialisations.csv" in result.stdout
+    assert "not everything is proven" in one_line(result, 1)
+    assert lock("initialisations") == proven

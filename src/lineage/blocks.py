@@ -136,6 +136,16 @@ class Float64(Checked):
         return self
 
 
+class Crossed(Checked):
+    """A plain network from each initialisation with the gradients' lengths of each: see src/crossed.py."""
+
+    recipe: str
+    depth: Count
+    lr: Annotated[Number, Field(gt=0)]
+    starts: Annotated[tuple[Start, ...], Field(min_length=2)]
+    seeds: Count
+
+
 class Deepened(Checked):
     """A plain network that is trained, gets layers that do nothing, and is trained on: see src/deepened.py."""
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -57,10 +58,34 @@ def today(path: str, pattern: str = "*.py") -> dict[str, object]:
     return hashed(path, files, sum(one.stat().st_size for one in paths), place.is_dir())
 
 
-def code(stage: str, item: dict[str, object]) -> list[str]:
-    """The code that a stage of an experiment depends on, by dvc.yaml."""
-    stated = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["do"]["deps"]
-    return [dep.replace("${item.model}", str(item["model"])) for dep in stated if dep.startswith("src/")]
+class Stated(NamedTuple):
+    """What dvc.yaml says of a stage."""
+
+    command: list[str]  # the script and its arguments, without `python`
+    code: list[str]  # the dependencies in src/
+    recipes: list[str]  # those in recipes/
+    outputs: list[str]  # files and folders; those of the outs first, such as weights
+
+
+def stated(stage: str) -> Stated:
+    """What dvc.yaml says of a stage: `sweep`, or `train@plain-20-signs32` with the names of that experiment filled in.
+    Raises `Failure` where the experiment is not in recipes/.
+    """
+    base, _, name = stage.partition("@")
+    block = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][base]
+    if name:
+        resolved = Path("recipes/experiments", f"{name}.json")
+        if not resolved.is_file():
+            raise Failure("it is in dvc.lock, but no longer in experiments.yaml")
+        text = json.dumps(block["do"]).replace("${key}", name)
+        for key, value in json.loads(resolved.read_text(encoding="utf-8")).items():
+            text = text.replace(f"${{item.{key}}}", str(value))
+        block = json.loads(text)
+    _, *command = block["cmd"].split()
+    inputs = {folder: [dep for dep in block["deps"] if dep.startswith(f"{folder}/")] for folder in ("src", "recipes")}
+    written = [one for kind in ("outs", "plots", "metrics") for one in block.get(kind, [])]
+    outputs = [path for one in written for path in ([one] if isinstance(one, str) else one)]
+    return Stated(command, inputs["src"], inputs["recipes"], outputs)
 
 
 def recorded_by(entry: dict[str, object]) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from lineage.blocks import (
     Archive,
+    Crossed,
     Dataset,
     Deepened,
     Defects,
@@ -35,6 +36,7 @@ STAGES = (
     "sweep",
     "initialisations",
     "equalised",
+    "crossed",
     "float64",
     "deepened",
     "defects",
@@ -68,6 +70,7 @@ class Params(Checked):
     sweep: Sweep
     initialisations: Initialisations
     equalised: Equalised
+    crossed: Crossed
     float64: Float64
     deepened: Deepened
     defects: Defects

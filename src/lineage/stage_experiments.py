@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from lineage.blocks import Deepened, Equalised, Float64, Initialisations, Sweep
+from lineage.blocks import Crossed, Deepened, Equalised, Float64, Initialisations, Sweep
 from lineage.engine.experiment import Experiment
 from lineage.errors import Mistake
 from lineage.params import Params, complete
@@ -64,6 +64,20 @@ def equalised(params: Params) -> dict[str, object]:
     return {"ratios": block.ratios[:1] if small else block.ratios, "networks": networks}
 
 
+def crossed(params: Params) -> dict[str, dict[str, object]]:
+    """The network of the block `crossed` from each initialisation with the lengths of each: what the stage of that name
+    reads. Raises `Mistake`.
+    """
+    block, place = params.crossed, "params.yaml: crossed"
+    depth = min(SAMPLE_DEPTH, block.depth) if params.scale == "sample" else block.depth
+    line = plain(block, depth) | {"lr": block.lr}
+    networks = {}
+    for start, lengths in product(block.starts, repeat=2):
+        name = f"plain-{depth}-{start}-lengths-of-{lengths}"
+        networks[name] = complete(params, name, line, place).changes() | {"start": start, "lengths": lengths}
+    return networks
+
+
 def float64(params: Params) -> dict[str, dict[str, object]]:
     """The networks of the block `float64`, each with the relative length of its gradients where it has one: what the
     stage of that name reads. Raises `Mistake`.
@@ -103,7 +117,7 @@ def defects(params: Params) -> dict[str, Experiment]:
     return found
 
 
-def plain(block: Sweep | Initialisations | Equalised | Float64 | Deepened, depth: int) -> dict[str, object]:
+def plain(block: Sweep | Initialisations | Equalised | Crossed | Float64 | Deepened, depth: int) -> dict[str, object]:
     """The line of a plain network on SIGNS, as experiments.yaml would have it."""
     network = {"model": "resnet", "depth": depth, "shortcut": "none"}
     return {"dataset": "signs", "recipe": block.recipe, "seeds": block.seeds} | network

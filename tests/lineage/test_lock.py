@@ -2,7 +2,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import git
+from conftest import REPOSITORY, git
 
 from lineage import lock
 from lineage.errors import Failure
@@ -44,3 +44,19 @@ def test_the_commit_that_recorded_it_is_the_newest_with_its_hashes(workspace):
     Path("src/engine/a.py").write_text("a = 3\n")
     with pytest.raises(Failure, match="no commit has the code"):
         lock.recorded_by({"deps": [lock.today("src/engine")]})
+
+
+def test_what_dvc_yaml_says_of_a_stage_with_the_names_of_the_experiment(workspace):
+    Path("dvc.yaml").write_text((REPOSITORY / "dvc.yaml").read_text())
+    Path("recipes/experiments").mkdir(parents=True)
+    Path("recipes/experiments/mine.json").write_text('{"dataset": "grey", "model": "vgg", "recipe": {"lr": 0.1}}')
+    train, evaluate, sweep = map(lock.stated, ("train@mine", "evaluate@mine", "sweep"))
+    assert train.command == ["src/train.py", "mine"] and train.recipes == ["recipes/experiments/mine.json"]
+    assert "src/lineage/models/vgg.py" in train.code and "src/lineage/models/resnet.py" not in train.code
+    assert train.outputs == ["models/mine", "plots/history/mine.csv", "metrics/validation/mine.json"]
+    assert evaluate.recipes == ["recipes/experiments/mine.json", "recipes/labels/grey.json"]
+    assert "plots/tables/mine" in evaluate.outputs and "metrics/experiments/mine.json" in evaluate.outputs
+    assert sweep.command == ["src/sweep.py"] and sweep.recipes == ["recipes/sweep.json"]
+    assert "src/sweep.py" in sweep.code and sweep.outputs == ["plots/tables/sweep.csv"]
+    with pytest.raises(Failure, match="no longer in experiments"):
+        lock.stated("train@gone")
