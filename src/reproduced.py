@@ -35,13 +35,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 from scipy import stats
 
+from lineage import lock
 from lineage.engine.recipe import Recipe
 from lineage.files import read_json
-from lineage.lock import today
 from lineage.options import NETWORKS, options_of
 
 ENVIRONMENT = ("device", "instructions", "precision", "threads", "torch", "cuda")
@@ -115,14 +114,22 @@ def complete(described: dict[str, object]) -> dict[str, object]:
     return found
 
 
+def present(path: str, md5: str) -> bool:
+    """Whether a file or folder is here and has this hash."""
+    return Path(path).exists() and lock.today(path, "*")["md5"] == md5
+
+
 def why_not_run(name: str, there: dict[str, object], stages: dict[str, dict]) -> str:
     """Why the workspace has no second run of the recorded experiment; empty where it has one."""
     weights, described = Path("models", name), Path("plots/tables", name, "experiment.json")
     if not (weights.is_dir() and described.is_file() and Path("metrics/experiments", f"{name}.json").is_file()):
         return f"run dvc repro evaluate@{name}"
-    deps = stages.get(f"evaluate@{name}", {}).get("deps", [])
-    if today(weights.as_posix(), "*")["md5"] not in [dep["md5"] for dep in deps if dep["path"] == weights.as_posix()]:
-        return f"models/{name} is not what the tables describe: run dvc repro evaluate@{name}"
+    trained, evaluated = (stages.get(f"{stage}@{name}", {}) for stage in ("train", "evaluate"))
+    # those of another commit may lie in their place
+    written = {one["path"]: one["md5"] for stage in (trained, evaluated) for one in stage.get("outs", [])}
+    read = {one["path"]: one["md5"] for one in evaluated.get("deps", []) if one["path"] == weights.as_posix()}
+    if not read or any(not present(path, md5) for path, md5 in (written | read).items()):
+        return f"models/{name}, tables and metrics are not from one run: run dvc repro evaluate@{name}"
     here, there = (dict(flat(complete(one))) for one in (read_json(described), there))
     keys = sorted((here.keys() | there.keys()) - ARITHMETIC, key=lambda key: (key != "scale", key))
     other = differences(here, there, keys)
@@ -156,8 +163,7 @@ def main() -> int:
     parser.add_argument("experiments", nargs="*", metavar="experiment", help="all that are recorded, if none is named")
     parser.add_argument("--against", default="HEAD", metavar="REVISION", help="Git revision of the recorded results")
     arguments = parser.parse_args()
-    if not Path("dvc.lock").is_file():
-        raise Mistake("dvc.lock is missing: run this in the top folder of the repository")
+    stages = lock.read()["stages"]
     recorded = recorded_files(arguments.against)
     known = sorted(path.split("/")[2] for path in recorded if path.endswith("/experiment.json"))
     if not known:
@@ -165,7 +171,6 @@ def main() -> int:
     for name in arguments.experiments:
         if name not in known:
             raise Mistake(f"{name} is not recorded in {arguments.against}; recorded are {', '.join(known)}")
-    stages = yaml.load(Path("dvc.lock").read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
     header = ["experiment", "n", "recorded test top-1 (95 %)", "here", "reproduced?", ""]
     lines = [judge(name, recorded, stages) for name in arguments.experiments or known]
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]

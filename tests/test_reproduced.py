@@ -11,6 +11,7 @@ from conftest import REPOSITORY, git, one_line
 from scipy import stats
 
 import reproduced
+from lineage import lock
 
 RECIPE = {"epochs": 30, "seeds": 3, "lr": 0.1}
 HERE = {"device": "cpu", "instructions": "AVX512", "precision": "bf16", "threads": "2", "torch": "2.11.0", "cuda": ""}
@@ -40,8 +41,8 @@ def measured(
         write(f"models/{name}/seed-0.safetensors", weights.decode())
         files = [{"md5": hashlib.md5(weights).hexdigest(), "relpath": "seed-0.safetensors"}]
         md5 = hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest() + ".dir"
-        lock = {"stages": {f"evaluate@{name}": {"deps": [{"path": f"models/{name}", "md5": md5}]}}}
-        write("dvc.lock", json.dumps(lock))
+        content = {"stages": {f"evaluate@{name}": {"deps": [{"path": f"models/{name}", "md5": md5}]}}}
+        write("dvc.lock", json.dumps(content))
 
 
 def commit(*arguments):
@@ -93,6 +94,19 @@ def test_other_bytes_in_one_file_alone(recorded, run_here, path):
     kind, remark = verdict(run_here("reproduced"))
     assert kind == "yes"
     assert remark == f"another CPU, other code or other data; files that differ: 1, first {path}"
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_the_tables_of_another_commit_beside_ones_own_weights_are_no_second_run(recorded, run_here, stage):
+    table = {"train": "plots/history/mine.csv", "evaluate": "plots/tables/mine"}[stage]
+    content = json.loads(Path("dvc.lock").read_text())
+    content["stages"].setdefault(f"{stage}@mine", {})["outs"] = [lock.today(table, "*")]
+    write("dvc.lock", json.dumps(content))
+    assert verdict(run_here("reproduced")) == ("same bytes", "")
+    content["stages"][f"{stage}@mine"]["outs"][0]["md5"] = "0" * 32  # what the last run wrote was something else
+    write("dvc.lock", json.dumps(content))
+    said = "models/mine, tables and metrics are not from one run: run dvc repro evaluate@mine"
+    assert verdict(run_here("reproduced")) == ("not run", said)
 
 
 @pytest.mark.parametrize(("top1", "said"), [(0.93, "yes"), (0.87, "yes"), (0.95, "no"), (0.8, "no")])
@@ -148,7 +162,7 @@ def test_tables_that_git_checked_out_prove_nothing(recorded, run_here):
     assert verdict(run_here("reproduced", "mine")) == ("not run", "run dvc repro evaluate@mine")
     write("models/mine/seed-0.safetensors", "left by a sample run")  # and the tables restored since
     kind, remark = verdict(run_here("reproduced", "mine"))
-    assert kind == "not run" and "not what the tables describe" in remark
+    assert kind == "not run" and "are not from one run" in remark
 
 
 def test_against_an_earlier_revision(recorded, run_here):

@@ -123,6 +123,25 @@ def test_what_was_recorded_meanwhile_stays(workspace, monkeypatch):
     }
 
 
+def test_what_is_recorded_while_the_lock_is_written_stays(workspace, monkeypatch):
+    """Another process writes between the reading of dvc.lock and its writing."""
+    before = {"stages": {"train@mine": {"deps": ["old"]}}}
+    Path("dvc.lock").write_text(yaml.safe_dump(before))
+    texts = []
+
+    def slowly(content):
+        if not texts:
+            Path("dvc.lock").write_text(yaml.safe_dump({"stages": before["stages"] | {"sweep": {"deps": []}}}))
+        texts.append(yaml.safe_dump(content))
+        return texts[-1]
+
+    monkeypatch.setattr(unchanged, "dumps_yaml", slowly)
+    unchanged.update({"stages": {"train@mine": {"deps": ["proven"]}}}, before, ["train@mine"])
+    assert len(texts) == 2
+    found = yaml.safe_load(Path("dvc.lock").read_text())["stages"]
+    assert found == {"train@mine": {"deps": ["proven"]}, "sweep": {"deps": []}}
+
+
 @pytest.mark.slow
 def test_a_comment_and_another_name_are_proven_to_change_nothing(recorded):
     replace("src/lineage/engine/augment.py", "corner", "first")

@@ -88,6 +88,19 @@ def stated(stage: str) -> Stated:
     return Stated(command, inputs["src"], inputs["recipes"], outputs)
 
 
+def read(path: Path = Path("dvc.lock")) -> dict[str, dict]:
+    """dvc.lock. Raises `Mistake`."""
+    try:
+        content = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        raise Mistake(f"{path} is missing: run this in the top folder of the repository") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
+        raise Mistake(f"{path} is not as DVC writes it: resolve the conflict in it, or `git restore {path}`")
+    return content
+
+
 def recorded_by(entry: dict[str, object]) -> str:
     """The newest commit whose code is what the entry of dvc.lock was recorded with. Raises `Failure`."""
     wanted = {dep["path"]: dep["md5"] for dep in entry["deps"] if dep["path"].startswith("src/")}

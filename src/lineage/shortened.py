@@ -14,6 +14,7 @@ from lineage.files import read_json
 from lineage.lock import Stated, git
 
 SEEDS, EPOCHS, BATCHES = 2, 3, 2.5  # the half batch is left over, as in most data sets
+WARM_UP_STEPS = 2  # of six in all
 DEEPEST = 32  # layers of a network in a stage of its own, some of which have dozens of networks of 110
 Files = dict[str, bytes]  # content by path
 
@@ -34,6 +35,8 @@ def shortened(content: object, deepest: int | None = None) -> object:
     if not isinstance(recipe := content.get("recipe"), dict):
         return {key: shortened(one, deepest) for key, one in content.items()}
     recipe = {key: value for key, value in recipe.items() if key != "iterations"} | {"epochs": EPOCHS, "seeds": SEEDS}
+    if "warm_up_steps" in recipe:  # the learning rate shall fall, too
+        recipe["warm_up_steps"] = min(recipe["warm_up_steps"], WARM_UP_STEPS)
     cut = {"recipe": recipe, "max_images": math.ceil(BATCHES * recipe["batch_size"])}
     if deepest is not None:
         network = content["network"]

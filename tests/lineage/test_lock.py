@@ -5,7 +5,7 @@ import pytest
 from conftest import REPOSITORY, git
 
 from lineage import lock
-from lineage.errors import Failure
+from lineage.errors import Failure, Mistake
 
 
 def written():
@@ -60,3 +60,14 @@ def test_what_dvc_yaml_says_of_a_stage_with_the_names_of_the_experiment(workspac
     assert "src/sweep.py" in sweep.code and sweep.outputs == ["plots/tables/sweep.csv"]
     with pytest.raises(Failure, match="no longer in experiments"):
         lock.stated("train@gone")
+
+
+@pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\nstages: {}\n", "stages:\n", "- stages", b"\xff"])
+def test_a_lock_that_dvc_has_not_written_is_a_mistake(workspace, content):
+    with pytest.raises(Mistake, match=r"dvc.lock is missing"):
+        lock.read()
+    Path("dvc.lock").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(Mistake, match=r"not as DVC writes it: resolve the conflict in it, or `git restore dvc.lock`"):
+        lock.read()
+    Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    assert lock.read()["stages"] == {}

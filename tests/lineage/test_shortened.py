@@ -6,6 +6,7 @@ from conftest import REPOSITORY
 
 from lineage import shortened
 from lineage.engine.experiment import Experiment
+from lineage.engine.optimisation import learning_rate
 from lineage.errors import Failure
 from lineage.lock import Stated
 
@@ -51,6 +52,15 @@ def test_every_experiment_of_a_stage_is_cut_down(path):
         assert {key: one[key] for key in one.keys() - cut.keys()} == {}
         named = {key: value for key, value in cut.items() if key in Experiment.model_fields}
         Experiment.model_validate(named).build()  # a network of that depth exists
+
+
+def test_the_learning_rate_of_every_recorded_experiment_rises_and_falls_or_is_constant():
+    for path in (REPOSITORY / "recipes/experiments").glob("*.json"):
+        cut = Experiment.model_validate(shortened.shortened(json.loads(path.read_text())))
+        steps, _ = cut.recipe.steps(cut.max_images)
+        rates = [learning_rate(cut.recipe, step, steps) for step in range(steps)]
+        assert steps == 6
+        assert rates[-1] < max(rates) or cut.recipe.schedule == "constant", path.stem
 
 
 def test_an_experiment_keeps_its_network_and_its_recipe():

@@ -6,6 +6,7 @@ import numpy as np
 
 from lineage.report import (
     agreement_findings,
+    crossing,
     deepening,
     defect_costs,
     depth_findings,
@@ -122,6 +123,11 @@ def equalised(m: Measured) -> list[str]:
     return equalising.finding(m.results)
 
 
+def crossed(m: Measured) -> list[str]:
+    """Which networks train with the gradients' lengths of another initialisation."""
+    return crossing.finding(m.results)
+
+
 def in_float64(m: Measured) -> list[str]:
     """Whether deep plain networks train in float64."""
     return rounding_findings.finding(m.results)
@@ -152,6 +158,7 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
         start_findings.dirac,
         agreement,
         equalised,
+        crossed,
         in_float64,
         solution,
     ],

@@ -24,8 +24,8 @@ little rounding in float64 changes the first gradient is [measured](#do-differen
 (*reordered*).
 
 *As usual*: the recipe of the other experiments; lower learning rates were not tried in float64. *Of one relative
-length*: in every step each kernel's gradient is made a fixed fraction of the kernel's norm, as in the [section
-before](#do-they-train-if-all-gradients-have-the-same-relative-length). The fraction was chosen there, in bfloat16, by
+length*: in every step each kernel's gradient is made a fixed fraction of the kernel's norm, as
+[above](#do-they-train-if-all-gradients-have-the-same-relative-length). The fraction was chosen there, in bfloat16, by
 the validation loss of the first seed. In float64 another one may be better: so a lower error in float64 counts for more
 than a higher one. The difference is given where all seeds started on both sides; three seeds against three cannot
 decide."""

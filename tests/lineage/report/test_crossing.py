@@ -1,0 +1,79 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lineage.engine.experiment import Experiment
+from lineage.report import crossing
+
+RECIPE = {"epochs": 3, "seeds": 3, "input_size": 32, "batch_size": 4, "lr": 0.03, "schedule": "steps"}
+ABOUT = {"scale": "full", "dataset": "hands", "classes": 2, "model": "resnet"}
+CELLS = [("he", "he"), ("he", "dirac"), ("dirac", "he"), ("dirac", "dirac")]
+
+
+@pytest.fixture
+def write(workspace):
+    """Writes the table, given the training errors of each network; a seed with 0.4 or more did not start."""
+    crossing.TABLE.parent.mkdir(parents=True, exist_ok=True)
+    Path("recipes").mkdir(exist_ok=True)
+    recipes = {}
+    for start, lengths in CELLS:
+        name = f"{start}-{lengths}"
+        one = Experiment(**ABOUT, name=name, network={"depth": 110, "shortcut": "none"}, recipe=RECIPE)
+        recipes[name] = one.changes() | {"start": start, "lengths": lengths}
+    Path("recipes/crossed.json").write_text(json.dumps(recipes))
+
+    def table(*errors, scale="full"):
+        rows = []
+        for (start, lengths), several in zip(CELLS, errors, strict=True):
+            for seed, error in enumerate(several):
+                row = {"start": start, "lengths": lengths, "depth": 110, "lr": 0.03, "seed": seed, "scale": scale}
+                row |= {"least_factor": 0.5 if seed else 0.25, "largest_factor": 3e6, "train_error": error}
+                row |= {"train_loss": 0.5, "val_error": error, "trained": "yes" if error < 0.4 else "no"}
+                rows.append(row)
+        pd.DataFrame(rows).to_csv(crossing.TABLE, index=False)
+
+    return table
+
+
+def text():
+    return "\n".join(crossing.section({}, None))
+
+
+def test_before_it_has_run_at_this_scale(write):
+    assert crossing.section({}, None) == crossing.finding({}) == []
+    write([0.8], [0.8], [0.8], [0.8], scale="sample")
+    assert crossing.section({}, None) == crossing.finding({}) == []
+    write([0.8], [0.8], [0.8], [0.1])
+    assert crossing.section({}, None) and crossing.finding({})
+    table = pd.read_csv(crossing.TABLE)
+    table[table.start == "he"].to_csv(crossing.TABLE, index=False)
+    assert crossing.section({}, None) == crossing.finding({}) == []
+
+
+def test_each_function_with_each_lengths(write):
+    write([0.8, 0.9], [0.3, 0.5], [0.5, 0.6], [0.0, 0.01])
+    he = "| He | its own | 1 | 0 of 2 | 85.00 ± 7.07 | 0.5 | 85.00 ± 7.07 |"
+    crossed = "| He | identity + 0.1 He (Dirac) | 0.25 … 3,000,000 | 1 of 2 | 40.00 ± 14.14 | 0.5 |"
+    assert he in text() and crossed in text()
+    (said,) = crossing.finding({})
+    opening = "seeds that started from He with the lengths of identity + 0.1 He (Dirac) 1 of 2, from identity + 0.1 He"
+    assert opening in said and "(Dirac) with the lengths of He 0 of 2**" in said
+    assert "with the lengths of He 0 of 2 seeds started, training error 55.00 ± 7.07 %; with its own 2 of 2" in said
+
+
+@pytest.mark.parametrize(
+    ("he", "dirac", "right"),
+    [
+        ([0.3, 0.9], [0.5, 0.6], (True, True)),
+        ([0.9, 0.9], [0.1, 0.6], (False, False)),
+        ([0.1, 0.1], [0.6, 0.6], (False, True)),  # it starts, and trains too well
+    ],
+)
+def test_what_was_predicted(write, he, dirac, right):
+    write([0.9, 0.9], he, dirac, [0.0, 0.0])
+    *_, outcome, _ = crossing.section({}, None)
+    assert outcome.startswith("Outcome: He with the lengths of") and outcome.count("predicted)") == 2
+    first, second = outcome.split("; ")
+    assert ("(as predicted)" in first, "(as predicted)" in second) == right
