@@ -7,20 +7,23 @@ one sees of 128 images) and a whole training step of that network. Prints the me
 repetition by repetition, with the least and the greatest. Run it on an idle machine, anywhere; a minute on two cores.
 """
 
-import argparse
-import statistics
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
+from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+
+# isort: split
+import argparse
+import os
+import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
-
 from lineage import models
-from lineage.errors import Mistake, run
 from lineage.options.alexnet import Options
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
@@ -92,6 +95,8 @@ def main() -> None:
     args = parser.parse_args()
     if min(args.repeats, args.steps, args.threads) < 1:
         raise Mistake("--repeats, --steps and --threads must be above 0")
+    if args.threads > os.cpu_count():
+        raise Mistake(f"--threads {args.threads} are more than this machine has cores, {os.cpu_count()}")
     torch.set_num_threads(args.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"on {device}, {args.threads} threads, torch {torch.__version__}, float32")

@@ -27,17 +27,19 @@ speed does not depend on what the pictures show. Run it on an idle machine, in t
 needs Linux or macOS and 6 GB of memory.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
+from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import argparse
 import os
 import statistics
-import sys
 import tempfile
-from pathlib import Path
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
-
 from measure import built, forget, machine, matmul_peak, ratios, row, set_mode, tuned
 from seeds import side_by_side
 from task import Task, prepared
@@ -46,7 +48,6 @@ from ways import WAYS, Clocked, precisions
 from lineage import models
 from lineage.engine import device as devices
 from lineage.engine.experiment import read_experiment
-from lineage.errors import Mistake, run
 
 EXPERIMENTS = "vgg16-cifar100", "resnet-20-cifar10", "resnet-56-cifar10", "resnet34-signs", "alexnet-cats-vs-dogs"
 BARS = {"bare": 0.95, "usual": 1.5}  # what ours should reach, as multiples of the others

@@ -33,6 +33,8 @@ command -v sbatch >/dev/null || fail "there is no sbatch here; run this where SL
 [ -z "$(git status --porcelain -- src '*.yaml')" ] || fail "commit your changes: tasks train what is committed"
 
 dvc repro recipes
+twice=$(printf '%s\n' "$@" | sort | uniq -d)
+[ -z "$twice" ] || fail "named twice: ${twice//$'\n'/ }"
 for name; do [ -f "recipes/experiments/$name.json" ] || fail "experiments.yaml has no experiment '$name'"; done
 # shellcheck disable=SC2046 # names of stages have no spaces
 dvc repro $(sed -n 's/.*"dataset": "\(.*\)".*/preprocess@\1/p' $(printf "recipes/experiments/%s.json " "$@") | sort -u)
@@ -44,6 +46,6 @@ for name; do
   [ ! -f .dvc/config.local ] || cp .dvc/config.local "$tree/.dvc/"
   dvc --cd "$tree" cache dir --local "$cache"
 done
-job=$(sbatch --parsable --array="0-$(($# - 1))" "${options[@]}" scripts/slurm.sh "$@")
+job=$(sbatch --parsable --array="0-$(($# - 1))" ${options[@]+"${options[@]}"} scripts/slurm.sh "$@")
 echo "job $job, $# tasks; logs: runs/slurm/${job}_*.log; once squeue --me is empty:"
 echo "dvc repro ${*/#/evaluate@}"

@@ -7,12 +7,14 @@ The archive comes from `data/sample`, from the folder $DATA_MIRROR, from an earl
 the first address that works. Expect minutes for a download, then seconds; CIFAR-100 takes 190 MB in `data/raw`.
 """
 
+from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import argparse
 import os
 from pathlib import Path
 
 from lineage import archives, sources
-from lineage.errors import Mistake, run
 from lineage.files import read_json
 
 
@@ -27,7 +29,10 @@ def main() -> None:
         )
     wanted = read_json(recipe)
     # Addresses cannot change what comes of them (the hash decides), so this stage does not depend on them.
-    urls = read_json(Path("recipes/addresses.json"))
+    addresses = Path("recipes/addresses.json")
+    if not addresses.is_file():
+        raise Mistake(f"{addresses} is missing: run `dvc repro recipes` first")
+    urls = read_json(addresses)
     mirror = os.environ.get("DATA_MIRROR")
     if mirror and not Path(mirror).is_dir():
         raise Mistake(f"DATA_MIRROR is {mirror!r}, which is not a folder: correct or unset it")

@@ -7,6 +7,9 @@ set>.json. Training images whose pixels also stand in the test part are dropped.
 brings is kept; else a tenth of the training part becomes it. Expect seconds; CIFAR-100 takes 185 MB.
 """
 
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import argparse
 from pathlib import Path
 
@@ -14,7 +17,6 @@ import numpy as np
 
 from lineage import parts
 from lineage.engine import tensors
-from lineage.errors import run
 from lineage.files import write_json
 
 

@@ -9,11 +9,13 @@ files instead of on parameters, so that a change re-runs only what it changes, a
 work starts. Expect half a second.
 """
 
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
+
+# isort: split
 import argparse
 from pathlib import Path
 
 from lineage import params, stage_experiments
-from lineage.errors import run
 from lineage.files import write_json
 
 

@@ -122,7 +122,8 @@ def present(path: str, md5: str) -> bool:
 def why_not_run(name: str, there: dict[str, object], stages: dict[str, dict]) -> str:
     """Why the workspace has no second run of the recorded experiment; empty where it has one."""
     weights, described = Path("models", name), Path("plots/tables", name, "experiment.json")
-    if not (weights.is_dir() and described.is_file() and Path("metrics/experiments", f"{name}.json").is_file()):
+    needed = described, described.with_name("provenance.csv"), Path("metrics/experiments", f"{name}.json")
+    if not (weights.is_dir() and all(path.is_file() for path in needed)):
         return f"run dvc repro evaluate@{name}"
     trained, evaluated = (stages.get(f"{stage}@{name}", {}) for stage in ("train", "evaluate"))
     # those of another commit may lie in their place

@@ -12,6 +12,7 @@ stand in for them.
 from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
 
 # isort: split
+import argparse
 import csv
 import io
 import tarfile
@@ -22,6 +23,7 @@ from PIL import Image
 
 from lineage import parts
 from lineage.archive_formats import PARTS
+from lineage.files import write_bytes
 
 
 def sheet(images: np.ndarray, columns: int = 20) -> bytes:
@@ -58,6 +60,7 @@ def make(raw: dict[str, np.ndarray], classes: list[str], kept: list[str], images
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name, source, kept, images in (
         ("cifar-10", "cifar10", None, {"train": 1000, "test": 400}),
         ("cifar-100", "cifar100", None, {"train": 1000, "test": 400}),
@@ -69,7 +72,7 @@ def main() -> None:
                 f"data/raw/{source}.h5 is not the full data set: run `dvc repro fetch@{source}` at scale: full"
             )
         target = Path("data/sample", f"{name}-sample.tar")
-        target.write_bytes(make(raw, classes, kept or classes, images))
+        write_bytes(target, make(raw, classes, kept or classes, images))
         print(f"{target}: {target.stat().st_size} bytes")
 
 

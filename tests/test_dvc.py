@@ -113,7 +113,17 @@ def test_torch_is_left_to_those_who_need_it(script):
 
 
 # which train or measure ResNets of their own
-UNNAMED = {"gradients", "sweep", "initialisations", "equalised", "float64", "agreement", "deepened", "defects"}
+UNNAMED = {
+    "gradients",
+    "sweep",
+    "initialisations",
+    "equalised",
+    "crossed",
+    "float64",
+    "agreement",
+    "deepened",
+    "defects",
+}
 EXPERIMENTS = ("vgg16-cifar100", "plain-20-signs32", "resnet-20-signs32")
 
 

@@ -32,6 +32,12 @@ def test_it_writes_the_images(archive, run_script):
     assert [p.name for p in Path("data/raw").iterdir()] == ["mine.h5"]
 
 
+def test_without_addresses_it_says_what_to_do(archive, run_here):
+    Path("recipes/addresses.json").unlink()
+    said = "recipes/addresses.json is missing: run `dvc repro recipes` first"
+    assert said in one_line(run_here("fetch", "mine"), 2)
+
+
 def test_a_mirror_serves(archive, workspace, run_here):
     (workspace / "mirror").mkdir()
     archive.rename(workspace / "mirror/mine.zip")

@@ -32,7 +32,7 @@ def test_one_file_per_experiment_and_data_set(params, run_script):
     expected |= {f"recipes/{kind}/{name}.json" for kind in ("datasets", "labels") for name in content["datasets"]}
     expected |= {
         f"recipes/{name}.json"
-        for name in ("addresses", "sweep", "initialisations", "equalised", "float64", "deepened", "defects")
+        for name in ("addresses", "sweep", "initialisations", "equalised", "crossed", "float64", "deepened", "defects")
     }
     assert written().keys() == expected
 

@@ -165,6 +165,12 @@ def test_tables_that_git_checked_out_prove_nothing(recorded, run_here):
     assert kind == "not run" and "are not from one run" in remark
 
 
+def test_without_the_table_of_the_environment_there_is_no_second_run(recorded, run_here):
+    measured(top1=0.91)
+    Path("plots/tables/mine/provenance.csv").unlink()
+    assert verdict(run_here("reproduced", "mine")) == ("not run", "run dvc repro evaluate@mine")
+
+
 def test_against_an_earlier_revision(recorded, run_here):
     measured(top1=0.5)
     commit()

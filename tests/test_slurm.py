@@ -128,6 +128,7 @@ def test_submitted_again_a_worktree_has_the_new_commit_and_its_checkpoints(witho
     [
         ([], "name experiments: "),
         (["--gres=gpu:1"], "name experiments: "),
+        ([NAMES[0], NAMES[1], NAMES[0]], f"named twice: {NAMES[0]}"),
         (["resnet-21"], "experiments.yaml has no experiment 'resnet-21'"),
         (["--gres", "gpu:1", NAMES[0]], "experiments.yaml has no experiment 'gpu:1'"),
     ],

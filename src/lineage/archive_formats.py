@@ -8,6 +8,7 @@ import csv
 import io
 import pickle
 import pickletools
+import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -24,16 +25,43 @@ Item = tuple[str, str, str, np.ndarray]  # part, class, name, image as uint8 H×
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Admits NumPy's arrays and nothing else, so that a swapped pickle cannot run anything."""
-
-    _ADMITTED = frozenset({"_reconstruct", "ndarray", "dtype"})
+    """Admits arrays of bytes and nothing else, so that a swapped pickle cannot run anything."""
 
     def find_class(self, module: str, name: str) -> object:
-        if module.split(".")[0] == "numpy" and name in self._ADMITTED:
-            return np._core.multiarray._reconstruct if name == "_reconstruct" else getattr(np, name)
+        if module.split(".")[0] == "numpy" and name in ("_reconstruct", "ndarray", "dtype"):
+            # what a pickle says of a dtype would decide how memory is read
+            bytes_alone = {"dtype": lambda *_: np.dtype(np.uint8), "_reconstruct": np._core.multiarray._reconstruct}
+            return bytes_alone.get(name, np.ndarray)
         if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in protocol 2
-            return super().find_class(module, name)
+            return _latin1
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a data set")
+
+
+def _latin1(text: str, codec: str) -> bytes:
+    """Raises `UnpicklingError` for any other codec: some make more of a text than it has, again and again."""
+    if codec != "latin1":
+        raise pickle.UnpicklingError(f"the codec {codec} has no place in a data set")
+    return text.encode("latin1")
+
+
+class _Member(tarfile.TarInfo):
+    """A member of an archive. Raises `Failure` for a header that is as long as a file: tarfile reads it whole."""
+
+    LONGEST = 2**20
+    HEADERS = (
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    )
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_Member":
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in cls.HEADERS and member.size > cls.LONGEST:
+            raise Failure(f"the archive has a header of {member.size} bytes: replace it")
+        return member
 
 
 def _unpickle(content: bytes, name: str) -> dict:
@@ -51,7 +79,7 @@ def _unpickle(content: bytes, name: str) -> dict:
 
 def cifar_python(files: list[Path], skipped: list[str] | None) -> Iterator[Item]:
     """The official archives: pickled batches of channel-major rows. CIFAR-100 by its fine classes."""
-    with tarfile.open(files[0], "r:gz") as tar:
+    with tarfile.open(files[0], "r:gz", tarinfo=_Member) as tar:
         refuse_bomb(sum(m.size for m in tar), files)
         batches = {PurePosixPath(m.name).name: m for m in tar if m.isfile()}
 
@@ -73,7 +101,7 @@ def cifar_python(files: list[Path], skipped: list[str] | None) -> Iterator[Item]
 
 def contact_sheets(files: list[Path], skipped: list[str] | None) -> Iterator[Item]:
     """`<part>/<class>.webp`, images of 32×32 row by row in the order of `names.csv` (split, class, position, name)."""
-    with tarfile.open(files[0], "r:") as tar:
+    with tarfile.open(files[0], "r:", tarinfo=_Member) as tar:
         refuse_bomb(sum(m.size for m in tar), files)
         sheets: dict[tuple[str, str], np.ndarray] = {}
         for row in csv.DictReader(io.TextIOWrapper(tar.extractfile("names.csv"), "utf-8")):
@@ -116,7 +144,14 @@ def _array(file: h5py.File, name: str, path: Path) -> np.ndarray:
         raise ValueError(f"{name} in {path.name} is no array, or one that lies in another file")
     largest = max(dataset.size, np.prod(dataset.chunks or (), dtype=object))
     refuse_bomb(int(largest) * dataset.dtype.itemsize, [path])
-    return dataset[()]
+    if not dataset.dtype.hasobject:
+        return dataset[()]
+    values, size = np.empty(dataset.shape, object), 0  # texts of any length, which may all be one and the same
+    for place in np.ndindex(dataset.shape):
+        values[place] = dataset[place]
+        size += sys.getsizeof(values[place])
+        refuse_bomb(size, [path])
+    return values
 
 
 def _check_labels(labels: Iterable[int], kinds: list[str], where: str) -> None:

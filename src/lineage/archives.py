@@ -7,6 +7,7 @@ same bytes whichever archive brought them. lineage/archive_formats.py and lineag
 import io
 import json
 import unicodedata
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def read(
             f"{files[0]}: there is no image of {', '.join(lacking[:8])}; every class needs some in both parts; "
             "folders called train and test say which is where"
         )
-    items.sort(key=lambda item: (SPLITS.index(item[0]), classes.index(item[1]), item[2]))
+    # by the pixels where names are the same, such as those of cat/1.png and Cat/1.png
+    items.sort(key=lambda item: (SPLITS.index(item[0]), classes.index(item[1]), item[2], zlib.crc32(item[3].tobytes())))
     arrays = {
         "part": np.array([SPLITS.index(item[0]) for item in items], np.uint8),
         "labels": np.array([classes.index(item[1]) for item in items], np.int64),

@@ -120,6 +120,12 @@ class Equalised(Checked):
     residual: dict[Count, tuple[Start, ...]]
     seeds: Count
 
+    @model_validator(mode="after")
+    def _any(self) -> "Equalised":
+        if not any([*self.plain.values(), *self.residual.values()]):
+            raise ValueError("plain and residual name no initialisation: name at least one")
+        return self
+
 
 class Float64(Checked):
     """Plain networks that are trained in float64: see src/float64.py."""

@@ -65,6 +65,8 @@ def _eight_bits(upright: Image.Image, image: Image.Image) -> np.ndarray:
     tags = image.tag_v2 if image.format == "TIFF" else {}
     top = 2 ** int(tags.get(ExifTags.Base.BitsPerSample, (16,))[0]) - 1
     grey = (np.asarray(upright).astype(np.float32) * (255 / top)).round().clip(0, 255).astype(np.uint8)
+    if isinstance(clear := image.info.get("transparency"), int):  # a PNG's grey value; white stands for it
+        grey[np.asarray(upright) == clear] = 255
     if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # zero is white; Pillow minds that for 8 bits only
         grey = 255 - grey
     return np.stack([grey] * 3, axis=2)

@@ -21,14 +21,18 @@ def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, a file or a folder, instead of `path`; at the end it takes the place of `path`, after an
     error it is removed.
     """
-    temporary = path.with_name(f"{path.name}.part")
+    temporary, earlier = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.earlier")
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove(temporary)
+    if earlier.exists() and not path.exists():  # killed between the two steps below
+        os.replace(earlier, path)
     try:
         yield temporary
-        if temporary.is_dir():  # which replaces no folder that is not empty
-            _remove(path)
+        if temporary.is_dir() and path.exists():  # which replaces no folder that is not empty
+            _remove(earlier)
+            os.replace(path, earlier)
         os.replace(temporary, path)
+        _remove(earlier)
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
@@ -37,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def table(counts: dict[str, np.ndarray], dropped: int) -> str:
 
 def read_raw(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays of data/raw/<data set>.h5 (`part`, `labels`, `names`, `images` N×H×W×3) and the classes. Raises
-    `Mistake`.
+    `Mistake` where it is missing, `Failure` where it cannot be read.
     """
     if not path.is_file():
         raise Mistake(f"{path} is missing: run `dvc repro fetch@{path.stem}` first")
@@ -94,7 +94,11 @@ def read_raw(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         if len({len(array) for array in arrays.values()}) > 1 or not set(np.unique(labels)) <= set(range(len(classes))):
             raise ValueError("its labels do not fit its images and classes")
         return arrays, classes
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        if error.errno:  # of the system: it may not be read, or another process writes it
+            raise Failure(f"{path} cannot be read: {error}") from None
+        raise Failure(f"{path} is damaged ({error}): remove it and run `dvc repro fetch@{path.stem}`") from None
+    except (KeyError, TypeError, ValueError) as error:
         raise Failure(f"{path} is damaged ({error}): remove it and run `dvc repro fetch@{path.stem}`") from None
 
 

@@ -27,6 +27,7 @@ def test_both_comparisons_are_printed_in_multiples_of_relu():
 
 def test_a_mistake_is_one_line():
     assert "--repeats, --steps and --threads" in one_line(bench("--steps", "0"), 2)
+    assert "more than this machine has cores" in one_line(bench("--threads", "100000"), 2)
 
 
 @pytest.mark.parametrize("name", activations.ACTIVATIONS)

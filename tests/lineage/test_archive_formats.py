@@ -4,13 +4,15 @@ import io
 import os
 import pickle
 import resource
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from conftest import add_member, cifar_twins, sha256
+from conftest import REPOSITORY, add_member, cifar_twins, sha256
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
@@ -36,6 +38,11 @@ def test_the_official_archive_and_its_contact_sheets_give_the_same_bytes(tmp_pat
     assert arrays["part"].tolist() == [0] * 9 + [1] * 5
 
 
+def in_a_process(code):
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+
+
 class Evil:
     def __reduce__(self):
         return os.system, ("touch evil",)
@@ -48,6 +55,56 @@ def test_a_pickle_cannot_run_code(workspace):
         with pytest.raises(Failure, match="system has no place in a data set"):
             archives.read("cifar-python", [Path("bad.tar.gz")], KINDS, 32)
     assert not Path("evil").exists()
+
+
+class Disguised:
+    """A dtype of objects that says that it has none: the bytes of an array would be taken for pointers."""
+
+    def __reduce__(self):
+        return np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0)
+
+
+class Labels:
+    def __reduce__(self):
+        state = 1, (2,), Disguised(), False, b"A" * 16
+        return np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), state
+
+
+def test_a_pickle_cannot_say_how_memory_is_read(workspace):
+    batch = {b"labels": Labels(), b"data": np.zeros((2, 3072), np.uint8), b"filenames": [b"0.png", b"1.png"]}
+    with tarfile.open("bad.tar.gz", "w:gz") as tar:
+        add_member(tar, "cifar-10-batches-py/batches.meta", pickle.dumps({b"label_names": [b"cat", b"dog"]}, 2))
+        add_member(tar, "cifar-10-batches-py/data_batch_1", pickle.dumps(batch, 2))
+    result = in_a_process(
+        "from pathlib import Path; from lineage import archives\n"
+        "archives.read('cifar-python', [Path('bad.tar.gz')], ['cat', 'dog'], 32)"
+    )
+    said = result.stderr.splitlines()[-1]
+    assert "bad.tar.gz cannot be read as cifar-python (ValueError: buffer size does not match" in said  # and no crash
+
+
+def doubling(levels):
+    """A pickle that encodes a text in hexadecimal digits, and that again, and so on."""
+    text, opened = b"X\x02\x00\x00\x00ab", b"c_codecs\nencode\n(" * levels
+    return b"\x80\x02" + opened + text + b"X\x03\x00\x00\x00hextR" * levels + b"."
+
+
+def test_a_pickle_encodes_texts_in_one_way_alone(workspace):
+    with tarfile.open("bad.tar.gz", "w:gz") as tar:
+        add_member(tar, "cifar-10-batches-py/batches.meta", doubling(1))
+    with pytest.raises(Failure, match="the codec hex has no place in a data set"):
+        archives.read("cifar-python", [Path("bad.tar.gz")], KINDS, 32)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_of_a_tar_cannot_fill_the_memory(tmp_path, kind):
+    member = tarfile.TarInfo("pax")
+    member.type, member.size = kind, 2**21
+    for format, mode in (("cifar-python", gzip.compress), ("contact-sheets", bytes)):
+        path = tmp_path / "bomb.tar"
+        path.write_bytes(mode(member.tobuf() + b"\0" * 2**21))
+        with pytest.raises(Failure, match="the archive has a header of 2097152 bytes: replace it"):
+            archives.read(format, [path], KINDS, 32)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +189,21 @@ def test_labels_of_other_formats_are_checked_too(tmp_path):
                 add_member(tar, name, content + wrong if name == "names.csv" else content)
         with pytest.raises(Failure, match=r"names.csv has the split '(train|dev)' and the position"):
             archives.read("contact-sheets", [sheets], KINDS, 32)
+
+
+def test_texts_of_an_h5_file_are_counted_one_by_one(tmp_path, monkeypatch):
+    """They may all be one and the same in the file; each takes its memory."""
+    files = [h5_pair(tmp_path, pictures(4), [0, 1, 0, 1], part) for part in archive_formats.PARTS]
+    for file in files:
+        with h5py.File(file, "a") as opened:
+            del opened["list_classes"]
+            opened.create_dataset("list_classes", data=KINDS, dtype=h5py.string_dtype())
+    assert archives.read("h5", files, KINDS, 32)[0]["labels"].tolist() == [0, 0, 1, 1] * 2
+    sizes = []
+    monkeypatch.setattr(archive_formats.sys, "getsizeof", lambda text: sizes.append(len(text)) or 2**40)
+    with pytest.raises(Failure, match=r"train.h5 would unpack to more than \d+ MiB"):
+        archives.read("h5", files, KINDS, 32)
+    assert sizes == [len(KINDS[0])]
 
 
 def test_h5_arrays_lie_in_the_file_itself(tmp_path):

@@ -143,6 +143,15 @@ def sound_or_said(format, contents, unreadable="error"):
     assert unreadable == "skip" or not skipped
 
 
+def test_the_order_in_the_archive_does_not_matter_even_where_names_are_the_same(tmp_path):
+    same = {"train/Cat/0.png": pictures(2)[0], "train/cat/0.png": pictures(2)[1]}
+    found = []
+    for members in (small() | same, dict(reversed((small() | same).items()))):
+        arrays, _ = archives.read("folders", [folders_zip(tmp_path / "mine.zip", members)], KINDS, 32)
+        found.append({name: array.tolist() for name, array in arrays.items()})
+    assert found[0] == found[1] and found[0]["names"].count(b"0.png") >= 2
+
+
 def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(TypeError):
         archives.write(tmp_path / "a.h5", {"images": pictures(2), "names": np.array([object()])}, KINDS)

@@ -55,6 +55,13 @@ def test_twelve_bits_and_zero_as_white_are_minded():
     assert decoding.decode(with_tag(262, 0))[0, :, 0].tolist() == [255 - round(0xF0FF / 257), 255]
 
 
+def test_a_grey_value_of_sixteen_bits_can_be_transparent():
+    grey = np.array([[0, 0x8080, 0xFFFF]], np.uint16)
+    assert decoding.decode(encoded("I;16", grey, "PNG"))[0, :, 0].tolist() == [0, 0x80, 255]
+    for clear, shown in ((0, [255, 0x80, 255]), (0x8080, [0, 255, 255])):
+        assert decoding.decode(encoded("I;16", grey, "PNG", transparency=clear))[0, :, 0].tolist() == shown
+
+
 def test_values_without_a_range_are_refused(tmp_path):
     for mode, values in (("F", np.eye(8, dtype=np.float32)), ("I", np.eye(8, dtype=np.int32))):
         members = small() | {"train/cat/strange.tif": encoded(mode, values)}

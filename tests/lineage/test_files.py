@@ -44,6 +44,40 @@ def test_a_folder_is_there_whole_or_not_at_all(workspace):
     assert [file.name for file in Path("models").rglob("*")] == ["mine", "seed-2"]
 
 
+def test_a_folder_is_not_lost_between_two_versions(workspace, monkeypatch):
+    path = Path("models/mine")
+    with files.replacing(path) as folder:
+        files.write_text(folder / "seed-0", "earlier")
+    replace = os.replace
+
+    def killed(source, target):
+        if Path(source).name == "mine.part":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt), files.replacing(path) as folder:
+            files.write_text(folder / "seed-0", "later")
+    assert not path.exists()
+    with pytest.raises(ZeroDivisionError), files.replacing(path):
+        raise ZeroDivisionError
+    assert (path / "seed-0").read_text() == "earlier"  # an error leaves the old one, as ever
+    with files.replacing(path) as folder:
+        files.write_text(folder / "seed-0", "later")
+    assert (path / "seed-0").read_text() == "later" and [one.name for one in Path("models").iterdir()] == ["mine"]
+
+
+def test_a_link_to_a_folder_is_replaced_itself(workspace):
+    Path("elsewhere").mkdir()
+    Path("elsewhere/seed-0").touch()
+    Path("mine").symlink_to("elsewhere")
+    with files.replacing(Path("mine")) as folder:
+        files.write_text(folder / "seed-1", "new")
+    assert [file.name for file in Path("mine").iterdir()] == ["seed-1"] and not Path("mine").is_symlink()
+    assert [file.name for file in Path("elsewhere").iterdir()] == ["seed-0"]
+
+
 def test_a_folder_is_claimed_by_one_process_at_a_time(workspace):
     code = "import sys; from pathlib import Path; from lineage.files import claimed\n"
     code += "with claimed(Path('runs')): print('mine', flush=True); sys.stdin.read()"

@@ -1,3 +1,4 @@
+import fcntl
 import os
 from pathlib import Path
 
@@ -132,6 +133,16 @@ def test_a_missing_or_damaged_raw_file(workspace):
     Path("mine.h5").write_bytes(b"rubbish")
     with pytest.raises(Failure, match="damaged"):
         parts.read_raw(Path("mine.h5"))
+
+
+def test_a_raw_file_that_another_process_writes_is_not_damaged(tmp_path):
+    path = tmp_path / "mine.h5"
+    archives.write(path, small(), ["a", "b"])
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Failure, match=r"mine.h5 cannot be read: .*lock") as error:
+            parts.read_raw(path)
+    assert "remove" not in str(error.value)
 
 
 def test_signs_loses_its_twelve_twins_and_keeps_pairs_together(signs):

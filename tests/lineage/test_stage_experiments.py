@@ -56,6 +56,19 @@ def test_the_networks_whose_gradients_are_equalised(tmp_path):
     assert found["ratios"] == (0.03,) and {one["network"]["depth"] for one in found["networks"].values()} == {20}
 
 
+def test_the_networks_with_the_lengths_of_another_initialisation(tmp_path):
+    found = stage_experiments.crossed(read(REAL, tmp_path))
+    both = [(one["start"], one["lengths"]) for one in found.values()]
+    assert both == [("he", "he"), ("he", "dirac"), ("dirac", "he"), ("dirac", "dirac")]
+    assert list(found)[1] == "plain-110-he-lengths-of-dirac"
+    for one in found.values():
+        assert one["network"] == {"depth": 110, "shortcut": "none"} and one["recipe"]["lr"] == 0.03
+    found = stage_experiments.crossed(read(changed("scale", "sample"), tmp_path))
+    assert {one["network"]["depth"] for one in found.values()} == {20}
+    found = stage_experiments.crossed(read(changed("train/lr", 0.5), tmp_path))
+    assert {one["recipe"]["lr"] for one in found.values()} == {0.5}  # `train` wins
+
+
 def test_the_networks_in_float64(tmp_path):
     found = stage_experiments.float64(read(REAL, tmp_path))
     assert {name: one.get("ratio") for name, one in found.items()} == {
@@ -111,6 +124,14 @@ def test_the_networks_that_defects_are_tried_on(tmp_path):
             {20: ["hee"]},
             r"params.yaml: equalised.plain.20.0: String should match pattern.*looks-linear",
         ),
+        (
+            "equalised",
+            {"recipe": "why", "ratios": [0.1], "plain": {110: []}, "residual": {}, "seeds": 3},
+            r"params.yaml: equalised: .*name no initialisation",
+        ),
+        ("crossed/starts", ["he"], r"params.yaml: crossed.starts: .*at least 2"),
+        ("crossed/starts", ["he", "hee"], r"params.yaml: crossed.starts.1: String should match pattern"),
+        ("crossed/lr", 0, r"params.yaml: crossed.lr: Input should be greater than 0"),
         ("equalised/ratios", [0], r"params.yaml: equalised.ratios.0: Input should be greater than 0"),
         ("float64/equalised", {110: 0}, r"params.yaml: float64.equalised.110: Input should be greater than 0"),
         (
