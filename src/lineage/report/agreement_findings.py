@@ -38,11 +38,12 @@ def finding(results: Results) -> list[str]:
 def agreed(networks: pd.DataFrame) -> list[str]:
     """How far batches agree in the deepest networks with batch norm."""
     networks = networks[networks.depth == networks.depth.max()].set_index(["family", "initialisation"])
+    known = {key: who for key, who in WHO.items() if key in networks.index}
     said = [
         f"{shown(networks.agreement[key], 3)} in {who} (with shuffled labels {shown(networks.shuffled[key], 3)})"
-        for key, who in WHO.items()
-        if key in networks.index
+        for key, who in known.items()
     ]
+    classes = [shown(networks.agreement[key] - networks.shuffled[key], 3) for key in known]
     if not said:  # the deepest have other initialisations
         return []
     opening = "**Before training, two batches agree more or less on the first step, depending on the network.**"
@@ -56,7 +57,8 @@ def agreed(networks: pd.DataFrame) -> list[str]:
     return [
         f"{opening} Their *agreement* is the cosine of the angle between them, in the median convolution "
         f"(n = {untrained().seed.nunique()}). With {networks.depth.max()} layers it is "
-        f"{enumerated(said)}. What is left with shuffled labels does not come from the classes. [More](#{PLACE})."
+        f"{enumerated(said)}. What is left with shuffled labels does not come from the classes; the rest, in the same "
+        f"order, is {enumerated(classes)}. [More](#{PLACE})."
     ]
 
 

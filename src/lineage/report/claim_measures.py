@@ -41,22 +41,22 @@ def gap(result: Result) -> pd.Series:
     return test_error(result) - train_error(result)
 
 
-def epochs(result: Result) -> pd.Series:
-    """Epochs until a quarter of the training images is wrong; infinitely many where that never happens. The error of an
+def epochs(result: Result, error: float = QUARTER) -> pd.Series:
+    """Epochs until so many of the training images are wrong; infinitely many where that never happens. The error of an
     epoch is the mean over its steps and counts in its middle, with a straight line in between, from chance level at 0.
     """
     chance = 1 - 1 / len(result.labels["classes"])
-    return result.history.groupby("seed").apply(_reached, chance, include_groups=False)
+    return result.history.groupby("seed").apply(_reached, chance, error, include_groups=False)
 
 
-def _reached(history: pd.DataFrame, chance: float) -> float:
+def _reached(history: pd.DataFrame, chance: float, error: float) -> float:
     """Of one seed."""
     times, errors = np.append(0, history.epoch - 0.5), np.append(chance, history.train_error)
-    there = np.flatnonzero(errors <= QUARTER)
+    there = np.flatnonzero(errors <= error)
     if not len(there):
         return math.inf
     around = [there[0], there[0] - 1]
-    return float(np.interp(QUARTER, errors[around], times[around]))
+    return float(np.interp(error, errors[around], times[around]))
 
 
 MEASURES = {

@@ -88,7 +88,8 @@ def summary(found: Judgements) -> str:
         f"{claims} of {len(CLAIMS)} claims have been tried, in {len(run)} comparisons ({said}); {named} of them "
         f"primary, of which {outcome}; the others are exploratory. In the table of groups each "
         "compares a network of so many layers with the shallowest one of its group, or with the one of the same depth "
-        "without shortcuts, as the claim says."
+        "without shortcuts, as the claim says. Where two claims are about the same numbers, such as `lrn-helps` and "
+        "`lrn-useless`, both count."
     )
 
 

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from lineage.report import verdicts
 from lineage.report.claims import FLOOR
 from lineage.report.comparisons import Judgement
-from lineage.report.markdown import link, percent
+from lineage.report.markdown import difference_text, link, percent
 from lineage.report.measured import (
     DECIDABLE,
     Measured,
@@ -27,6 +28,7 @@ from lineage.report.verdicts import (
     AT_FLOOR,
     HOLDS,
     LEANS,
+    REVERSED,
     VERDICTS,
     can_decide,
 )
@@ -91,8 +93,12 @@ def on_warm_up(m: Measured, one: Judgement) -> str:
     said = f" With the short warm-up {has}, so the longer warm-up may be what helps."
     if 100 * control.error("train").mean() < FLOOR:
         said = f" The longer warm-up alone is not the reason: with the short one {has}."
-    short, long = (percent(result.error("test")) for result in (control, usual))
-    return f"{said} Test error with the short warm-up {short} %, with the long one {long} %."
+    errors = [result.error("test") for result in (control, usual)]
+    short, long = (percent(one) for one in errors)
+    said += f" Test error with the short warm-up {short} %, with the long one {long} %"
+    if min(map(len, errors)) > 1:
+        said += f", difference {difference_text(verdicts.difference(*(100 * one for one in errors)), 'pp')}"
+    return f"{said}."
 
 
 def shortcuts(m: Measured) -> list[str]:
@@ -124,13 +130,20 @@ def residual(m: Measured) -> list[str]:
         if train and train.loss:
             said[-1] += (
                 f" Both training errors are below {FLOOR} %, so the training losses are compared: the deep network's "
-                f"is {times(train.loss)} the shallow one's. That depth does not raise it: {verdict(train.loss)}."
+                f"is {times(train.loss)} the shallow one's. {not_raised(train.loss)}."
             )
         elif train:
             said[-1] += f" Training error: {_errors(m, train, 'train')} (the claim is that depth does not raise it)."
     what = "help residual networks on the test set"
     opening = opened(ones, "more layers", what, f"do not {what}", "raise the test error of residual networks")
     return finding(opening, said)
+
+
+def not_raised(loss: Judgement) -> str:
+    """The verdict on the claim that depth does not raise the training loss."""
+    if loss.verdict == REVERSED:
+        return f"Depth raises it: the claim that it does not is {verdict(loss)}"
+    return f"That depth does not raise it: {verdict(loss)}"
 
 
 def times(loss: Judgement) -> str:

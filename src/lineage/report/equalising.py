@@ -126,14 +126,16 @@ def finding(results: Results) -> list[str]:
         for one in others[fine].itertuples()
     ]
     anyway = [f"Training loss of networks that train anyway: {'; '.join(losses)}."] if losses else []
+    edge = found.ratio.isin({runs.ratio.min(), runs.ratio.max()}).sum()
     counts = sorted({one.n for one in deep.as_usual})
     usual = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     opening = (
         f"**With gradients that all have the same relative length, plain networks of {deep.depth.max()} layers have a "
         f"lower mean training error from {(deep.error < deep.usual).sum()} of {len(deep)} initialisations** "
         f"(exploratory; n = {deep.n.min()}, as usual {usual}). For each network that length is the best of "
-        f"{runs.ratio.nunique()} by validation loss, with the first seed; the learning rate of the usual training was "
-        f"not tuned ([lower ones](#{LOWER})). [More](#{PLACE})."
+        f"{runs.ratio.nunique()} by validation loss, with the first seed, and in {edge} of {len(found)} networks the "
+        f"largest or the smallest of them; the learning rate of the usual training was not tuned "
+        f"([lower ones](#{LOWER})). [More](#{PLACE})."
     )
     return [listed(opening, said + anyway)]
 

@@ -14,6 +14,7 @@ from lineage.started import most_mistakes
 
 SWEEP = Path("plots/tables/sweep.csv")
 SHOWN = (20, 56, 110)  # depths in the finding
+HALF = 0.5  # of the training images wrong
 START_WORDS = {"he": "He's initialisation", "dirac": "the Dirac initialisation"}
 SWEEP_TEXT = """\
 *The first step*: the learning rate of the first step times the largest ‖gradient‖ / ‖W‖ of a layer, measured before
@@ -132,7 +133,19 @@ def told(start: str, runs: pd.DataFrame) -> str:
     return (
         f"From {words} the length of the first step, known before training, tells in {len(runs) - wrong} of "
         f"{len(runs)} runs whether they start (the threshold, {digits(value)} times the layer's norm, was chosen by "
-        f"the same runs), the depth in {len(runs) - by_depth}; {one_answer}."
+        f"the same runs), the depth in {len(runs) - by_depth}; {one_answer}.{elsewhere(runs)}"
+    )
+
+
+def elsewhere(runs: pd.DataFrame) -> str:
+    """How well both tell which runs end below a training error that is clearly lower, where some do and some do not."""
+    well = (runs.train_error < HALF).to_numpy()
+    if well.all() or not well.any():
+        return ""
+    right = [len(runs) - threshold(values.to_numpy(), well)[1] for values in (runs.first_step, runs.depth)]
+    return (
+        f" Which runs end below {100 * HALF:.0f} % the best threshold on the first step tells in {right[0]}, that on "
+        f"the depth in {right[1]}."
     )
 
 

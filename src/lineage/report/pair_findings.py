@@ -5,16 +5,19 @@ which the training error falls.
 import numpy as np
 
 from lineage.report.claim_measures import QUARTER, epochs
+from lineage.report.comparisons import Judgement
 from lineage.report.markdown import link, listed
 from lineage.report.measured import Measured, difference, named, sides
 from lineage.report.openings import opened
 from lineage.report.verdicts import NOT_RUN, REVERSED
 
+OTHERS = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)  # training errors beside a quarter
 FOUR_LAYERS = "a four-layer network after Krizhevsky et al. (2012) on CIFAR-10"
 BLOCKS = "VGG with residual blocks on CIFAR-10"
 # Of a claim about the test error: what is said to lower it, and whose.
 PARTS = {
     "lrn-helps": ("local response normalisation (LRN)", FOUR_LAYERS),
+    "batch-norm-helps": ("batch norm", FOUR_LAYERS),
     "batch-norm": ("batch norm instead of LRN", FOUR_LAYERS),
     "vgg-shortcut": ("a shortcut in every block", "VGG on CIFAR-10"),
     "projection": ("a projection instead of the identity where the channels differ", BLOCKS),
@@ -30,16 +33,32 @@ def speed(m: Measured) -> list[str]:
     said = []
     for claim, (fast, slow) in FASTER.items():
         for one in (one for place, one in m.judgements.items() if place[0] == claim and one.verdict != NOT_RUN):
-            against = f"{'learns more slowly' if one.verdict == REVERSED else 'does not learn faster'} than {slow}"
-            opening = opened([one], fast, f"learns faster than {slow}", against)
+            error = f"a training error of {100 * QUARTER:.0f} %"
+            against = f"{'reaches' if one.verdict == REVERSED else 'does not reach'} {error} "
+            against += f"{'later' if one.verdict == REVERSED else 'sooner'} than {slow}"
+            opening = opened([one], fast, f"reaches {error} sooner than {slow}", against)
             ends = ", ".join(f"{link(name)} {reached(m, name)}" for name in sides(one))
             lines = [f"{ends}, {named(one)}."]
             times = m.judged("six-times", "", 0) if claim == "relu-tanh" else None
             if times:
                 lines.append(f"Krizhevsky et al. (2012) say six times as fast: {difference(times)}.")
-            count = f"Epochs until the training error is {100 * QUARTER:.0f} %, in {FOUR_LAYERS}."
-            said.append(listed(f"{opening} {count}", lines))
+            lines += elsewhere(m, one, fast, slow)
+            said.append(listed(f"{opening} Epochs until then, in {FOUR_LAYERS}.", lines))
     return said
+
+
+def elsewhere(m: Measured, one: Judgement, fast: str, slow: str) -> list[str]:
+    """How many times as many epochs the slower one needs until the training error has other values, where all seeds get
+    there.
+    """
+    said = []
+    for error in OTHERS:
+        needed = [epochs(m.results[name], error) for name in sides(one)]
+        if all(np.isfinite(counted).all() for counted in needed):
+            said.append(f"{100 * error:.0f} %: {needed[0].mean() / needed[1].mean():.2f}")
+    if not said:
+        return []
+    return [f"Until other training errors {slow} needs so many times the epochs of {fast}: {', '.join(said)}."]
 
 
 def reached(m: Measured, name: str) -> str:
@@ -60,5 +79,6 @@ def parts(m: Measured) -> list[str]:
             against = f"raises {error}" if one.verdict == REVERSED else f"does not lower {error}"
             opening = opened([one], part, f"lowers {error}", against)
             without, with_it = (m.error(name, "test") for name in sides(one))
-            said.append(f"{opening} {without}, {with_it}, {named(one)}.")
+            trained = ", ".join(m.error(name, "train") for name in sides(one))
+            said.append(f"{opening} {without}, {with_it}, {named(one)}. Training error: {trained}.")
     return said

@@ -25,8 +25,11 @@ the errors are on these and on at most 500 validation images, after the last epo
 validation split is 0.93 %."""
 LRN = """\
 Local response normalisation divides each response by a number that depends on its neighbours. Where the smallest and
-the largest of these numbers are nearly equal, it divides by a constant, which the weights of the next layer can undo.
-Then a comparison with and without it says little about normalisation. On 32 training images, first seed."""
+the largest of these numbers are nearly equal, it divides by a constant, which the weights of the next layer can
+undo. Then a comparison with and without it says little about normalisation. With the paper's alpha of 1e-4 that
+would be so here: it belongs to activations on the scale of pixel values, and ours, of normalised images, are
+smaller. So alpha is 0.4 (64² times as much; 64 is about the standard deviation of pixel values); that was not tuned.
+On 32 training images, first seed."""
 SPREAD = {"min": "least", "p05": "5 %", "median": "median", "p95": "95 %", "max": "most"}
 
 
@@ -57,11 +60,13 @@ def lesions(results: Results, draw: Draw) -> list[str]:
     header = "network | trained | blocks removed, one at a time | intact | median without one | worst without one | "
     header += "median correlation"
     lines += long_table("Lesions of every network", header, "l l r r r r r", rows)
-    return [*LESIONS.splitlines(), "", *lines, *cost(found)] if rows else []
+    return [*LESIONS.splitlines(), "", *lines, *cost(found, results)] if rows else []
 
 
-def cost(found: dict[str, pd.DataFrame]) -> list[str]:
-    """What removing one block costs trained plain networks beside trained residual ones of the same group and depth."""
+def cost(found: dict[str, pd.DataFrame], results: Results) -> list[str]:
+    """What removing one block costs trained plain networks beside trained residual ones of the same group and depth. A
+    network that did not start to train has nothing to lose.
+    """
     said = []
     for group in GROUPS.values():
         for (family, layers), name in group.members.items():
@@ -74,6 +79,8 @@ def cost(found: dict[str, pd.DataFrame]) -> list[str]:
                 without = trained[trained.block != "intact"].val_error
                 added = 100 * (without - trained[trained.block == "intact"].val_error.iloc[0])
                 words.append(f"{added.median():.1f} pp in the {kind} network (at most {added.max():.1f})")
+                if not results[member].started().iloc[0]:
+                    words[-1] = f"nothing in the {kind} network, which did not start to train,"
             said.append(f"- {group.title}, {layers} layers: removing one block costs {' and '.join(words)}.")
     return ["The median block, one seed of each network:", "", *said, ""] if said else []
 

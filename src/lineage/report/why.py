@@ -46,8 +46,9 @@ def concluded(results: Results) -> list[str]:
         if limited and not any(r.started().any() for r in limited) and any(r.started().any() for r in moved):
             text += (
                 " No seed started with the limits on the steps that were tried, which does not exclude that others "
-                "help. With another initialisation seeds started. It changes the weights and the first gradients "
-                "together; [further initialisations](#do-different-batches-ask-for-the-same-step) help to tell."
+                "help: clipping, for instance, shortens the gradients of all layers alike. With another "
+                "initialisation seeds started. It changes the weights and the first gradients together; "
+                "[further initialisations](#do-different-batches-ask-for-the-same-step) help to tell."
             )
         for result in tried:
             if result.experiment.network.normalisation == "none" and beginning(result) and not result.started().any():

@@ -86,7 +86,8 @@ def test_the_finding(workspace):
     assert lines[2].startswith("From the Dirac initialisation, 20 layers: ")
     assert "From He's initialisation the length of the first step, known before training, tells in 4 of 4 runs" in said
     assert "(the threshold, 1.7 times the layer's norm" in said
-    assert lines[-2].endswith("the depth in 4; to say of all that they do not start is right in 2.")
+    assert "the depth in 4; to say of all that they do not start is right in 2. Which runs end below 50 % " in lines[-2]
+    assert lines[-2].endswith("the best threshold on the first step tells in 4, that on the depth in 4.")
     assert lines[-1] == "From the Dirac initialisation all 2 runs started."
 
 

@@ -1,3 +1,4 @@
+import numpy as np
 from test_compare import measured
 from test_findings import one, said
 
@@ -48,26 +49,30 @@ RELU, TANH, SIGMOID = (f"alexnet4-{name}-cifar10" for name in ("relu", "tanh", "
 def test_the_speed_of_the_activations(workspace):
     """The error of an epoch is the first one's over its number: 0.25 in epoch 2, at 1.5 epochs, if that is 0.5."""
     measured(RELU, (0.5, 0.51, 0.5, 0.49), epochs=6)
-    assert not [line for line in said(RELU) if "learns" in line]
+    assert not [line for line in said(RELU) if "sooner" in line]
     measured(TANH, (1.0, 0.99, 1.0, 1.0), epochs=6)
-    first, *lines = one(said(RELU, TANH), "ReLU probably learns faster than tanh.**").split("\n    - ")
-    assert first.endswith(
-        "Epochs until the training error is 25 %, in a four-layer network after Krizhevsky et al. (2012) on CIFAR-10."
-    )
+    opening = "ReLU probably reaches a training error of 25 % sooner than tanh.**"
+    first, *lines = one(said(RELU, TANH), opening).split("\n    - ")
+    assert first.endswith("Epochs until then, in a four-layer network after Krizhevsky et al. (2012) on CIFAR-10.")
     ends = f"[{TANH}](experiments.md#{TANH}) 3.49 ± 0.02 (there), [{RELU}](experiments.md#{RELU}) 1.51 ± 0.03 (there)"
     ends = ends.replace("there", "4 of 4 seeds get there")
     assert lines[0].startswith(f"{ends}, difference +1.98 epochs (") and "*[holds](#claim-relu-tanh)*" in lines[0]
     assert lines[1].startswith("Krizhevsky et al. (2012) say six times as fast: × 2.31 (") and "#claim-six" in lines[1]
+    slow = np.mean([np.interp(0.4, [error / 3, error / 2], [2.5, 1.5]) for error in (1.0, 0.99, 1.0, 1.0)])
+    fast = np.mean([np.interp(0.4, [error / 2, error], [1.5, 0.5]) for error in (0.5, 0.51, 0.5, 0.49)])
+    assert lines[2].startswith("Until other training errors tanh needs so many times the epochs of ReLU: 50 %: ")
+    assert f", 40 %: {slow / fast:.2f}, 30 %: " in lines[2]
+    assert "10 %" not in lines[2]  # tanh never gets there
     measured(SIGMOID, (1.0, 1.0, 1.0, 0.4), epochs=3)
-    line = one(said(RELU, SIGMOID), "faster than the sigmoid")
+    line = one(said(RELU, SIGMOID), "sooner than the sigmoid")
     assert "1.25 (1 of 4 seeds get there), [alexnet4-relu" in line and "six times" not in line
     measured(SIGMOID, (0.9,) * 4, epochs=3)
     assert "[alexnet4-sigmoid-cifar10](experiments.md#alexnet4-sigmoid-cifar10) never (0 of 4 seeds get there)" in one(
-        said(RELU, SIGMOID), "faster than the sigmoid"
+        said(RELU, SIGMOID), "sooner than the sigmoid"
     )
     measured(TANH, (0.3, 0.31, 0.3, 0.3), epochs=6)
     measured(RELU, (1.0, 0.99, 1.0, 1.0), epochs=6)
-    assert one(said(RELU, TANH), "**ReLU probably learns more slowly than tanh.**")
+    assert one(said(RELU, TANH), "**ReLU probably reaches a training error of 25 % later than tanh.**")
 
 
 def test_a_part_without_its_counterpart_is_left_out(workspace):
