@@ -12,6 +12,7 @@ from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line wh
 # isort: split
 import argparse
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -82,12 +83,14 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def empty(folder: Path) -> None:
-    """Make an empty folder of it, so that figures of experiments that are gone go too. Raises `Failure`."""
+def replace(folder: Path, drawn: Path) -> None:
+    """Put what has been drawn in the place of a folder, so that figures of experiments that are gone go too. Raises
+    `Failure`.
+    """
     try:
         if folder.exists():
             shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        shutil.copytree(drawn, folder)
     except OSError as error:
         reason = error.strerror or str(error)
         raise Failure(f"{folder} cannot be emptied ({reason}): remove it yourself, and run this again") from None
@@ -120,13 +123,16 @@ def main() -> None:
     results = {name: result for name in names if (result := read(name))}
     missing = [name for name in names if name not in results]
     scale = read_experiment(names[0]).scale
-    empty(FIGURES)
-    with mapping() as over:
-        drawn = over(cards.card, results, [FIGURES] * len(results), [scale] * len(results))
-        experiments = page.experiments(results, missing, drawn, scale)
-    report = page.results(results, missing, FIGURES, scale)  # which links to what has been drawn
-    write_text(Path("docs/results.md"), "\n".join(report).rstrip() + "\n")
-    write_text(Path("docs/experiments.md"), "\n".join(experiments).rstrip() + "\n")
+    with tempfile.TemporaryDirectory() as name:  # whoever interrupts it keeps the old figures
+        folder = Path(name)
+        with mapping() as over:
+            drawn = over(cards.card, results, [folder] * len(results), [scale] * len(results))
+            experiments = page.experiments(results, missing, drawn, scale)
+        report = page.results(results, missing, folder, scale)  # which links to what has been drawn
+        replace(FIGURES, folder)
+    for path, lines in (("docs/results.md", report), ("docs/experiments.md", experiments)):
+        text = "\n".join(lines).rstrip() + "\n"
+        write_text(Path(path), text.replace(f"../{folder.as_posix()}/", f"../{FIGURES.as_posix()}/"))
     write_json(Path("metrics/summary.json"), summary(results) | {"scale": scale})
     write_csv(Path("plots/degradation.csv"), curves(results).assign(scale=scale))
     write_csv(Path("plots/error-by-depth.csv"), depth.errors_by_depth(results).assign(scale=scale))

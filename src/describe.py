@@ -38,8 +38,8 @@ def main() -> None:
         shape = "×".join(["N", *map(str, outputs[1:])])
         raise Mistake(f"{source}: the outputs should be N×{experiment.classes}, as there are classes, not {shape}")
     print(table)
-    if time := effort.how_long(experiment):
-        print(f"training all seeds takes {time}")
+    time = effort.how_long(experiment) or f"a time that is known after `dvc repro preprocess@{experiment.dataset}`"
+    print(f"training all seeds takes {time}")
     print("{parameters:,} parameters, {multiply_adds:,} multiply-adds per image".format(**models.size(network, size)))
 
 

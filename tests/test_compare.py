@@ -445,6 +445,21 @@ def test_figures_of_experiments_that_are_gone_go_too(workspace, run_here):
     assert names == {"confusion-vgg16-hands.png", "curves-vgg16-hands.svg"}
 
 
+def test_whoever_interrupts_it_keeps_the_old_figures(workspace, monkeypatch):
+    measured("plain-20-hands")
+    compared()
+    before = produced()
+    measured("vgg16-hands")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare.page, "results", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compared()
+    assert produced() == before
+
+
 @pytest.mark.parametrize("wrong", ["test_eror", "gap"])
 def test_a_mistake_in_the_study_leaves_the_figures_alone(workspace, monkeypatch, wrong):
     measured("plain-20-hands")

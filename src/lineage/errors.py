@@ -93,9 +93,11 @@ def _name_user() -> None:
 
 def _unread(stream: TextIO) -> bool:
     """True where a stream is a pipe whose reader has gone, which is no fault; a broken pipe elsewhere is one."""
+    if not hasattr(select, "poll"):  # on Windows
+        return False
     poll = select.poll()
     poll.register(stream.fileno(), select.POLLOUT)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _drop(stream: TextIO) -> None:

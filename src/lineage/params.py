@@ -54,6 +54,7 @@ SAMPLE_BATCHES = 2  # of images of each part
 # keys of a recipe of which one replaces the other
 ALTERNATIVES = {"epochs": "iterations", "iterations": "epochs", "warm_up": "warm_up_steps", "warm_up_steps": "warm_up"}
 
+MORE_NETWORKS = ", or add yours to NETWORKS in src/lineage/options/__init__.py"
 ADD_A_NETWORK = "docs/extending.md says what a network consists of; under --temp or --queue, `git add` its files first"
 
 T = TypeVar("T", bound=BaseModel)
@@ -116,7 +117,7 @@ def complete(params: Params, name: str, line: dict[str, object], place: str) -> 
         if key not in own:
             raise Mistake(f"{place}: the key {key} is missing; there are {', '.join(own) or 'none'}")
     dataset = _named(params.datasets, own.pop("dataset"), f"{place}.dataset")
-    model = _named(NETWORKS, own.pop("model"), f"{place}.model")
+    model = _named(NETWORKS, own.pop("model"), f"{place}.model", MORE_NETWORKS)
     named = params.recipes[_named(params.recipes, own.pop("recipe"), f"{place}.recipe")]
     options = _options(model)
     for key in own:
@@ -183,9 +184,9 @@ def _overlay(*layers: dict[str, object]) -> dict[str, object]:
     return result
 
 
-def _named(choices: Collection[str], name: object, place: str) -> str:
+def _named(choices: Collection[str], name: object, place: str, more: str = "") -> str:
     if not isinstance(name, str) or name not in choices:
-        raise Mistake(f"{place}: {name!r} is unknown; choose one of {', '.join(choices)}")
+        raise Mistake(f"{place}: {name!r} is unknown; choose one of {', '.join(choices)}{more}")
     return name
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lineage.report import figures, stage_tables
-from lineage.report.markdown import Draw, digits, listed, percent, table
+from lineage.report import figures, stage_tables, verdicts
+from lineage.report.markdown import Draw, difference_text, digits, listed, percent, table
 from lineage.report.outcomes import words
 from lineage.report.results import Results
 
@@ -25,7 +25,8 @@ after the first step: lengths then change as they do.
 
 *Lengths of its own*: all factors are 1. The learning rate was chosen for the Dirac initialisation with its own lengths,
 by the validation loss of the first seed of the [sweep](#does-the-first-step-tell-which-networks-train), and not for the
-others; three seeds against three cannot decide."""
+others. Three seeds were planned; when the first of each network was known it became five, so that a test can
+decide."""
 # written before any of these had run, when the results of src/equalised.py were known
 PREDICTION = """\
 *Predicted*, before any of these had run, from what equalised gradients do: with He's lengths the Dirac initialisation
@@ -115,7 +116,27 @@ def finding(_: Results) -> list[str]:
     )
     said = [
         f"From {words(one.start)}: with the lengths of {words(one.lengths)} {outcome(one)}; with its own "
-        f"{outcome(own[one.start])}."
+        f"{outcome(own[one.start])}{apart(one, own[one.start])}."
         for one in crossed
     ]
-    return [listed(opening, said)]
+    return [listed(opening, [*said, *by_function(cases)])]
+
+
+def apart(one: Case, other: Case) -> str:
+    """The difference of the training errors, where all seeds started on both sides, or the test of how many did."""
+    runs = one.runs, other.runs
+    failed = [int((some.trained != "yes").sum()) for some in runs]
+    if not any(failed) and min(map(len, runs)) > 1:
+        return f", difference {difference_text(verdicts.difference(*(100 * some.train_error for some in runs)), 'pp')}"
+    return f" (Fisher's exact test of how many started: p = {verdicts.fisher(failed, tuple(map(len, runs))):.2g})"
+
+
+def by_function(cases: list[Case]) -> list[str]:
+    """With the same lengths, how many seeds start from one initialisation and from another."""
+    said = []
+    for lengths in dict.fromkeys(one.lengths for one in cases):
+        both = [one for one in cases if one.lengths == lengths]
+        if len(both) == 2:
+            counts = " and ".join(f"from {words(one.start)} {one.started}" for one in both)
+            said.append(f"With the lengths of {words(lengths)} there started {counts}{apart(*both)}.")
+    return said
