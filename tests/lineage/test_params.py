@@ -163,7 +163,7 @@ def test_numbers_in_scientific_notation(tmp_path):
         (
             "experiments/vgg16-cifar100/model",
             "vit",
-            "model: 'vit' is unknown; choose one of alexnet, lenet, residual_vgg, resnet, vgg, or add yours to NETWORKS",
+            "'vit' is unknown; choose one of alexnet, lenet, residual_vgg, resnet, vgg, or add yours to NETWORKS",
         ),
         ("experiments/vgg16-cifar100/recipe", "none", "recipe: 'none' is unknown; choose one of"),
         ("experiments/vgg16-cifar100/depth", 15, "vgg16-cifar100.depth: Input should be 11, 13, 16 or 19, not 15"),
