@@ -4,6 +4,7 @@ import ast
 import hashlib
 import io
 import json
+import math
 import re
 import subprocess
 import sys
@@ -252,6 +253,13 @@ def test_the_readmes_primary_comparisons_are_the_recorded_ones(committed):
             deep, shallow = (recorded_errors(f"{name}/scores", part=part) for name in (larger, smaller))
             ends = stats.ttest_ind(deep, shallow, equal_var=False).confidence_interval(0.95)
             assert f"({ends.low:.1f} to {ends.high:.1f})" in difference
+    apart, enough = [], " ".join(README.split())
+    for larger, smaller, part in PRIMARY:
+        above, below = (recorded_errors(f"{name}/scores", part=part) for name in (larger, smaller))
+        assert above.min() > below.max()  # "every seed of one side is above every seed of the other"
+        apart.append(2 / math.comb(len(above) + len(below), len(above)))
+    assert set(apart) == {2 / 252, 2 / 70}
+    assert f"the smallest p that so many seeds allow: {2 / 252:.4f} with five, {2 / 70:.3f} with four" in enough
 
 
 def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
@@ -269,8 +277,17 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
         ("plain-56-signs32-long", "train", "After 100 epochs at 0.1 it is {mean:.2f} ± {std:.2f} %"),
         ("resnet-56-signs32-low-lr", "test", "the test error of residual networks is {mean:.1f}, that"),
         ("plain-56-signs32-low-lr", "test", "that of plain ones {mean:.1f} %"),
-        ("alexnet4-tanh-cifar10", "train", "tanh that has the lower training error, {mean:.1f} ± {std:.1f} against"),
+        (
+            "alexnet4-tanh-cifar10",
+            "train",
+            "After 60 epochs tanh has the lower training error, {mean:.1f} ± {std:.1f} against",
+        ),
         ("alexnet4-relu-cifar10", "train", "against {mean:.1f} ± {std:.1f} %. Each has the learning rate"),
+        ("alexnet4-norm-lrn-cifar10", "test", "on CIFAR-10: {mean:.1f} ± {std:.1f} with it"),
+        ("alexnet4-norm-none-cifar10", "test", "with it, {mean:.1f} ± {std:.1f} % without"),
+        ("alexnet4-norm-lrn-cifar10", "train", "raises the training error by more, {mean:.1f} ± {std:.1f} against"),
+        ("alexnet4-norm-none-cifar10", "train", "against {mean:.1f} ± {std:.1f} %: it makes training harder"),
+        ("alexnet4-norm-batch-cifar10", "test", "Batch norm in its place: {mean:.1f} ± {std:.1f} %"),
     ):
         found = recorded_errors(f"{name}/scores", part=part)
         assert words.format(mean=found.mean(), std=found.std(), max=found.max()) in text, name
@@ -279,10 +296,23 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
         card = f"[alexnet4-{name}-cifar10](experiments.md#alexnet4-{name}-cifar10)"
         (needed,) = re.findall(re.escape(card) + r" (\d\.\d\d ± \d\.\d\d) \(4 of 4 seeds get there\)", report)
         assert words.format(needed) in text
-    for name in ("plain-20-signs32-long", "plain-56-signs32-long", "resnet-20-signs32", "resnet-110-signs32"):
+    (batch_norm,) = re.findall(
+        r"difference \+(\d\.\d\d) pp \((\S+) … \+(\S+)\), \*\[not decided\]\(#claim-batch-norm-helps\)", report
+    )
+    assert "is *not decided* ({} points, {} to {})".format(*batch_norm) in text
+    (needed,) = re.findall(r"tanh needs so many times the epochs of ReLU: (.+)\.$", report, re.M)
+    needed = dict(pair.split(" %: ") for pair in needed.split(", "))
+    assert float(needed.pop("40")) == 1 and "until 40 % they need the same (1.00 times)" in text
+    assert f"until 10 % tanh needs {needed['10']} times as many" in text
+    assert max(map(float, needed.values())) < 1.16  # what it needs until 25 %: "that is where ReLU's lead is largest"
+    pairs = [
+        f"{family}-{depth}-signs32" for family, depth in (("plain", 20), ("plain", 56), ("resnet", 20), ("resnet", 110))
+    ]
+    for name in [*pairs, "plain-20-signs32-long", "plain-56-signs32-long"]:
         table = pd.read_csv(io.BytesIO(content(f"plots/tables/{name}/scores.csv")))
         losses[name] = np.log(table[table.part == "train"].loss)
     for deep, shallow, words in (
+        ("plain-56-signs32", "plain-20-signs32", "is {:.0f} times that of 20 layers ({:.0f} to {:.0f}). ² It does"),
         (
             "plain-56-signs32-long",
             "plain-20-signs32-long",
@@ -309,6 +339,8 @@ DEEP = [  # where the numbers of each row of the README's table on plain network
     ("initialisations", {"depth": 110, "initialisation": "looks-linear"}),
     ("plain-110-signs32-dirac/scores", {"part": "train"}),
     ("plain-110-signs32-dirac-low-lr/scores", {"part": "train"}),
+    ("crossed", {"start": "he", "lengths": "dirac"}),
+    ("crossed", {"start": "dirac", "lengths": "he"}),
     ("equalised", EQUALISED | {"initialisation": "he"}),
     ("equalised", EQUALISED | {"initialisation": "dirac"}),
     ("equalised", EQUALISED | {"initialisation": "looks-linear"}),

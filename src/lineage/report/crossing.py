@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from lineage.report import figures, stage_tables, verdicts
-from lineage.report.markdown import Draw, difference_text, digits, listed, percent, table
+from lineage.report.markdown import Draw, capitalised, difference_text, digits, listed, percent, table
 from lineage.report.outcomes import words
 from lineage.report.results import Results
 
@@ -21,18 +21,19 @@ images without augmentation). Their directions are those of the network itself. 
 and weight decay are as usual. For a kernel before batch norm such a factor is the same as another norm of the kernel,
 which changes nothing that the network computes; for batch norm's own parameters it is a learning rate of their own.
 Unlike in the [section before](#do-they-train-if-all-gradients-have-the-same-relative-length), nothing is made equal
-after the first step: lengths then change as they do.
+after the first step: lengths then change as they do. Behind batch norm a long step makes a kernel longer, and with it
+the later steps shorter (Arora, Li & Lyu 2019, *Theoretical analysis of auto rate-tuning by batch normalization*).
 
 *Lengths of its own*: all factors are 1. The learning rate was chosen for the Dirac initialisation with its own lengths,
 by the validation loss of the first seed of the [sweep](#does-the-first-step-tell-which-networks-train), and not for the
-others. Three seeds were planned; when the first of each network was known it became five, so that a test can
-decide."""
+others. Three seeds were planned; when the first of each network was known it became five, so that a test can decide."""
 # written before any of these had run, when the results of src/equalised.py were known
 PREDICTION = """\
 *Predicted*, before any of these had run, from what equalised gradients do: with He's lengths the Dirac initialisation
 does not start to train with any seed; with the lengths of Dirac's, He's starts with at least one seed, and its mean
 training error stays above 20 %."""
 ERROR = 0.2
+WHO = {"he": "He's initialisation", "dirac": "the Dirac initialisation"}
 
 
 class Case(NamedTuple):
@@ -43,12 +44,20 @@ class Case(NamedTuple):
     runs: pd.DataFrame
 
     @property
+    def named(self) -> str:
+        return f"{who(self.start)} with the lengths of {who(self.lengths)}"
+
+    @property
     def started(self) -> str:
         return f"{(self.runs.trained == 'yes').sum()} of {len(self.runs)}"
 
     @property
     def error(self) -> str:
         return percent(self.runs.train_error)
+
+
+def who(initialisation: str) -> str:
+    return WHO.get(initialisation, words(initialisation))
 
 
 def read() -> list[Case]:
@@ -89,9 +98,7 @@ def predicted(cases: list[Case]) -> list[str]:
         }
         if (one.start, one.lengths) in expected:
             right = "as" if expected[one.start, one.lengths] else "not as"
-            came.append(
-                f"{words(one.start)} with the lengths of {words(one.lengths)}: {outcome(one)} ({right} predicted)"
-            )
+            came.append(f"{one.named}: {outcome(one)} ({right} predicted)")
     return [*PREDICTION.splitlines(), f"Outcome: {'; '.join(came)}.", ""] if came else []
 
 
@@ -106,37 +113,43 @@ def finding(_: Results) -> list[str]:
     crossed = [one for one in cases if one.start != one.lengths]
     if not crossed:
         return []
-    counts = [f"from {words(one.start)} with the lengths of {words(one.lengths)} {one.started}" for one in crossed]
     about = cases[0].runs.iloc[0]
-    opening = (
-        f"**Plain networks of {about.depth} layers whose first gradients are as long as those of another "
-        f"initialisation: seeds that started {', '.join(counts)}** (exploratory, learning rate {about.lr:g}). The "
-        "gradients were multiplied by factors that never change; the function that training begins with stays the "
-        f"same. [More](#{PLACE})."
+    networks = f"plain networks of {about.depth} layers"
+    counts = [f"{one.started} from {one.named}" for one in crossed]
+    opening = f"With the first gradients of another initialisation there started of {networks} {', '.join(counts)}"
+    same_lengths = [p for lengths in own if (p := fisher([one for one in cases if one.lengths == lengths])) is not None]
+    same_start = [p for start in own if (p := fisher([one for one in cases if one.start == start])) is not None]
+    if same_lengths and max(same_lengths) < verdicts.ALPHA <= min(same_start):
+        opening = f"Whether {networks} start to train goes with the function that they begin with, and not with the "
+        opening += "length of their first gradients"
+    whole = (
+        f"**{opening}** (exploratory, learning rate {about.lr:g}). All gradients were multiplied by factors that never "
+        "change, so that in the first step they are as long, relative to the weights, as those of another "
+        f"initialisation. [More](#{PLACE})."
     )
     said = [
-        f"From {words(one.start)}: with the lengths of {words(one.lengths)} {outcome(one)}; with its own "
-        f"{outcome(own[one.start])}{apart(one, own[one.start])}."
+        f"{capitalised(one.named)}: {outcome(one)}; with its own {outcome(own[one.start])}{apart(one, own[one.start])}."
         for one in crossed
     ]
-    return [listed(opening, [*said, *by_function(cases)])]
+    if same_lengths:
+        values = " and ".join(f"{p:.2g}" for p in same_lengths)
+        said.append(
+            f"Fisher's exact test of the seeds that started, between the two with the same lengths: p = {values}."
+        )
+    return [listed(whole, said)]
+
+
+def fisher(both: list[Case]) -> float | None:
+    """The test of how many seeds started; None where there are not two networks to compare."""
+    if len(both) != 2:
+        return None
+    failed = tuple(int((one.runs.trained != "yes").sum()) for one in both)
+    return verdicts.fisher(failed, tuple(len(one.runs) for one in both))
 
 
 def apart(one: Case, other: Case) -> str:
-    """The difference of the training errors, where all seeds started on both sides, or the test of how many did."""
+    """The difference of the training errors, where all seeds started on both sides."""
     runs = one.runs, other.runs
-    failed = [int((some.trained != "yes").sum()) for some in runs]
-    if not any(failed) and min(map(len, runs)) > 1:
-        return f", difference {difference_text(verdicts.difference(*(100 * some.train_error for some in runs)), 'pp')}"
-    return f" (Fisher's exact test of how many started: p = {verdicts.fisher(failed, tuple(map(len, runs))):.2g})"
-
-
-def by_function(cases: list[Case]) -> list[str]:
-    """With the same lengths, how many seeds start from one initialisation and from another."""
-    said = []
-    for lengths in dict.fromkeys(one.lengths for one in cases):
-        both = [one for one in cases if one.lengths == lengths]
-        if len(both) == 2:
-            counts = " and ".join(f"from {words(one.start)} {one.started}" for one in both)
-            said.append(f"With the lengths of {words(lengths)} there started {counts}{apart(*both)}.")
-    return said
+    if min(map(len, runs)) < 2 or any((some.trained != "yes").any() for some in runs):
+        return ""
+    return f", difference {difference_text(verdicts.difference(*(100 * some.train_error for some in runs)), 'pp')}"

@@ -58,9 +58,29 @@ def test_each_function_with_each_lengths(write):
     crossed = "| He | identity + 0.1 He (Dirac) | 0.25 … 3,000,000 | 1 of 2 | 40.00 ± 14.14 | 0.5 |"
     assert he in text() and crossed in text()
     (said,) = crossing.finding({})
-    opening = "seeds that started from He with the lengths of identity + 0.1 He (Dirac) 1 of 2, from identity + 0.1 He"
-    assert opening in said and "(Dirac) with the lengths of He 0 of 2**" in said
-    assert "with the lengths of He 0 of 2 seeds started, training error 55.00 ± 7.07 %; with its own 2 of 2" in said
+    opening = (
+        "**With the first gradients of another initialisation there started of plain networks of 110 layers 1 of 2 "
+    )
+    assert said.startswith(
+        f"{opening}from He's initialisation with the lengths of the Dirac initialisation, 0 of 2 from "
+    )
+    dirac = (
+        "The Dirac initialisation with the lengths of He's initialisation: 0 of 2 seeds started, training error 55.00"
+    )
+    assert f"{dirac} ± 7.07 %; with its own 2 of 2 seeds started, training error 0.50 ± 0.71 %." in said
+    assert "between the two with the same lengths: p = 1 and 1." in said
+
+
+def test_whether_it_is_the_function(write):
+    """Four seeds against four are enough for a test, if all of them say the same."""
+    write([0.8] * 4, [0.9] * 4, [0.3, 0.3, 0.2, 0.2], [0.0, 0.1, 0.0, 0.1])
+    (said,) = crossing.finding({})
+    assert said.startswith(
+        "**Whether plain networks of 110 layers start to train goes with the function that they begin"
+    )
+    assert "difference +20.00 pp (" in said and "same lengths: p = 0.029 and 0.029." in said
+    write([0.8] * 4, [0.1] * 4, [0.9] * 4, [0.0] * 4)  # with the lengths
+    assert crossing.finding({})[0].startswith("**With the first gradients of another initialisation there started of ")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +94,6 @@ def test_each_function_with_each_lengths(write):
 def test_what_was_predicted(write, he, dirac, right):
     write([0.9, 0.9], he, dirac, [0.0, 0.0])
     *_, outcome, _ = crossing.section({}, None)
-    assert outcome.startswith("Outcome: He with the lengths of") and outcome.count("predicted)") == 2
+    assert outcome.startswith("Outcome: He's initialisation with the lengths of") and outcome.count("predicted)") == 2
     first, second = outcome.split("; ")
     assert ("(as predicted)" in first, "(as predicted)" in second) == right
