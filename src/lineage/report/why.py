@@ -1,5 +1,6 @@
 """Why deep plain networks fail: the experiments that change one thing each, as far as they have run."""
 
+from lineage.report import crossing
 from lineage.report.depth import started
 from lineage.report.markdown import Draw, link, percent, span, table
 from lineage.report.outcomes import describes
@@ -13,6 +14,9 @@ Each experiment changes what its row says, and nothing else. The Dirac initialis
 first the identity plus a tenth of He's weights. Behind batch norm and ReLU a plain network is then not the identity. A
 residual one is even further from it: each block adds a normalised copy of its input. Only behind batch norm does
 ‖gradient‖ / ‖W‖ say how far a step turns the weights."""
+TOLD_APART = (
+    f"The lengths and the function that a network begins with are told apart [further below](#{crossing.PLACE})."
+)
 
 
 def section(results: Results, draw: Draw) -> list[str]:
@@ -29,7 +33,8 @@ def section(results: Results, draw: Draw) -> list[str]:
     lines = table(header, "l l r r r" if measured else "l l r r", kept) if rows else []
     waiting = [link(name) for name in WHY if name not in results]
     lines += [f"Not run yet: {', '.join(waiting)}.", ""] if rows and waiting else []
-    return [*TEXT.splitlines(), "", *lines, *concluded(results)] if rows else []
+    told_apart = [TOLD_APART] if crossing.read() else []
+    return [*TEXT.splitlines(), *told_apart, "", *lines, *concluded(results)] if rows else []
 
 
 def concluded(results: Results) -> list[str]:
