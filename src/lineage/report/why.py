@@ -15,7 +15,7 @@ first the identity plus a tenth of He's weights. Behind batch norm and ReLU a pl
 residual one is even further from it: each block adds a normalised copy of its input. Only behind batch norm does
 ‖gradient‖ / ‖W‖ say how far a step turns the weights."""
 TOLD_APART = (
-    f"The lengths and the function that a network begins with are told apart [further below](#{crossing.PLACE})."
+    f"Function and lengths are told apart [further below](#{crossing.PLACE})."
 )
 
 
