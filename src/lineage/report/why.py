@@ -14,9 +14,7 @@ Each experiment changes what its row says, and nothing else. The Dirac initialis
 first the identity plus a tenth of He's weights. Behind batch norm and ReLU a plain network is then not the identity. A
 residual one is even further from it: each block adds a normalised copy of its input. Only behind batch norm does
 ‖gradient‖ / ‖W‖ say how far a step turns the weights."""
-TOLD_APART = (
-    f"Function and lengths are told apart [further below](#{crossing.PLACE})."
-)
+TOLD_APART = f"Function and lengths are told apart [further below](#{crossing.PLACE})."
 
 
 def section(results: Results, draw: Draw) -> list[str]:
