@@ -12,7 +12,7 @@ Reads the train and val parts, never the test part. Writes plots/tables/crossed.
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation
 - trained: whether it makes fewer than 80 % of the mistakes of one who guesses, on the training images
 
-At full scale expect forty minutes on two cores; it goes on where it was killed, as `sweep` does.
+At full scale expect an hour on two cores, and up to 6 GB a run; it goes on where it was killed, as `sweep` does.
 """
 
 from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
