@@ -9,8 +9,8 @@ For people; not a stage. Takes seconds, needs no GPU and no network. One line pe
 - same bytes: metrics and tables are identical
 - yes: they are not, but the mean test top-1 lies in the interval below
 - no: it lies outside
-- not run: the weights that the tables describe are not here, or they come from another recipe, for example from
-  `scale: sample` or from fewer seeds
+- not run: the weights that the tables describe are not here, weights, tables and metrics are not from one run, or they
+  come from another recipe, for example from `scale: sample` or from fewer seeds
 
 The interval is where the mean of a second run with as many seeds should lie, in 95 of 100 cases. It combines two
 independent half-widths as the root of the sum of their squares: the spread over seeds, by Student's t for the

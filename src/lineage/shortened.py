@@ -72,6 +72,8 @@ def outputs(source: Path, stages: dict[str, Stated], folder: Path) -> dict[str, 
             return dict.fromkeys(stages, failure) | written
         places = [folder / path for path in stated.outputs]
         files = [file for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
+        if not any(file.is_file() for file in files):  # two that write nothing would be the same
+            return dict.fromkeys(stages, Failure(f"{stage} wrote none of {', '.join(stated.outputs)}")) | written
         written[stage] = {f.relative_to(folder).as_posix(): f.read_bytes() for f in files if f.is_file()}
     return written
 

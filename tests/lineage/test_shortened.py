@@ -92,6 +92,11 @@ def test_what_follows_a_failure_has_it_too(code):
         assert isinstance(written[name], Failure) and str(written[name]) == "fails@mine failed: it broke"
 
 
+def test_a_stage_that_writes_nothing_proves_nothing(code):
+    written = shortened.outputs(code, {"two": Stated(["two"], [], [], ["elsewhere"])}, Path("run"))
+    assert str(written["two"]) == "two wrote none of elsewhere"
+
+
 def test_what_differs_between_two_runs():
     before, after = {"a": b"1", "b": b"2", "same": b"0"}, {"a": b"3", "c": b"", "same": b"0"}
     assert shortened.different(before, after) == ["a", "b", "c"]
