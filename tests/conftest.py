@@ -179,6 +179,17 @@ def write_parameters(content, folder="."):
         path.write_text(yaml.dump(own, Dumper=yaml.CSafeDumper, sort_keys=False, width=10_000))
 
 
+# the networks of the stages that train some of their own: those of the study take several times as long
+SHALLOW = {
+    "sweep": {"depths": [8, 14]},
+    "initialisations": {"depth": 8},  # and `agreement`
+    "equalised": {"plain": {8: ["he", "dirac", "looks-linear"]}, "residual": {8: ["he"]}},
+    "crossed": {"depth": 8},
+    "float64": {"depths": [8], "equalised": {8: 0.01}},
+    "deepened": {"shallow": 8, "deep": 14},
+}
+
+
 def make_study(folder, experiments, datasets):
     """A Git repository like this one, at scale sample, with these experiments and data sets alone; nothing has run."""
     for name in ("src", "data/sample", ".dvc/plots"):
@@ -187,6 +198,8 @@ def make_study(folder, experiments, datasets):
         shutil.copy(REPOSITORY / name, folder / name)
     content = parameters()
     content["scale"], content["train"] = "sample", dict.fromkeys(content["train"]) | {"epochs": 1}
+    for block, shallow in SHALLOW.items():
+        content[block] |= shallow
     content["experiments"] = experiments
     content["datasets"] = {name: content["datasets"][name] for name in datasets}
     write_parameters(content, folder)
