@@ -299,11 +299,12 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
     verdict = re.escape("*[not decided](#claim-batch-norm-helps)*")
     (batch_norm,) = re.findall(r"difference \+(\d\.\d\d) pp \((\S+) … \+(\S+)\), " + verdict, report)
     assert "is *not decided* ({} points, {} to {})".format(*batch_norm) in text
-    (needed,) = re.findall(r"tanh needs so many times the epochs of ReLU: (.+)\.$", report, re.M)
-    needed = dict(pair.split(" %: ") for pair in needed.split(", "))
-    assert float(needed.pop("40")) == 1 and "until 40 % they need the same (1.00 times)" in text
-    assert f"until 10 % tanh needs {needed['10']} times as many" in text
-    assert max(map(float, needed.values())) < 1.16  # what it needs until 25 %: "that is where ReLU's lead is largest"
+    (line,) = re.findall("Epochs of tanh minus those of ReLU, until the training error is .+", report)
+    needed = {int(error): ends for error, *ends in re.findall(r"(\d+) %: (\S+) epochs \((\S+) … (\S+)\)", line)}
+    assert "until 50 % tanh needs {} epochs less ({2} to {1})".format(*(end.strip("-") for end in needed[50])) in text
+    assert "until 20 % ReLU is ahead by {} ({} to {})".format(*(end.strip("+") for end in needed[20])) in text
+    open_ = {error for error, (_, low, high) in needed.items() if float(low) < 0 < float(high)}
+    assert open_ == {40, 15, 10} and "until 40, 15 and 10 % it is *not decided*" in text
     pairs = [
         f"{family}-{depth}-signs32" for family, depth in (("plain", 20), ("plain", 56), ("resnet", 20), ("resnet", 110))
     ]

@@ -52,8 +52,11 @@ def agreed(networks: pd.DataFrame) -> list[str]:
         if plain < ORTHOGONAL and residual > ALIGNED:
             opening = (
                 "**Before training, the gradients of two batches are almost orthogonal in deep plain networks from "
-                "He's initialisation, and not in residual ones.**"
+                "He's initialisation, and not in residual ones"
             )
+            if 2 * networks.shuffled["resnet", "he"] > residual:
+                opening += ", where most of what they share does not come from the classes"
+            opening += ".**"
     return [
         f"{opening} Their *agreement* is the cosine of the angle between them, in the median convolution "
         f"(n = {untrained().seed.nunique()}). With {networks.depth.max()} layers it is "
@@ -119,8 +122,15 @@ def goes_with(found: pd.DataFrame) -> list[str]:
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
         f"{follows}** (exploratory). That holds for the means of {len(alike)} initialisations (n = {alike.n.min()} or "
         "more): the identity plus a share of He's weights, *looks linear*, which begins as a linear map, and He's "
-        f"weights alone. Neighbours overlap. {capitalised(ends[0])}; {ends[1]}. {compared(found)}"
+        f"weights alone. Neighbours overlap{void(alike)}. {capitalised(ends[0])}; {ends[1]}. [Rank "
+        f"correlations](#{PLACE})."
     ]
+
+
+def void(networks: pd.DataFrame) -> str:
+    """Of how many the mean error is no measure, because some of their seeds did not start."""
+    some = (networks.started < networks.n).sum()
+    return f", and in {some} some seeds did not start, so their means are no measure of the network" if some else ""
 
 
 def enumerated(said: list[str]) -> str:
@@ -139,19 +149,6 @@ def trained_in_float32(results: Results) -> list[str]:
                 f"Training error of {link(both[1].name)} in float32 and in bfloat16: {ends}, difference {apart}."
             )
     return said or ["Whether that is why they fail is another question, which [float32](#precision) tests."]
-
-
-def compared(found: pd.DataFrame) -> str:
-    """What the training error goes with, among the deepest plain networks and among all with batch norm."""
-    alike, normal = deepest(found), found[(found.normalisation == "batch") & (found.n > 0)]
-    series = int(alike.initialisation.str.startswith("random-").sum()) + int("dirac" in set(alike.initialisation))
-    near, far = (some[["agreement", "ratio", "error"]].rank().corr().error for some in (alike, normal))
-    return (
-        f"Rank correlation of the training error with ‖gradient‖ / ‖W‖ {near.ratio:.2f}, with agreement "
-        f"{near.agreement:.2f}, over {len(alike)} initialisations of plain networks of {alike.depth.max()} layers, of "
-        f"which {series} differ in the share of He's weights alone: little evidence. Over all {len(normal)} networks "
-        f"with batch norm in the table it is {far.ratio:.2f} and {far.agreement:.2f}."
-    )
 
 
 def shown(cosine: float, places: int = 2) -> str:

@@ -40,9 +40,9 @@ A claim says that one experiment exceeds another by some measure, or that it doe
 - *not decided*: everything else.
 
 The smallest relevant difference is 0.5 percentage points (pp) where a claim names no other, and never less than one
-test image. These comparisons were named as **primary**, when a first record of SIGNS was known, before the present one
-and before any network of the group `cifar10` was recorded. They are held to Holm's correction for all of them, run or
-not:
+test image, except where the question is whether a number is reached: there it is 0. These comparisons were named as
+**primary**, when a first record of SIGNS was known, before the present one and before any network of the group
+`cifar10` was recorded. They are held to Holm's correction for all of them, run or not:
 
 {primary}
 
@@ -74,13 +74,12 @@ def section(found: Judgements) -> list[str]:
 
 def summary(found: Judgements) -> str:
     run = [one for one in found.values() if one.verdict != NOT_RUN]
-    counts = Counter(one.verdict for one in run)
-    said = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if counts[verdict])
+    said, losses = tally(run), [one.loss for one in run if one.verdict == AT_FLOOR]
     claims = len({one.comparison.claim.id for one in run})
     named = sum(one.comparison.primary for one in run)
     passed = sum(one.comparison.primary and one.verdict in (HOLDS, REVERSED) for one in run)
     outcome = "1 holds or is reversed" if passed == 1 else f"{passed} hold or are reversed"
-    remarks = ["those at the floor are judged by the training loss"] if counts[AT_FLOOR] else []
+    remarks = [f"those at the floor by the training loss: {tally(losses)}"] if losses else []
     if void := sum(one.note == ALL_STARTED for one in run):
         remarks.append(f"in {void} of those not decided no seed failed to start, so there was nothing to compare")
     said = "; ".join([said, *remarks])
@@ -91,6 +90,12 @@ def summary(found: Judgements) -> str:
         "without shortcuts, as the claim says. Where two claims are about the same numbers, such as `lrn-helps` and "
         "`lrn-useless`, both count."
     )
+
+
+def tally(judged: list[Judgement]) -> str:
+    """How many there are with each verdict."""
+    counts = Counter(one.verdict for one in judged)
+    return ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if counts[verdict])
 
 
 def name(claim: Claim) -> tuple[str, str]:
@@ -158,7 +163,8 @@ def intervals(run: Judgements) -> list[str]:
             kind = "primary" if row is one and one.comparison.primary else "exploratory"
             n, relevant = " / ".join(map(str, row.n)), ""
             if row.found:
-                relevant = f"× {math.exp(row.relevant):.3g}" if row.unit == "×" else f"{row.relevant:.2g} {row.unit}"
+                unit = row.unit.removesuffix("s") if row.relevant == 1 else row.unit
+                relevant = f"× {math.exp(row.relevant):.3g}" if row.unit == "×" else f"{row.relevant:.2g} {unit}"
             rows.append((what, _pair(row), row.shown, relevant, n, row.method, p, kind, words(row)))
     header = (
         "claim | experiments | difference (95 % interval) | smallest relevant | n | interval from | p | kind | verdict"

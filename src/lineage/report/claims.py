@@ -93,6 +93,14 @@ def _of_means(one: Judgement, measure: Measure, sides: list[Result], relevant: f
     return replace(one, verdict=said, note=note, found=(mean, low, high), method=method, relevant=relevant, p=p)
 
 
+def on_test(first: Result, second: Result) -> verdicts.Interval:
+    """The difference of two test errors in percentage points, with the interval that a claim would have."""
+    measure = MEASURES["test_error"]
+    mean, low, high = verdicts.difference(measure.of(first), measure.of(second))
+    ends = _bootstrapped(measure, [first, second], second.name) if math.isfinite(low) else None
+    return (mean, min(low, ends[0]), max(high, ends[1])) if ends else (mean, low, high)
+
+
 def _bootstrapped(measure: Measure, sides: list[Result], number: str | float) -> tuple[float, float] | None:
     """None where an answer of a seed is not known, or where the sides were tested on different images."""
     wrong = [side.wrong_answers() for side in sides]

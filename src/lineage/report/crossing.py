@@ -11,18 +11,22 @@ from lineage.report.outcomes import words
 from lineage.report.results import Results
 
 TABLE = Path("plots/tables/crossed.csv")
+EQUALISED = "do-they-train-if-all-gradients-have-the-same-relative-length"
 PLACE = "is-it-the-function-or-the-length-of-the-first-steps"
 TEXT = """\
-Two initialisations differ in the function that the network begins with, and in the lengths of its gradients. Here they
-are told apart. The network begins with one initialisation, and the gradient of each kernel, matrix and vector is
-multiplied by a factor that never changes: so that before the first step all gradients have the lengths, relative to
-what they change, of those of the other initialisation (from the same random numbers; measured in float64 on 64 training
-images without augmentation). Their directions are those of the network itself. Momentum, learning rate, its schedule
-and weight decay are as usual. For a kernel before batch norm such a factor is the same as another norm of the kernel,
-which changes nothing that the network computes; for batch norm's own parameters it is a learning rate of their own.
-Unlike in the [section before](#do-they-train-if-all-gradients-have-the-same-relative-length), nothing is made equal
-after the first step: lengths then change as they do. Behind batch norm a long step makes a kernel longer, and with it
-the later steps shorter (Arora, Li & Lyu 2019, *Theoretical analysis of auto rate-tuning by batch normalization*).
+Two initialisations differ in the function that the network begins with, and with it in the directions of its gradients;
+and they differ in the lengths of these. Here lengths are told apart from the rest, which stays together. The network
+begins with one initialisation, and the gradient of each kernel, matrix and vector is multiplied by a factor that never
+changes: so that before the first step all gradients have the lengths, relative to what they change, of those of the
+other initialisation (from the same random numbers; measured in float64 on 64 training images without augmentation).
+Their directions are those of the network itself. Momentum, learning rate, its schedule and weight decay are as usual.
+For a kernel before batch norm such a factor is the same as another norm of the kernel, which changes nothing that the
+network computes; for batch norm's own parameters it is a learning rate of their own. Unlike in the [section
+before](#do-they-train-if-all-gradients-have-the-same-relative-length), nothing is made equal after the first step:
+lengths then change as they do. Behind batch norm a long step makes a kernel longer, and with it the later steps shorter
+(Arora, Li & Lyu 2019, *Theoretical analysis of auto rate-tuning by batch normalization*). And a layer with a small
+factor may hardly move at all, once its gradient has become shorter by itself: how far layers move later on was not
+measured.
 
 *Lengths of its own*: all factors are 1. The learning rate was chosen for the Dirac initialisation with its own lengths,
 by the validation loss of the first seed of the [sweep](#does-the-first-step-tell-which-networks-train), and not for the
@@ -120,12 +124,13 @@ def finding(_: Results) -> list[str]:
     same_lengths = [p for lengths in own if (p := fisher([one for one in cases if one.lengths == lengths])) is not None]
     same_start = [p for start in own if (p := fisher([one for one in cases if one.start == start])) is not None]
     if same_lengths and max(same_lengths) < verdicts.ALPHA <= min(same_start):
-        opening = f"Whether {networks} start to train goes with the function that they begin with, and not with the "
-        opening += "length of their first gradients"
+        opening = f"From {' and '.join(who(start) for start in own)}, whether {networks} start to train goes with the "
+        opening += "function that they begin with, and not with the length of their first gradients"
     whole = (
-        f"**{opening}** (exploratory, learning rate {about.lr:g}). All gradients were multiplied by factors that never "
-        "change, so that in the first step they are as long, relative to the weights, as those of another "
-        f"initialisation. [More](#{PLACE})."
+        f"**{opening}** (exploratory; learning rate {about.lr:g}, chosen for the Dirac initialisation with its own "
+        "lengths). All gradients were multiplied by factors that never change, so that in the first step they are as "
+        "long, relative to the weights, as those of the other initialisation; their directions come with the function. "
+        f"Compare [equal lengths in every step](#{EQUALISED}). [More](#{PLACE})."
     )
     said = [
         f"{capitalised(one.named)}: {outcome(one)}; with its own {outcome(own[one.start])}{apart(one, own[one.start])}."

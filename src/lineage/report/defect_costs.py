@@ -8,6 +8,7 @@ from lineage.report import verdicts
 from lineage.report.markdown import Draw, difference_text, percent, table
 from lineage.report.results import Results, counted
 from lineage.report.stage_tables import read
+from lineage.started import most_mistakes
 
 TABLE = Path("plots/tables/defects.csv")
 TEXT = """\
@@ -21,7 +22,7 @@ judged."""
 
 def finding() -> list[str]:
     """The defects that change the reported error, after Holm's correction for all that were tried."""
-    runs, _ = read(TABLE)
+    runs, experiments = read(TABLE)
     if runs.empty:
         return []
     by_defect = {name: some for name, some in runs.groupby("defect", sort=False)}
@@ -30,7 +31,11 @@ def finding() -> list[str]:
     told = [name for name, found in zip(by_defect, kept, strict=True) if found]
     if not told:
         return []
-    said = "; ".join(f"{name}: {difference_text(difference(by_defect[name]), 'pp')}" for name in told)
+    said = "; ".join(
+        f"{name}: {difference_text(difference(some), 'pp')}{void(some, experiments)}"
+        for name, some in by_defect.items()
+        if name in told
+    )
     rest = len(by_defect) - len(told)
     others = "" if not rest else f"; for the other {'one' if rest == 1 else rest} this is not decided"
     return [
@@ -38,6 +43,13 @@ def finding() -> list[str]:
         f"{'s' if len(told) == 1 else ''} the reported error{others}** (corrected for {len(by_defect)} comparisons by "
         f"Holm's method). On SIGNS, n = {runs.seed.nunique()}: {said}. [All of them](#what-the-articles-defects-cost)."
     ]
+
+
+def void(runs: pd.DataFrame, experiments: dict) -> str:
+    """How many seeds of a network did not start to train, where there are any."""
+    most = most_mistakes(experiments[runs.network.iloc[0]]["classes"])
+    failed = int((runs.train_error > most).sum())
+    return f" ({failed} of {len(runs)} seeds did not start to train)" if failed else ""
 
 
 def difference(runs: pd.DataFrame) -> verdicts.Interval:

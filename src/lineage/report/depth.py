@@ -7,7 +7,7 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import figures
-from lineage.report.markdown import Draw, link, percent, table
+from lineage.report.markdown import Draw, capitalised, link, percent, table
 from lineage.report.published import reported
 from lineage.report.results import PRECISION_NAMES, Result, Results
 from lineage.report.study import GROUPS, Members, groups
@@ -48,8 +48,9 @@ def degradation(results: Results, draw: Draw) -> list[str]:
         ]
         header = "network | training error (%) | training loss | test error (%) | started | budget"
         lines += [*table(header, "l r r r r l", rows), conditions(members.values()), ""]
-        if GROUPS[group].note:
-            lines += [GROUPS[group].note, ""]
+        differs = f"{capitalised(GROUPS[group].unlike)}." if GROUPS[group].unlike else ""
+        if about := f"{differs} {GROUPS[group].note}".strip():
+            lines += [about, ""]
     return [*PANELS.splitlines(), "", *lines] if lines else []
 
 

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from lineage.report import verdicts
-from lineage.report.claims import FLOOR
+from lineage.report.claim_measures import MEASURES
+from lineage.report.claims import FLOOR, LOSS_FACTOR, on_test
 from lineage.report.comparisons import Judgement
-from lineage.report.markdown import difference_text, link, percent
+from lineage.report.markdown import capitalised, difference_text, link, percent
 from lineage.report.measured import (
     DECIDABLE,
     Measured,
@@ -28,6 +29,7 @@ from lineage.report.verdicts import (
     AT_FLOOR,
     HOLDS,
     LEANS,
+    NOT_DECIDED,
     REVERSED,
     VERDICTS,
     can_decide,
@@ -38,7 +40,7 @@ def degradation(m: Measured) -> list[str]:
     """Where depth raises the training error of plain networks."""
     said, ones = [], main_ones(m, "plain-train")
     for one in ones:
-        said.append(f"{where(one)}: {_errors(m, one, 'train')}.{apart(m, one)}")
+        said.append(f"{where(one)}: {_errors(m, one, 'train')}.{apart(m, one)}{by_loss(m, one)}{unlike(one)}")
     who = f"plain networks of {depths(ones)} layers"
     does, opposite = "train worse than shallow ones", "train better than shallow ones"
     opening = opened(ones, who, does, f"do not {does}", opposite)
@@ -48,7 +50,7 @@ def degradation(m: Measured) -> list[str]:
 def degradation_on_test(m: Measured) -> list[str]:
     """Where depth raises the test error of plain networks."""
     ones = main_ones(m, "plain-test")
-    said = [f"{where(one)}: {_errors(m, one, 'test')}." for one in ones]
+    said = [f"{where(one)}: {_errors(m, one, 'test')}.{unlike(one)}" for one in ones]
     who, than = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
     opening = opened(ones, who, f"do worse {than}", f"do not do worse {than}", f"do better {than}")
     return finding(opening, said + elsewhere(m, ones))
@@ -57,6 +59,20 @@ def degradation_on_test(m: Measured) -> list[str]:
 def depths(ones: list[Judgement]) -> str:
     """The depths that the opening rests on."""
     return " or ".join(str(depth) for depth in sorted({one.comparison.depth for one in rests_on(ones)}))
+
+
+def by_loss(m: Measured, one: Judgement) -> str:
+    """What the training loss says where the training error decides nothing."""
+    if one.verdict != NOT_DECIDED or min(one.n) < 2:
+        return ""
+    found = verdicts.difference(*(MEASURES["train_loss"].of(m.results[name]) for name in sides(one)))
+    return f" Training loss, which the verdict does not consider: {difference_text(found, '×')}."
+
+
+def unlike(one: Judgement) -> str:
+    """What else differs between the depths of a group."""
+    differs = GROUPS[one.comparison.group].unlike
+    return f" {capitalised(differs)}, so a part of the difference may come from that." if differs else ""
 
 
 def _errors(m: Measured, one: Judgement, part: str) -> str:
@@ -93,11 +109,11 @@ def on_warm_up(m: Measured, one: Judgement) -> str:
     said = f" With the short warm-up {has}, so the longer warm-up may be what helps."
     if 100 * control.error("train").mean() < FLOOR:
         said = f" The longer warm-up alone is not the reason: with the short one {has}."
-    errors = [result.error("test") for result in (control, usual)]
-    short, long = (percent(one) for one in errors)
+    short, long = (percent(result.error("test")) for result in (control, usual))
     said += f" Test error with the short warm-up {short} %, with the long one {long} %"
-    if min(map(len, errors)) > 1:
-        said += f", difference {difference_text(verdicts.difference(*(100 * one for one in errors)), 'pp')}"
+    if min(n := (control.n, usual.n)) > 1:
+        few = "" if can_decide(n) else ": so few seeds cannot decide"
+        said += f", difference {difference_text(on_test(control, usual), 'pp')}, exploratory{few}"
     return f"{said}."
 
 
@@ -112,7 +128,7 @@ def shortcuts(m: Measured) -> list[str]:
     error = "the test error of deep networks"
     what = f"lower {error}"
     said += elsewhere(deep, ones)
-    if shown := [briefly(one) for one in small if one.verdict in DECIDABLE]:
+    if shown := [briefly(m, one) for one in small if one.verdict in DECIDABLE]:
         said.append(f"In networks that are not deep: {'; '.join(shown)}.")
     return finding(opened(ones, "shortcuts", what, f"do not {what}", f"raise {error}"), said)
 
@@ -122,7 +138,7 @@ def residual(m: Measured) -> list[str]:
     said, ones = [], deepest(m, "residual-test", *VERDICTS)
     for one in (one for key, one in m.judgements.items() if key[0] == "residual-test" and one.verdict in VERDICTS):
         group, depth = one.comparison.group, one.comparison.depth
-        said.append(f"{where(one)}: {_errors(m, one, 'test')}.")
+        said.append(f"{where(one)}: {_errors(m, one, 'test')}.{unlike(one)}")
         if one.method == "Welch":
             images = len(m.results[GROUPS[group].members["resnet", depth]].predictions)
             said[-1] += f" That interval leaves out that the test set has only {images} images."
@@ -142,8 +158,8 @@ def residual(m: Measured) -> list[str]:
 def not_raised(loss: Judgement) -> str:
     """The verdict on the claim that depth does not raise the training loss."""
     if loss.verdict == REVERSED:
-        return f"Depth raises it: the claim that it does not is {verdict(loss)}"
-    return f"That depth does not raise it: {verdict(loss)}"
+        return f"Depth probably raises it (exploratory): the claim that it does not is {verdict(loss)}"
+    return f"That depth does not raise it by a factor of {LOSS_FACTOR} or more: {verdict(loss)}"
 
 
 def times(loss: Judgement) -> str:

@@ -97,6 +97,7 @@ class Group:
     longer: str = ""
     same_warm_up: str = ""
     inside: bool = False
+    unlike: str = ""
     note: str = ""
 
     @classmethod

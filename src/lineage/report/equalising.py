@@ -132,12 +132,18 @@ def finding(results: Results) -> list[str]:
     opening = (
         f"**With gradients that all have the same relative length, plain networks of {deep.depth.max()} layers have a "
         f"lower mean training error from {(deep.error < deep.usual).sum()} of {len(deep)} initialisations** "
-        f"(exploratory; n = {deep.n.min()}, as usual {usual}). For each network that length is the best of "
+        f"(exploratory; n = {deep.n.min()}, as usual {usual}{void(deep)}). For each network that length is the best of "
         f"{runs.ratio.nunique()} by validation loss, with the first seed, and in {edge} of {len(found)} networks the "
         f"largest or the smallest of them; the learning rate of the usual training was not tuned "
         f"([lower ones](#{LOWER})). [More](#{PLACE})."
     )
     return [listed(opening, said + anyway)]
+
+
+def void(networks: pd.DataFrame) -> str:
+    """Of how many of `networks` a mean is no measure, because some seeds did not start, with either gradients."""
+    some = sum(one.started < one.n or one.as_usual.started < one.as_usual.n for one in networks.itertuples())
+    return f"; from {some} of them some seeds did not start, so means are no measure of the network" if some else ""
 
 
 def outcome(one: NamedTuple) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lineage.report import sweep_figures
+from lineage.report import crossing, sweep_figures
 from lineage.report.markdown import Draw, digits, listed, span, table
 from lineage.report.results import Results
 from lineage.report.stage_tables import read
@@ -19,10 +19,11 @@ START_WORDS = {"he": "He's initialisation", "dirac": "the Dirac initialisation"}
 SWEEP_TEXT = """\
 *The first step*: the learning rate of the first step times the largest ‖gradient‖ / ‖W‖ of a layer, measured before
 training, times what momentum makes of it (1.9 in Nesterov's form). It is how far the step moves that layer, as a
-fraction of its own norm, before any limit cuts it. *Started*: as above, a training error below 80 % of that at chance
-level. A network has one seed, or more where a neighbour in depth or in learning rate gives another answer; each run
-counts once. *The best threshold* is the one with the fewest runs on its wrong side: above it and started, or below it
-and not. It is chosen by the runs that it is judged by; beside it is what the best threshold on the depth does."""
+fraction of its own norm, before any limit cuts it. *Started*: as above, a training error below 80 % of that at
+chance level. A network has one seed, or more where by the first seed a neighbour in depth or in learning rate gives
+another answer; each run counts once. *The best threshold* is the one with the fewest runs on its wrong side: above
+it and started, or below it and not. It is chosen by the runs that it is judged by; beside it is what the best
+threshold on the depth does."""
 PLACE = "does-the-first-step-tell-which-networks-train"
 
 
@@ -53,8 +54,8 @@ def sweep(results: Results, draw: Draw) -> list[str]:
         groups[" and ".join(START_NAMES.get(start, start) for start in free)] = runs[runs.start.isin(free)]
     groups |= {"all": runs} if len(limits) > 1 else {}
     rows = [(START_NAMES.get(name, name), *prediction(some)) for name, some in groups.items()]
-    header = "initialisation | runs | started | their first steps | first steps of the others | the best threshold | "
-    header += "on the depth"
+    header = "initialisation | runs | started | their first steps | first steps of those that did not | "
+    header += "the best threshold on the first step | the best threshold on the depth"
     lines += table(header, "l r r r r l l", rows)
     said = [
         f"From `{start}` no step is longer than {100 * limit:g} % of ‖W‖." for start, limit in limits.items() if limit
@@ -107,7 +108,7 @@ def finding() -> list[str]:
     for (name, depth), some in runs[runs.depth.isin(SHOWN)].groupby(["start", "depth"], sort=False):
         errors = [cell(some[some.lr == float(lr)], plain=True) for lr in lrs]
         said.append(f"From {START_WORDS.get(name, name)}, {depth} layers: {', '.join(errors)}.")
-    said += [told(name, some) for name, some in runs.groupby("start", sort=False)]
+    said += [told(name, some, runs) for name, some in runs.groupby("start", sort=False)]
     start = f" from {' or '.join(START_WORDS.get(one, one) for one in failed)}" if failed else ""
     whole = (
         f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (one "
@@ -116,15 +117,19 @@ def finding() -> list[str]:
     return [listed(whole, said)]
 
 
-def told(start: str, runs: pd.DataFrame) -> str:
-    """How well the first step, and how well the depth, tells which runs from one initialisation start."""
+def told(start: str, runs: pd.DataFrame, everything: pd.DataFrame) -> str:
+    """How well the first step, and how well the depth, tells which runs from one initialisation start; `everything` has
+    the runs from the others, too.
+    """
     words, started = START_WORDS.get(start, start), (runs.trained == "yes").to_numpy()
     if started.all() or not started.any():
         return f"From {words} {'all' if started.all() else 'none of'} {len(runs)} runs started."
     value, wrong = threshold(runs.first_step.to_numpy(), started)
     by_depth = threshold(runs.depth.to_numpy(), started)[1]
     usual = max(started.sum(), (~started).sum())
-    one_answer = f"to say of all that they {'start' if started.mean() > 0.5 else 'do not start'} is right in {usual}"
+    one_answer = (
+        f"to say of all that they {'start' if started.mean() > 0.5 else 'do not start'} would be right in {usual}"
+    )
     if len(runs) - wrong == usual:
         return (
             f"From {words} no threshold on the length of the first step, known before training, tells better whether "
@@ -134,6 +139,26 @@ def told(start: str, runs: pd.DataFrame) -> str:
         f"From {words} the length of the first step, known before training, tells in {len(runs) - wrong} of "
         f"{len(runs)} runs whether they start (the threshold, {digits(value)} times the layer's norm, was chosen by "
         f"the same runs), the depth in {len(runs) - by_depth}; {one_answer}.{elsewhere(runs)}"
+        f"{where_crossed(value, everything)}"
+    )
+
+
+def where_crossed(value: float, runs: pd.DataFrame) -> str:
+    """How often the threshold is wrong where a network has the first gradients of another initialisation, and with them
+    the first step of that one, as `runs` have it.
+    """
+    wrong, count = 0, 0
+    for one in crossing.read():
+        about = one.runs.iloc[0]
+        alike = runs[(runs.start == one.lengths) & (runs.depth == about.depth) & (runs.lr == about.lr)]
+        if one.start != one.lengths and len(alike):
+            starts = "yes" if alike.first_step.mean() <= value else "no"
+            wrong, count = wrong + int((one.runs.trained != starts).sum()), count + len(one.runs)
+    if not count:
+        return ""
+    return (
+        f" Where a network has the first gradients of another initialisation ([below](#{crossing.PLACE})), that "
+        f"threshold is wrong in {wrong} of {count} runs."
     )
 
 
@@ -144,8 +169,8 @@ def elsewhere(runs: pd.DataFrame) -> str:
         return ""
     right = [len(runs) - threshold(values.to_numpy(), well)[1] for values in (runs.first_step, runs.depth)]
     return (
-        f" Which runs end below {100 * HALF:.0f} % the best threshold on the first step tells in {right[0]}, that on "
-        f"the depth in {right[1]}."
+        f" Which runs end below {100 * HALF:.0f} %: the best threshold on the first step is right in {right[0]}, the "
+        f"best on the depth in {right[1]}."
     )
 
 

@@ -12,16 +12,16 @@ from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS, Members, groups
 
 GRADIENTS = f"""\
-Norms of the loss gradient in each layer's weights, in float32; zero is drawn at {style.TINY:g}. *a → b*: a in the last
-convolution, b in the first. *Explodes* and *vanishes*: b is larger or smaller than a by a factor of {HARMLESS} or more,
-*keeps*: by less; *huge* and *tiny*: the median layer's norm is above 1000, or below a millionth. The first table shows
-medians over three draws of the weights from He's distribution, from PyTorch's default, and from a normal
-distribution with standard deviation 0.01."""
+Norms of the loss gradient in the weights of each layer but the last, which is fully connected, in float32; zero is
+drawn at {style.TINY:g}. *a → b*: a in the last convolution, b in the first. *Explodes* and *vanishes*: b is larger
+or smaller than a by a factor of {HARMLESS} or more, *keeps*: by less; *huge* and *tiny*: the median layer's norm is
+above 1000, or below a millionth. The first table shows medians over three draws of the weights from He's
+distribution, from PyTorch's default, and from a normal distribution with standard deviation 0.01."""
 AFTER = """\
 In a layer followed by batch norm, the norm of its weights W does not change the output, and the gradient is
 proportional to 1/‖W‖. A step of the learning rate times the gradient therefore turns the weights by an angle of about
 the learning rate times the ratio ‖gradient‖ / ‖W‖. *Frozen*: the first layer's ratio is below a millionth of the
-largest one of that network, so that the layer no longer learns."""
+largest one of that network, so a step turns it less than a millionth as far."""
 FROZEN = 1e-6
 BEFORE = """\
 *Before training* is in a row of its own, because much of what one finds after training was there before it. Where that
@@ -77,7 +77,7 @@ def turning(result: Result) -> list[tuple[str, ...]]:
 
 
 def is_frozen(quotients: pd.Series) -> bool:
-    """Whether the first layer no longer learns beside the others, by ‖gradient‖ / ‖W‖ layer by layer."""
+    """Whether a step turns the first layer hardly at all beside the others, by ‖gradient‖ / ‖W‖ layer by layer."""
     return bool(quotients.iloc[0] < FROZEN * quotients.max())
 
 

@@ -40,6 +40,7 @@ def row(year: int, network: str, result: Result) -> tuple[str | int, ...]:
     accuracy = result.together("test")
     together = "" if accuracy is None else f"{100 * accuracy:.2f}"
     budget = f"{result.budget}, {PRECISION_NAMES[result.precision]}"
-    data = f"{result.experiment.dataset}, {result.provenance['input_size']} px"
+    sizes = [*result.experiment.recipe.grow, result.provenance["input_size"]]
+    data = f"{result.experiment.dataset}, {' to '.join(dict.fromkeys(map(str, (sizes[0], sizes[-1]))))} px"
     article = other.article or "no number"
     return (year, network, link(result.name), data, ours, result.n, together, budget, article, public)

@@ -109,12 +109,13 @@ def elsewhere(m: Measured, ones: list[Judgement]) -> list[str]:
     """What the same claims have in the groups that are not among these judgements, for the deepest networks."""
     told = {one.comparison.group for one in ones}
     others = [other for claim in {one.comparison.claim.id for one in ones} for other in deepest(m, claim, *DECIDABLE)]
-    return [f"{briefly(one)}." for one in others if one.comparison.group not in told]
+    return [f"{briefly(m, one)}." for one in others if one.comparison.group not in told]
 
 
-def briefly(one: Judgement) -> str:
-    """The difference alone, and where."""
-    return f"{where(one)}: {named(one)}"
+def briefly(m: Measured, one: Judgement) -> str:
+    """The mean errors, their difference, and where."""
+    both = (MEASURES[one.comparison.claim.measure].of(m.results[name]).mean() for name in sides(one))
+    return f"{where(one)}: {' against '.join(f'{mean:.2f}' for mean in both)} % (n = {seeds(one)}), {named(one)}"
 
 
 def where(one: Judgement) -> str:

@@ -39,8 +39,8 @@ difference is the first value minus the second. *Primary* comparisons were named
 multiple comparisons (Holm). *Exploratory* ones are not: where there is no difference, about one in twenty still shows
 one. *Probably*: it leans or *does not hold*, or it holds or is reversed in an exploratory comparison. A seed *started*
 to train if its training error ends below 80 % of that at chance level (on SIGNS, with six classes, below 66.7 %, on
-CIFAR-10, with ten, below 72 %). Where some seeds of a network did not start, its mean error is given, but its
-difference from others is not tested."""
+CIFAR-10, with ten, below 72 %). Where some seeds of a network did not start, its mean error is given, but is no measure
+of the network, and no claim compares it."""
 
 
 def results(results: Results, missing: list[str], folder: Path, scale: str) -> list[str]:

@@ -4,9 +4,10 @@ which the training error falls.
 
 import numpy as np
 
+from lineage.report import verdicts
 from lineage.report.claim_measures import QUARTER, epochs
 from lineage.report.comparisons import Judgement
-from lineage.report.markdown import link, listed
+from lineage.report.markdown import capitalised, difference_text, link, listed
 from lineage.report.measured import Measured, difference, named, sides
 from lineage.report.openings import opened
 from lineage.report.verdicts import NOT_RUN, REVERSED
@@ -14,17 +15,20 @@ from lineage.report.verdicts import NOT_RUN, REVERSED
 OTHERS = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)  # training errors beside a quarter
 FOUR_LAYERS = "a four-layer network after Krizhevsky et al. (2012) on CIFAR-10"
 BLOCKS = "VGG with residual blocks on CIFAR-10"
-# Of a claim about the test error: what is said to lower it, and whose.
+ONE_RECIPE = "All three normalisations have one recipe, which was chosen for none of them."
+ALPHA = "LRN's alpha was not tuned ([what it divides by](#what-lrn-divides-by))."
+# Of a claim about the test error: what is said to lower it, whose, and what else to know.
 PARTS = {
-    "lrn-helps": ("local response normalisation (LRN)", FOUR_LAYERS),
-    "batch-norm-helps": ("batch norm", FOUR_LAYERS),
-    "batch-norm": ("batch norm instead of LRN", FOUR_LAYERS),
-    "vgg-shortcut": ("a shortcut in every block", "VGG on CIFAR-10"),
-    "projection": ("a projection instead of the identity where the channels differ", BLOCKS),
-    "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS),
+    "lrn-helps": ("local response normalisation (LRN)", FOUR_LAYERS, f"{ONE_RECIPE} {ALPHA}"),
+    "batch-norm-helps": ("batch norm", FOUR_LAYERS, ONE_RECIPE),
+    "batch-norm": ("batch norm instead of LRN", FOUR_LAYERS, f"{ONE_RECIPE} {ALPHA}"),
+    "vgg-shortcut": ("a shortcut in every block", "VGG on CIFAR-10", ""),
+    "projection": ("a projection instead of the identity where the channels differ", BLOCKS, ""),
+    "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS, ""),
 }
 
 # Claims about the epochs until a quarter of the training images is wrong: what is said to need fewer, and than what.
+WEIGHTS = "ReLU begins with He's initial weights, the others with Glorot's."
 FASTER = {"relu-tanh": ("ReLU", "tanh"), "relu-sigmoid": ("ReLU", "the sigmoid")}
 
 
@@ -38,7 +42,7 @@ def speed(m: Measured) -> list[str]:
             against += f"{'later' if one.verdict == REVERSED else 'sooner'} than {slow}"
             opening = opened([one], fast, f"reaches {error} sooner than {slow}", against)
             ends = ", ".join(f"{link(name)} {reached(m, name)}" for name in sides(one))
-            lines = [f"{ends}, {named(one)}."]
+            lines = [f"{ends}, {named(one)}. {conditions(m, one, fast, slow)}"]
             times = m.judged("six-times", "", 0) if claim == "relu-tanh" else None
             if times:
                 lines.append(f"Krizhevsky et al. (2012) say six times as fast: {difference(times)}.")
@@ -47,18 +51,25 @@ def speed(m: Measured) -> list[str]:
     return said
 
 
+def conditions(m: Measured, one: Judgement, fast: str, slow: str) -> str:
+    """What differs between the two beside the activation."""
+    rates = [f"{m.results[name].experiment.recipe.lr:g}" for name in sides(one)]
+    return (
+        f"{capitalised(slow)} has learning rate {rates[0]}, {fast} {rates[1]}, each chosen with the first seed "
+        f"([how](recipes.md#activations-the-learning-rates)). {WEIGHTS}"
+    )
+
+
 def elsewhere(m: Measured, one: Judgement, fast: str, slow: str) -> list[str]:
-    """How many times as many epochs the slower one needs until the training error has other values, where all seeds get
-    there.
-    """
+    """How many more epochs the slower one needs until other training errors, where all seeds get there."""
     said = []
     for error in OTHERS:
         needed = [epochs(m.results[name], error) for name in sides(one)]
         if all(np.isfinite(counted).all() for counted in needed):
-            said.append(f"{100 * error:.0f} %: {needed[0].mean() / needed[1].mean():.2f}")
+            said.append(f"{100 * error:.0f} %: {difference_text(verdicts.difference(*needed), 'epochs')}")
     if not said:
         return []
-    return [f"Until other training errors {slow} needs so many times the epochs of {fast}: {', '.join(said)}."]
+    return [f"Epochs of {slow} minus those of {fast}, until the training error is {', '.join(said)}; exploratory."]
 
 
 def reached(m: Measured, name: str) -> str:
@@ -73,12 +84,12 @@ def reached(m: Measured, name: str) -> str:
 def parts(m: Measured) -> list[str]:
     """A finding for each part whose two networks have run."""
     said = []
-    for claim, (part, network) in PARTS.items():
+    for claim, (part, network, also) in PARTS.items():
         for one in (one for place, one in m.judgements.items() if place[0] == claim and one.verdict != NOT_RUN):
             error = f"the test error of {network}"
             against = f"raises {error}" if one.verdict == REVERSED else f"does not lower {error}"
             opening = opened([one], part, f"lowers {error}", against)
             without, with_it = (m.error(name, "test") for name in sides(one))
             trained = ", ".join(m.error(name, "train") for name in sides(one))
-            said.append(f"{opening} {without}, {with_it}, {named(one)}. Training error: {trained}.")
+            said.append(f"{opening} {without}, {with_it}, {named(one)}. Training error: {trained}. {also}".rstrip())
     return said

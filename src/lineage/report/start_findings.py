@@ -1,5 +1,6 @@
 """The findings on plain networks that do not start to train, and on the initialisation with which they do."""
 
+from lineage.report.comparisons import Judgement
 from lineage.report.markdown import link, percent
 from lineage.report.measured import Measured, deepest, difference, finding, quotients, sides, where
 from lineage.report.openings import opened
@@ -28,11 +29,22 @@ def no_start(m: Measured) -> list[str]:
             said.append(
                 f"{where(one)}: {link(result.name)}: {failed} of {result.n} seeds {what} (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
-                f"{shallower.n}; {difference(one)}{p}).{before}{after}"
+                f"{shallower.n}; {difference(one)}{p}).{beside(m, one)}{before}{after}"
             )
     who = "deep plain networks" if whole else "seeds of deep plain networks"
     opening = f"**Some {who} did not start to train.** Their errors are not compared; seeds are counted."
     return finding(opening, said)
+
+
+def beside(m: Measured, one: Judgement) -> str:
+    """How many seeds of the residual network of the same depth did not start."""
+    other = m.judged("shortcut-start", one.comparison.group, one.comparison.depth)
+    if not other:
+        return ""
+    result = m.results[other.comparison.smaller]
+    p = "" if other.p is None else f", p = {other.p:.2g}"
+    failed = int((~result.started()).sum())
+    return f" With shortcuts, {link(result.name)}: {failed} of {result.n} ({difference(other)}{p})."
 
 
 def dirac(m: Measured) -> list[str]:

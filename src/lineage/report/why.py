@@ -36,22 +36,20 @@ def section(results: Results, draw: Draw) -> list[str]:
 
 
 def concluded(results: Results) -> list[str]:
-    """What the table says of each network that does not start to train as it is."""
+    """What to know of what was tried with each network that does not start to train as it is."""
     said = []
     for base in (results[name] for name, changed in WHY.items() if changed == "nothing" and name in results):
         tried = [results[name] for name in WHY if name in results and name != base.name and alike(results[name], base)]
         if base.started().any() or not tried:
             continue
-        counts = "; ".join(f"{WHY[result.name]}: {outcome(result)}" for result in tried)
-        text = f"Seeds of {link(base.name)} that start to train: as it is {outcome(base)}; {counts}."
+        text = ""
         limited = [result for result in tried if result.experiment.recipe.trust or result.experiment.recipe.clip]
         moved = [r for r in tried if r.experiment.network.initialisation != base.experiment.network.initialisation]
         if limited and not any(r.started().any() for r in limited) and any(r.started().any() for r in moved):
             text += (
-                " No seed started with the limits on the steps that were tried, which does not exclude that others "
-                "help: clipping, for instance, shortens the gradients of all layers alike. With another "
-                "initialisation seeds started. It changes the weights and the first gradients together; "
-                "[further initialisations](#do-different-batches-ask-for-the-same-step) help to tell."
+                f" No seed of {link(base.name)} started with the limits on the steps that were tried, which does not "
+                "exclude that others help: clipping, for instance, shortens the gradients of all layers alike. With "
+                "another initialisation seeds started. It changes the weights and the first gradients together."
             )
         for result in tried:
             if result.experiment.network.normalisation == "none" and beginning(result) and not result.started().any():
@@ -59,12 +57,8 @@ def concluded(results: Results) -> list[str]:
                     " Without batch norm two things change, and the steps may be too short: the largest ‖gradient‖ / "
                     f"‖W‖ is {beginning(result)} there, times a learning rate of {result.experiment.recipe.lr:g}."
                 )
-        said.append(text)
+        said += [text.strip()] if text else []
     return [*said, ""] if said else []
-
-
-def outcome(result: Result) -> str:
-    return f"{started(result)} (training error {percent(result.error('train'))} %)"
 
 
 def alike(one: Result, other: Result) -> bool:

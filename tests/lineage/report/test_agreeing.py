@@ -116,3 +116,16 @@ def test_what_was_predicted_and_what_came(study):
     table = pd.read_csv(outcomes.TRAINED)
     table.assign(trained="yes").to_csv(outcomes.TRAINED, index=False)
     assert "0.8 He: 1 of 1 seeds started, 0 of 1 as predicted; " in "\n".join(agreeing.section({}, drawn))
+
+
+def test_what_the_training_error_goes_with(study):
+    table = pd.read_csv(outcomes.AGREEMENT)
+    table.loc[table.initialisation == "random-0.8", "gradient_ratio"] = 100.0
+    table.to_csv(outcomes.AGREEMENT, index=False)
+    said = agreeing.compared(outcomes.gathered({}))
+    assert (
+        "with ‖gradient‖ / ‖W‖ 1.00, with agreement -1.00, over 2 initialisations of plain networks of 44 layers"
+        in said
+    )
+    assert "of which 1 differ in the share of He's weights" in said
+    assert "Over all 2 networks with batch norm" in said

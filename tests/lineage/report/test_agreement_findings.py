@@ -63,23 +63,26 @@ def test_the_headline_follows_the_numbers(plain, residual, almost):
         )
     table.to_csv(outcomes.AGREEMENT, index=False)
     said = agreement_findings.finding({})[0]
-    assert (
-        "almost orthogonal in deep plain networks from He's initialisation, and not in residual ones.**" in said
-    ) == almost
+    assert ("almost orthogonal in deep plain networks from He's initialisation, and not in residual" in said) == almost
     assert said.startswith("**Before training, ") and f"it is {plain:.3f} in plain networks" in said
 
 
-def test_what_the_training_error_goes_with():
+def test_means_of_networks_of_which_some_seeds_did_not_start():
+    networks = pd.DataFrame({"n": [3, 3, 3], "started": [3, 2, 0]})
+    assert agreement_findings.void(networks).startswith(", and in 2 some seeds did not start, so their means are no")
+    assert agreement_findings.void(networks[:1]) == ""
+
+
+@pytest.mark.parametrize(("shuffled", "classless"), [(0.3, True), (0.2, False)])
+def test_whether_what_batches_share_comes_from_the_classes(shuffled, classless):
     table = pd.read_csv(outcomes.AGREEMENT)
-    table.loc[table.initialisation == "random-0.8", "gradient_ratio"] = 100.0
+    deep = (table.depth == 44) & (table.initialisation == "he")
+    table.loc[deep & (table.family == "plain"), "agreement"] = 0.002
+    table.loc[deep & (table.family == "resnet"), "agreement"] = 0.45
+    table.loc[deep & (table.family == "resnet"), "shuffled_agreement"] = shuffled
     table.to_csv(outcomes.AGREEMENT, index=False)
-    said = agreement_findings.compared(outcomes.gathered({}))
-    assert (
-        "with ‖gradient‖ / ‖W‖ 1.00, with agreement -1.00, over 2 initialisations of plain networks of 44 layers"
-        in said
-    )
-    assert "of which 1 differ in the share of He's weights" in said
-    assert "Over all 2 networks with batch norm" in said
+    said = agreement_findings.finding({})[0]
+    assert (" in residual ones, where most of what they share does not come from the classes.**" in said) == classless
 
 
 def test_what_float32_changes():

@@ -48,6 +48,9 @@ def test_claims_are_counted_and_what_is_open_is_named(found):
     assert "2 of them primary, of which 1 holds or is reversed; the others" in claim_tables.summary(one_less)
     void = [one for one in found.values() if one.note == "no seed failed to start"]
     assert f"; in {len(void)} of those not decided no seed failed to start" in claim_tables.summary(found) and void
+    floor = replace(found[place], verdict="at the floor", loss=one_less[place])
+    said = claim_tables.summary(found | {place: floor})
+    assert "at the floor 1; those at the floor by the training loss: not decided 1; in" in said
     text = "\n".join(claim_tables.section(found))
     assert f"- {CLAIMS['vgg16-75'].text} (S2)" in text and f"- {CLAIMS['plain-train'].text}" not in text
     assert all(entry.text in text for entry in UNTESTED)

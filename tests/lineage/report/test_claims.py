@@ -154,6 +154,11 @@ def test_with_every_seeds_answers_images_are_resampled_too():
     assert both.found[0] == seeds_only.found[0] and both.found[1] < seeds_only.found[1]
     one_side = judged(result(tests[0], images=120, wrong=sides[0]), result(tests[1], images=120))
     assert one_side.method == "Welch"
+    results = [result(test, images=120, wrong=side) for test, side in zip(tests, sides, strict=True)]
+    for one in results:
+        one.name = "it"
+    assert claims.on_test(*results) == both.found
+    assert claims.on_test(*(result((0.1,)) for _ in "ab"))[1:] == (-np.inf, np.inf)  # a single seed
 
 
 def test_a_number_can_be_confirmed_and_not_refuted():

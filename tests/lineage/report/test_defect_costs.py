@@ -7,10 +7,16 @@ import pytest
 from lineage.report import defect_costs
 
 
-def write(scale="full", recipes_scale="full"):
+def write(scale="full", recipes_scale="full", train_error=0.01):
     rows = []
     for seed, (correct, reported) in enumerate([(0.10, 0.30), (0.12, 0.34), (0.08, 0.28)]):
-        about = {"articles": "S1, S2", "network": "residual", "seed": seed, "correct": correct, "train_error": 0.01}
+        about = {
+            "articles": "S1, S2",
+            "network": "residual",
+            "seed": seed,
+            "correct": correct,
+            "train_error": train_error,
+        }
         rows.append({"defect": "no eval()"} | about | {"reported": reported, "scale": scale})
         rows.append({"defect": "best epoch"} | about | {"reported": correct - 0.01, "scale": scale})
     defect_costs.TABLE.parent.mkdir(parents=True)
@@ -18,10 +24,11 @@ def write(scale="full", recipes_scale="full"):
     residual = {
         "model": "resnet",
         "scale": recipes_scale,
+        "classes": 6,
         "recipe": {"epochs": 30},
         "network": {"depth": 20, "shortcut": "identity"},
     }
-    dropout = {"model": "vgg", "scale": recipes_scale, "recipe": {"epochs": 30}, "network": {"depth": 11}}
+    dropout = {"model": "vgg", "scale": recipes_scale, "classes": 6, "recipe": {"epochs": 30}, "network": {"depth": 11}}
     Path("recipes").mkdir()
     Path("recipes/defects.json").write_text(json.dumps({"residual": residual, "dropout": dropout}))
 
@@ -43,6 +50,11 @@ def test_the_defects_that_change_the_error_are_a_finding(workspace):
     opening = "**Of 2 defects of the articles, each tried alone, 1 changes the reported error; "
     assert line.startswith(f"{opening}for the other one this is not decided**")
     assert "n = 3: no eval(): +20.67 pp (+17.80 … +23.54). [" in line
+
+
+def test_seeds_that_did_not_start_are_counted(workspace):
+    write(train_error=0.7)
+    assert "+20.67 pp (+17.80 … +23.54) (3 of 3 seeds did not start to train). [" in defect_costs.finding()[0]
 
 
 def test_a_table_of_another_scale_is_not_shown(workspace):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from lineage.report import first_steps
+from lineage.report import crossing, first_steps
 
 STARTS = {"he": {}, "dirac": {}, "trust": {"trust": 0.02}}
 
@@ -86,9 +86,24 @@ def test_the_finding(workspace):
     assert lines[2].startswith("From the Dirac initialisation, 20 layers: ")
     assert "From He's initialisation the length of the first step, known before training, tells in 4 of 4 runs" in said
     assert "(the threshold, 1.7 times the layer's norm" in said
-    assert "the depth in 4; to say of all that they do not start is right in 2. Which runs end below 50 % " in lines[-2]
-    assert lines[-2].endswith("the best threshold on the first step tells in 4, that on the depth in 4.")
+    assert (
+        "the depth in 4; to say of all that they do not start would be right in 2. Which runs end below 50 %: "
+        in lines[-2]
+    )
+    assert lines[-2].endswith("the best threshold on the first step is right in 4, the best on the depth in 4.")
     assert lines[-1] == "From the Dirac initialisation all 2 runs started."
+
+
+def test_the_threshold_where_function_and_lengths_are_crossed(workspace, monkeypatch):
+    """He's function with short first steps does not start, and the Dirac one with long ones does."""
+    swept(ERRORS | {("he", 110): (0.8, 0.7)}, STEPS)
+    assert "first gradients of another" not in first_steps.finding()[0]
+    runs = pd.DataFrame({"depth": 110, "lr": 0.1, "trained": ["no", "no", "yes"]})
+    cells = [("he", "he", runs), ("he", "dirac", runs), ("dirac", "he", runs.assign(trained="yes"))]
+    monkeypatch.setattr(crossing, "read", lambda: [crossing.Case(*cell) for cell in cells])
+    assert "that threshold is wrong in 5 of 6 runs." in first_steps.finding()[0]
+    monkeypatch.setattr(crossing, "read", lambda: [crossing.Case("he", "dirac", runs.assign(lr=0.03))])
+    assert "first gradients of another" not in first_steps.finding()[0]  # of a learning rate that was not swept
 
 
 def test_no_threshold_is_named_where_none_helps(workspace):
@@ -96,7 +111,8 @@ def test_no_threshold_is_named_where_none_helps(workspace):
     told = first_steps.finding()[0].split("\n    - ")[-2]
     assert told == (
         "From He's initialisation no threshold on the length of the first step, known before training, tells better "
-        "whether the 4 runs start than one answer for all: to say of all that they start is right in 3, the depth in 3."
+        "whether the 4 runs start than one answer for all: to say of all that they start would be right in 3, the "
+        "depth in 3."
     )
     swept(ERRORS, STEPS)
     assert "**Plain networks of 110 layers start to train with some of 1 learning rates** (" in first_steps.finding()[0]

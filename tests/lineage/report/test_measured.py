@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -120,9 +121,11 @@ def test_why_a_difference_is_not_decided():
 
 
 def test_what_a_claim_has_in_other_groups():
-    here, there = judgement(HOLDS), judgement(NOT_DECIDED, 56, "cifar10", found=(1.0, -2.0, 4.0))
+    here, there = judgement(HOLDS), judgement(NOT_DECIDED, 56, "cifar10", found=(1.0, -2.0, 4.0), n=(2, 2))
     void = judgement(NOT_RUN, 56, "signs32-long")
-    (said,) = measured.elsewhere(all_of(here, there, void), [here])
+    m = all_of(here, there, void, errors=((0.3, 0.1), (0.05, 0.06)))
+    results = dict(zip(measured.sides(there), m.results.values(), strict=True))
+    (said,) = measured.elsewhere(replace(m, results=results), [here])
     found = "+1.00 pp (-2.00 … +4.00), *[not decided](#claim-plain-train)*, primary."
-    assert said == f"CIFAR-10, 12 epochs, 56 layers: difference {found}"
+    assert said == f"CIFAR-10, 12 epochs, 56 layers: 20.00 against 5.50 % (n = 2 / 2), difference {found}"
     assert measured.elsewhere(all_of(here), [here]) == []

@@ -6,6 +6,8 @@ def test_what_did_not_start_is_no_difference_in_percentage_points(workspace):
     degraded = degrade()
     line = one(degraded, "did not start to train")
     assert "[plain-110-signs32](experiments.md#plain-110-signs32): 5 of 5 seeds" in line and "p = 0.0079" in line
+    residual = "With shortcuts, [resnet-110-signs32](experiments.md#resnet-110-signs32): 0 of 5 (*[holds]"
+    assert residual in line and "(#claim-shortcut-start)*, exploratory, p = 0.0079)." in line
     assert " pp" not in line
 
 
