@@ -282,7 +282,7 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
             "train",
             "After 60 epochs tanh has the lower training error, {mean:.1f} ± {std:.1f} against",
         ),
-        ("alexnet4-relu-cifar10", "train", "against {mean:.1f} ± {std:.1f} %. Each has the learning rate"),
+        ("alexnet4-relu-cifar10", "train", "against {mean:.1f} ± {std:.1f} %. Each has its own kind of"),
         ("alexnet4-norm-lrn-cifar10", "test", "on CIFAR-10: {mean:.1f} ± {std:.1f} with it"),
         ("alexnet4-norm-none-cifar10", "test", "with it, {mean:.1f} ± {std:.1f} % without"),
         ("alexnet4-norm-lrn-cifar10", "train", "raises the training error by more, {mean:.1f} ± {std:.1f} against"),
@@ -301,7 +301,7 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
     assert "is *not decided* ({} points, {} to {})".format(*batch_norm) in text
     (line,) = re.findall("Epochs of tanh minus those of ReLU, until the training error is .+", report)
     needed = {int(error): ends for error, *ends in re.findall(r"(\d+) %: (\S+) epochs \((\S+) … (\S+)\)", line)}
-    assert "until 50 % tanh needs {} epochs less ({2} to {1})".format(*(end.strip("-") for end in needed[50])) in text
+    assert "until 50 % tanh needs {0} epochs less ({2} to {1})".format(*(end.strip("-") for end in needed[50])) in text
     assert "until 20 % ReLU is ahead by {} ({} to {})".format(*(end.strip("+") for end in needed[20])) in text
     open_ = {error for error, (_, low, high) in needed.items() if float(low) < 0 < float(high)}
     assert open_ == {40, 15, 10} and "until 40, 15 and 10 % it is *not decided*" in text
