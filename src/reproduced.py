@@ -140,8 +140,12 @@ def why_not_run(name: str, there: dict[str, object], stages: dict[str, dict]) ->
 def judge(name: str, recorded: Files, stages: dict[str, dict]) -> list[str]:
     """A line of the table: the name, seeds, recorded mean and interval, the workspace's mean, verdict and remark."""
     described = json.loads(recorded[f"plots/tables/{name}/experiment.json"])
-    metrics = json.loads(recorded[f"metrics/experiments/{name}.json"])
-    images = json.loads(recorded[f"metrics/data/{described['dataset']}.json"])["test_images"]
+    paths = f"metrics/experiments/{name}.json", f"metrics/data/{described['dataset']}.json"
+    provenance = f"plots/tables/{name}/provenance.csv"
+    if missing := [path for path in (*paths, provenance) if path not in recorded]:
+        return [name, "–", "–", "–", "not run", f"the revision lacks {missing[0]}: commit metrics/ and plots/ together"]
+    metrics, data = (json.loads(recorded[path]) for path in paths)
+    images = data["test_images"]
     n, mean = described["recipe"].get("seeds", 1), metrics["test_top1"]
     low, high = interval(mean, metrics.get("test_top1_std", 0.0), n, images)
     line = [name, str(n), f"{mean:.2%} ({low:.2%} … {high:.2%})"]
@@ -151,7 +155,6 @@ def judge(name: str, recorded: Files, stages: dict[str, dict]) -> list[str]:
     line.append(f"{ours:.2%}")
     if not (other := [path for path in results_of(name, recorded) if changed(path, recorded)]):
         return [*line, "same bytes", ""]
-    provenance = f"plots/tables/{name}/provenance.csv"
     environments = environment(Path(provenance).read_bytes()), environment(recorded[provenance])
     remark = differences(*environments, list(ENVIRONMENT))
     # the maker of the CPU is not recorded, and float32 differs between makers

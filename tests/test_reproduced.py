@@ -171,6 +171,16 @@ def test_without_the_table_of_the_environment_there_is_no_second_run(recorded, r
     assert verdict(run_here("reproduced", "mine")) == ("not run", "run dvc repro evaluate@mine")
 
 
+@pytest.mark.parametrize(
+    "lost", ["metrics/data/hands.json", "metrics/experiments/mine.json", "plots/tables/mine/provenance.csv"]
+)
+def test_a_revision_that_lacks_a_file_is_a_line_of_its_own(recorded, run_here, lost):
+    git("rm", "-q", "--cached", lost)
+    git("commit", "-qm", "without")
+    result = run_here("reproduced")
+    assert result.returncode == 0 and f"not run      the revision lacks {lost}: commit metrics/" in result.stdout
+
+
 def test_against_an_earlier_revision(recorded, run_here):
     measured(top1=0.5)
     commit()

@@ -136,7 +136,7 @@ def complete(params: Params, name: str, line: dict[str, object], place: str) -> 
     recipe = _checked(Recipe, values, place)
     stored = min(image_size, recipe.input_size)
     if recipe.shift >= stored:
-        raise Mistake(f"{place}.shift: {recipe.shift} pixels are more than the image has")
+        raise Mistake(f"{place}.shift: {recipe.shift} pixels are as many as the image has, or more")
     if recipe.cutout >= stored:
         raise Mistake(f"{place}.cutout: {recipe.cutout} pixels leave nothing of an image of {stored}")
     if recipe.grow and min(recipe.grow) < stored:

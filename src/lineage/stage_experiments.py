@@ -10,6 +10,7 @@ from lineage.params import Params, complete
 # at scale sample
 SAMPLE_DEPTH = 20  # of the network with several initialisations, of which the last is tried
 SAMPLE_SWEEP = {"depths": 2, "lrs": 1}  # so many of each, the first ones
+OF_TABLE_1 = (18, 34, 50)  # of He et al. 2015, with other blocks or stages than those of 6n + 2 layers
 DEFECTS_MODELS = ("resnet", "vgg")
 
 
@@ -100,6 +101,8 @@ def deepened(params: Params) -> dict[str, Experiment]:
     """The shallow and the deep network of the block `deepened`: what the stage of that name reads. Raises `Mistake`."""
     block, place = params.deepened, "params.yaml: deepened"
     depths = {"shallow": block.shallow, "deep": block.deep}
+    if kinds := [depth for depth in depths.values() if depth in OF_TABLE_1]:
+        raise Mistake(f"{place}: {kinds[0]} layers have other blocks or stages; use numbers such as 20, 32, 44 and 56")
     return {
         which: complete(params, f"plain-{depth}-{which}", plain(block, depth), place) for which, depth in depths.items()
     }

@@ -191,7 +191,11 @@ def test_numbers_in_scientific_notation(tmp_path):
         ("experiments/plain-20-signs32/warm_up_steps", -1, "warm_up_steps: Input should be greater than or equal to 0"),
         ("experiments/plain-20-signs32/trust", -1, "trust: Input should be greater than or equal to 0"),
         ("experiments/plain-20-signs32/initialisation", "one", "initialisation: Input should be 'he' or 'dirac'"),
-        ("experiments/vgg16-cifar100/shift", 32, "vgg16-cifar100.shift: 32 pixels are more than the image has"),
+        (
+            "experiments/vgg16-cifar100/shift",
+            32,
+            "vgg16-cifar100.shift: 32 pixels are as many as the image has, or more",
+        ),
         (
             "experiments/Up",
             {"dataset": "signs"},

@@ -140,6 +140,7 @@ def test_the_networks_that_defects_are_tried_on(tmp_path):
             r"params.yaml: float64: .*both empty",
         ),
         ("float64/depths", [21], r"params.yaml: float64: depth: 21 is neither"),
+        ("deepened/deep", 50, r"params.yaml: deepened: 50 layers have other blocks or stages"),
         ("deepened/deep", 20, r"20 layers are no more than the shallow network has, 20"),
         ("defects/networks/dropout/depth", 12, r"defects.networks.dropout.depth: Input should be 11, 13, 16 or 19"),
         ("defects/networks", {"residual": {}}, r"params.yaml: defects.networks: Dictionary should have at least 2"),

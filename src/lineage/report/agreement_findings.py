@@ -1,6 +1,7 @@
 """The findings on networks before their training: whether batches agree, and what the training error then goes with."""
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import pandas as pd
@@ -107,8 +108,9 @@ def left(one: NamedTuple) -> str:
 def goes_with(found: pd.DataFrame) -> list[str]:
     """What the training error of the deepest plain networks goes with, from one initialisation to another."""
     alike = deepest(found).sort_values("error")
-    if not set(read_json(RECIPES)) & set(alike.initialisation):
+    if len(alike) < 3 or not set(read_json(RECIPES)) & set(alike.initialisation):
         return []
+    neighbours = [one.max() >= other.min() for one, other in pairwise(alike.errors)]
     ends = [
         f"{one.words} {rank}, {one.shown} %, where ‖gradient‖ / ‖W‖ is {digits(one.ratio)} and agreement "
         f"{one.agreement:.3f}"
@@ -121,9 +123,8 @@ def goes_with(found: pd.DataFrame) -> list[str]:
     return [
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
         f"{follows}** (exploratory). That holds for the means of {len(alike)} initialisations (n = {alike.n.min()} or "
-        "more): the identity plus a share of He's weights, *looks linear*, which begins as a linear map, and He's "
-        f"weights alone. Neighbours overlap{void(alike)}. {capitalised(ends[0])}; {ends[1]}. [Rank "
-        f"correlations](#{PLACE})."
+        f"more), in this order: {', '.join(alike.words)}. In {sum(neighbours)} of {len(neighbours)} pairs of "
+        f"neighbours the seeds overlap{void(alike)}. {capitalised(ends[0])}; {ends[1]}. [Rank correlations](#{PLACE})."
     ]
 
 

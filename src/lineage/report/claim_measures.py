@@ -55,6 +55,8 @@ def _reached(history: pd.DataFrame, chance: float, error: float) -> float:
     there = np.flatnonzero(errors <= error)
     if not len(there):
         return math.inf
+    if there[0] == 0:  # chance level is enough
+        return 0.0
     around = [there[0], there[0] - 1]
     return float(np.interp(error, errors[around], times[around]))
 

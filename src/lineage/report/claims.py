@@ -103,8 +103,8 @@ def on_test(first: Result, second: Result) -> verdicts.Interval:
 
 def _bootstrapped(measure: Measure, sides: list[Result], number: str | float) -> tuple[float, float] | None:
     """None where an answer of a seed is not known, or where the sides were tested on different images."""
-    wrong = [side.wrong_answers() for side in sides]
-    if any(one is None for one in wrong) or len({side.experiment.dataset for side in sides}) > 1:
+    wrong, images = [side.wrong_answers() for side in sides], [side.predictions[["image", "actual"]] for side in sides]
+    if any(one is None for one in wrong) or not all(images[0].equals(one) for one in images):
         return None
     less = [side.error("train").to_numpy() for side in sides] if measure.less_train else None
     low, high = (100 * end for end in verdicts.bootstrap(wrong, less))
@@ -121,7 +121,7 @@ def _of_failures(one: Judgement, sides: list[Result]) -> Judgement:
     p = verdicts.fisher(failed, one.n)
     more = failed[0] / one.n[0] - failed[1] / one.n[1]
     said = NOT_DECIDED
-    if p < verdicts.ALPHA:
+    if p < verdicts.ALPHA and min(one.n) > 1:
         said = HOLDS if more > 0 else REVERSED
     elif abs(more) == 1 and min(one.n) >= verdicts.FEWEST:  # all of one side and none of the other
         said = verdicts.WEAKER[HOLDS if more > 0 else REVERSED]

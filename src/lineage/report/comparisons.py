@@ -83,8 +83,13 @@ def check_all() -> None:
     for place in sorted(PRIMARY):
         if place not in places:
             raise Mistake(f"study.yaml, primary, {', '.join(map(str, place))}: there is no such comparison")
-        if places[place].claim.least:  # p is that of this difference, also where the claim is reversed
-            raise Mistake(f"study.yaml, claims, {place[0]}: a claim with a primary comparison has no `least`")
+        if not places[place].group:
+            raise Mistake(f"study.yaml, primary, {place[0]}: a primary comparison is one of a group")
+        claim = places[place].claim
+        if claim.least or claim.none:  # p is that of this difference, also where the claim is reversed
+            raise Mistake(
+                f"study.yaml, claims, {place[0]}: a claim with a primary comparison has no `least` and no `none`"
+            )
 
 
 def check(claim: Claim) -> None:
@@ -101,6 +106,10 @@ def check(claim: Claim) -> None:
     if counted or (claim.measure in ("epochs", "epochs_ratio") and claim.none):
         keys = "`none`, `confirm_only` and `least` do" if claim.measure == "failed" else "`none` does"
         raise Mistake(f"study.yaml, claims, {claim.id}: {keys} not go with `measure: {claim.measure}`")
+    if len({depth for _, depth in claim.untrained}) < len(claim.untrained):
+        raise Mistake(f"study.yaml, claims, {claim.id}: `untrained` has each depth once")
+    if claim.relevant < 0 or claim.least < 0:
+        raise Mistake(f"study.yaml, claims, {claim.id}: `relevant` and `least` are 0 or more")
     ratio = bool(claim.untrained) or MEASURES[claim.measure].ratio
     if ratio and (claim.relevant < 1 or 0 < claim.least < 1):
         raise Mistake(f"study.yaml, claims, {claim.id}: `relevant` and `least` of a ratio are 1 or more")

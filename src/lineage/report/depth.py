@@ -1,5 +1,6 @@
 """What depth does to plain and to residual networks."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def degradation(results: Results, draw: Draw) -> list[str]:
         header = "network | training error (%) | training loss | test error (%) | started | budget"
         lines += [*table(header, "l r r r r l", rows), conditions(members.values()), ""]
         differs = f"{capitalised(GROUPS[group].unlike)}." if GROUPS[group].unlike else ""
+        differs = f"{differs} {other_budget(GROUPS[group].title, members.values())}".strip()
         if about := f"{differs} {GROUPS[group].note}".strip():
             lines += [about, ""]
     return [*PANELS.splitlines(), "", *lines] if lines else []
@@ -66,6 +68,14 @@ ALSO = {  # where a recipe has them
     "shift": "shifts of up to {} pixels",
 }
 SCHEDULES = {"onecycle": "linearly up and down", "steps": "divided by 10 after 1/2 and 3/4", "constant": "constant"}
+
+
+def other_budget(title: str, results: Iterable[Result]) -> str:
+    """A sentence where the title of a group names other epochs than its networks had: the parameters were changed."""
+    named, had = re.search(r"\d+ epochs", title), {result.budget for result in results}
+    if not named or had == {named.group()}:
+        return ""
+    return f"**These networks were trained for {' or '.join(sorted(had))}, not for {named.group()}.**"
 
 
 def conditions(results: Iterable[Result]) -> str:

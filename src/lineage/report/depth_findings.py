@@ -44,7 +44,7 @@ def degradation(m: Measured) -> list[str]:
     who = f"plain networks of {depths(ones)} layers"
     does, opposite = "train worse than shallow ones", "train better than shallow ones"
     opening = opened(ones, who, does, f"do not {does}", opposite)
-    return finding(f"{opening} Error on the training images.", said + elsewhere(m, ones))
+    return finding(f"{opening} Error on the training images.", said + elsewhere(m, ones, "plain-train"))
 
 
 def degradation_on_test(m: Measured) -> list[str]:
@@ -53,7 +53,7 @@ def degradation_on_test(m: Measured) -> list[str]:
     said = [f"{where(one)}: {_errors(m, one, 'test')}.{unlike(one)}" for one in ones]
     who, than = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
     opening = opened(ones, who, f"do worse {than}", f"do not do worse {than}", f"do better {than}")
-    return finding(opening, said + elsewhere(m, ones))
+    return finding(opening, said + elsewhere(m, ones, "plain-test"))
 
 
 def depths(ones: list[Judgement]) -> str:
@@ -85,7 +85,7 @@ def longer(m: Measured) -> list[str]:
     said, places = [], []
     for one in deepest(m, "plain-train", AT_FLOOR):
         group = one.comparison.group
-        if group in {about.longer for about in GROUPS.values()} and one.loss.verdict in (HOLDS, LEANS):
+        if fell(m, one) and one.loss.verdict in (HOLDS, LEANS):
             places.append(GROUPS[group].title)
             error = m.error(one.comparison.larger, "train")
             loss = f"its training loss is {times(one.loss)} that of {link(one.comparison.smaller)}"
@@ -98,12 +98,19 @@ def longer(m: Measured) -> list[str]:
     return finding(opening, said)
 
 
+def fell(m: Measured, one: Judgement) -> bool:
+    """Whether the same network has a training error above the floor in the group that has fewer epochs."""
+    shorter = [about.members for about in GROUPS.values() if about.longer == one.comparison.group]
+    names = {members.get(("plain", one.comparison.depth)) for members in shorter} & m.results.keys()
+    return any(100 * m.results[name].error("train").mean() >= FLOOR for name in names)
+
+
 def on_warm_up(m: Measured, one: Judgement) -> str:
     """Whether the longer warm-up of a longer run may be what helps; nothing where the warm-up is not longer."""
     usual, control = m.results[one.comparison.larger], m.results.get(GROUPS[one.comparison.group].same_warm_up)
     if not usual.experiment.recipe.warm_up:  # none, or as many steps as in the shorter run
         return ""
-    if not control:
+    if not control or control.experiment.network != usual.experiment.network:
         return " The warm-up is longer, too, so more steps and a gentler beginning cannot be told apart."
     has = f"{link(control.name)} has {percent(control.error('train'))} % (n = {control.n})"
     said = f" With the short warm-up {has}, so the longer warm-up may be what helps."
@@ -127,7 +134,7 @@ def shortcuts(m: Measured) -> list[str]:
         said.append(f"{where(one)}: {_errors(m, one, 'test')}.{apart(m, one)}")
     error = "the test error of deep networks"
     what = f"lower {error}"
-    said += elsewhere(deep, ones)
+    said += elsewhere(deep, ones, "shortcut-test")
     if shown := [briefly(m, one) for one in small if one.verdict in DECIDABLE]:
         said.append(f"In networks that are not deep: {'; '.join(shown)}.")
     return finding(opened(ones, "shortcuts", what, f"do not {what}", f"raise {error}"), said)

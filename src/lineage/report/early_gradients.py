@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lineage.report import style
+from lineage.report.results import read_table
 
 TABLE = Path("plots/gradients.csv")
 HARMLESS = 100  # a rise or a fall by less than this factor from the last convolution to the first is not remarked on
@@ -15,7 +16,7 @@ HARMLESS = 100  # a rise or a fall by less than this factor from the last convol
 def untrained() -> pd.DataFrame:
     """family, depth, initialisation, batch_norm, seed, layer, gradient; empty where it has not been measured."""
     columns = ["family", "depth", "initialisation", "batch_norm", "seed", "layer", "gradient"]
-    return pd.read_csv(TABLE) if TABLE.is_file() else pd.DataFrame(columns=columns)
+    return read_table(TABLE) if TABLE.is_file() else pd.DataFrame(columns=columns)
 
 
 def rises(family: str, depth: int, initialisations: Collection[str] = style.INITIALISATIONS) -> pd.Series:

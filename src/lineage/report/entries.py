@@ -80,7 +80,7 @@ class Lines:
         _names(self, "id", "shows")
         if self.shows not in AXES:
             raise TypeError(f"`shows: {self.shows}` is unknown; use one of {', '.join(AXES)}")
-        if not isinstance(self.experiments, dict):
+        if not isinstance(self.experiments, dict) or not all(isinstance(one, str) for one in self.experiments.values()):
             raise TypeError('`experiments` has a name for the legend and an experiment: {"0.05": tiny-signs, …}')
         if not 2 <= len(self.experiments) <= MOST_LINES:
             raise TypeError(f"`experiments` has 2 to {MOST_LINES} of them")
@@ -104,7 +104,12 @@ class Group:
     def of(cls, title: str, plain: dict[int, str], resnet: dict[int, str], **others: str | bool) -> "Group":
         """A group as it stands in study.yaml: the experiments of each family by depth."""
         for family, members in (("plain", plain), ("resnet", resnet)):
-            if not isinstance(members, dict) or not all(isinstance(depth, int) for depth in members):
+            if not isinstance(members, dict) or not all(
+                type(depth) is int and depth > 0 and isinstance(name, str) for depth, name in members.items()
+            ):
                 raise TypeError(f"`{family}` has an experiment for each depth: {{20: mine-20, 56: mine-56}}")
+        for key, text in ({"title": title} | others).items():
+            if key != "inside" and not isinstance(text, str):
+                raise TypeError(f"`{key}` is a text, not {text!r}")
         named = {("plain", depth): name for depth, name in plain.items()}
         return cls(title, named | {("resnet", depth): name for depth, name in resnet.items()}, **others)

@@ -20,7 +20,7 @@ from lineage.report.verdicts import (
     NOT_DECIDED,
     NOT_RUN,
     REVERSED,
-    permutations,
+    smallest_p,
 )
 from lineage.report.verdicts import difference as interval
 
@@ -95,21 +95,30 @@ def deepest(m: Measured, claim: str, *kinds: str) -> list[Judgement]:
 
 def main_ones(m: Measured, claim: str) -> list[Judgement]:
     """Of each group its primary comparison, whatever came of it, else the deepest network on which the claim holds or
-    leans, else the deepest on which something speaks against it.
+    leans, else the deepest on which something speaks against it. Where there is none of these in any group, of each the
+    deepest on which nothing is decided.
     """
     found = {one.comparison.group: one for one in deepest(m, claim, *AGAINST)}
     found |= {one.comparison.group: one for one in deepest(m, claim, *FOR)}
     for (of, group, _), one in m.judgements.items():
         if of == claim and one.comparison.primary and one.verdict != NOT_RUN:
             found[group] = one
+    found = found or {one.comparison.group: one for one in deepest(m, claim, NOT_DECIDED)}
     return [found[group] for group in GROUPS if group in found]
 
 
-def elsewhere(m: Measured, ones: list[Judgement]) -> list[str]:
-    """What the same claims have in the groups that are not among these judgements, for the deepest networks."""
-    told = {one.comparison.group for one in ones}
-    others = [other for claim in {one.comparison.claim.id for one in ones} for other in deepest(m, claim, *DECIDABLE)]
-    return [f"{briefly(m, one)}." for one in others if one.comparison.group not in told]
+def elsewhere(m: Measured, ones: list[Judgement], claim: str) -> list[str]:
+    """What else the claim has, beside these judgements: of each group the deepest network on which it holds or leans,
+    and the deepest on which something speaks against it, and in other groups the deepest on which nothing is decided.
+    """
+    groups = {one.comparison.group for one in ones}
+    others = [*deepest(m, claim, *FOR), *deepest(m, claim, *AGAINST)]
+    told = groups | {one.comparison.group for one in others}
+    others += [one for one in deepest(m, claim, NOT_DECIDED) if one.comparison.group not in told]
+    order = [*GROUPS]
+    others = [one for one in others if one not in ones]
+    others.sort(key=lambda one: (order.index(one.comparison.group), one.comparison.depth))
+    return [f"{briefly(m, one)}." for one in others]
 
 
 def briefly(m: Measured, one: Judgement) -> str:
@@ -136,10 +145,11 @@ def apart(m: Measured, one: Judgement) -> str:
     else:
         said += f", but they differ so much among themselves ({larger.min():.2f} to {larger.max():.2f} %) that the "
         said += "interval of the difference includes 0."
+    p = smallest_p((len(larger), len(smaller)))
     return (
         f"{said} An exact permutation test over the seeds, which assumes no normal distribution and was added when the "
-        f"results of SIGNS were known, gives p = {permutations(larger, smaller):.2g}, the smallest possible with so "
-        "many seeds. The verdict does not use it, and it is not corrected."
+        f"results of SIGNS were known, gives p = {p:.2g}, the smallest possible with so many seeds. The verdict "
+        "does not use it, and it is not corrected."
     )
 
 

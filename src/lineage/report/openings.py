@@ -51,8 +51,11 @@ def rests_on(ones: list[Judgement]) -> list[Judgement]:
 
 def at_least(said: list[Judgement]) -> str:
     """` by 0.5 pp or more`, for a claim that does not hold; nothing where it is reversed."""
-    small = {one.relevant for one in said if one.found and one.found[2] >= 0 and one.unit == "pp"}
-    return f" by {max(small):.3g} pp or more" if small else ""
+    small = {(one.relevant, one.unit) for one in said if one.found and one.found[2] >= 0 and one.unit != "×"}
+    if not small:
+        return ""
+    relevant, unit = max(small)
+    return f" by {relevant:.3g} {unit.removesuffix('s') if relevant == 1 else unit} or more"
 
 
 def shared(ones: list[Judgement]) -> list[str]:

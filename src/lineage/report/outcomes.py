@@ -11,7 +11,7 @@ import pandas as pd
 from lineage.engine.experiment import Experiment
 from lineage.files import read_json
 from lineage.report.markdown import percent
-from lineage.report.results import Result, Results
+from lineage.report.results import Result, Results, read_table
 from lineage.report.stage_tables import read
 
 AGREEMENT, TRAINED = Path("plots/tables/agreement.csv"), Path("plots/tables/initialisations.csv")
@@ -39,7 +39,7 @@ def untrained() -> pd.DataFrame:
 
 def pixels() -> float:
     """How often the nearest other image, pixel by pixel, is of another class."""
-    found = pd.read_csv(AGREEMENT)
+    found = read_table(AGREEMENT)
     return found[found.family == PIXELS].neighbour_error.iloc[0]
 
 
@@ -111,6 +111,6 @@ def words(initialisation: str) -> str:
 
 
 def deepest(found: pd.DataFrame) -> pd.DataFrame:
-    """The deepest plain networks with batch norm that were trained: they differ in their initialisation alone."""
+    """The trained ones of the deepest plain networks with batch norm: they differ in their initialisation alone."""
     usual = found[(found.family == "plain") & (found.normalisation == "batch")]
     return usual[(usual.depth == usual.depth.max()) & (usual.n > 0)]

@@ -100,7 +100,7 @@ def not_run(missing: list[str]) -> list[str]:
     lines = ["## Experiments that have not run", ""]
     for title, names in {
         "They need a GPU": [name for name in missing if name in GPU],
-        "Two CPU cores are enough": [name for name in missing if name not in GPU],
+        "The others": [name for name in missing if name not in GPU],
     }.items():
         if names:
             lines += details(f"{title}: {len(names)}", [f"- {link(name)}" for name in names] + [""])

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.errors import EmptyDataError, ParserError
 
 from lineage.engine.experiment import Experiment, read_experiment
+from lineage.errors import Mistake
 from lineage.files import read_json
 from lineage.started import most_mistakes
 
@@ -78,12 +81,22 @@ class Result:
 
     def table(self, name: str) -> pd.DataFrame | None:
         path = self.folder / f"{name}.csv"
-        return pd.read_csv(path) if path.is_file() else None
+        return read_table(path) if path.is_file() else None
 
 
 def counted(number: int | str, unit: str) -> str:
     """`1 epoch`, `2 epochs`."""
     return f"{number} {unit}{'s' * (str(number) != '1')}"
+
+
+def read_table(path: Path, **options: Any) -> pd.DataFrame:
+    """A CSV file that a stage has written, with options of `pandas.read_csv`. Raises `Mistake` where it is none."""
+    if b"\n<<<<<<< " in path.read_bytes():
+        raise Mistake(f"{path} has a conflict of two branches in it: resolve that, or `git restore {path}`")
+    try:
+        return pd.read_csv(path, **options)
+    except (EmptyDataError, ParserError, UnicodeDecodeError) as error:
+        raise Mistake(f"{path} is not as its stage wrote it ({error}): `git restore {path}` brings it back") from None
 
 
 Results = dict[str, Result]  # by name: those that have run
@@ -97,12 +110,12 @@ def read(name: str) -> Result | None:
     experiment, used = read_experiment(name), folder / "experiment.json"
     if not all(path.is_file() for path in [metrics, history, used, folder / "provenance.csv", *tables.values()]):
         return None
-    provenance = pd.read_csv(folder / "provenance.csv", dtype=str, keep_default_na=False)
+    provenance = read_table(folder / "provenance.csv", dtype=str, keep_default_na=False)
     provenance = dict(zip(provenance.key, provenance.value, strict=True))
     if read_json(used) != experiment.changes():
         return None
     labels = read_json(Path("recipes/labels", f"{experiment.dataset}.json"))
-    frames = {kind: pd.read_csv(path, dtype={"image": str}) for kind, path in (tables | {"history": history}).items()}
+    frames = {kind: read_table(path, dtype={"image": str}) for kind, path in (tables | {"history": history}).items()}
     if set(frames["history"].scale) != {experiment.scale}:
         return None
     return Result(name, experiment, labels, read_json(metrics), provenance, folder=folder, **frames)

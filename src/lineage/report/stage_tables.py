@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from lineage.errors import Mistake
 from lineage.files import read_json
+from lineage.report.results import read_table
 
 LOCK = Path("dvc.lock")
 
@@ -22,7 +24,7 @@ def read(table: Path, recipes: Path | None = None) -> tuple[pd.DataFrame, Any]:
     path = recipes or Path("recipes", f"{table.stem}.json")
     if not (table.is_file() and path.is_file() and of_present_recipes(table.stem, path)):
         return pd.DataFrame(), {}
-    found, content = pd.read_csv(table, keep_default_na=False, na_values=[""]), read_json(path)
+    found, content = read_table(table, keep_default_na=False, na_values=[""]), read_json(path)
     wanted = list(_experiments(content))
     same = set(found.scale) == {one["scale"] for one in wanted}
     if "depth" in found and not recipes:
@@ -52,5 +54,9 @@ def of_present_recipes(stage: str, recipes: Path) -> bool:
 
 @cache
 def _stages(lock: Path, _: int) -> dict[str, dict]:
-    """The stages in dvc.lock, read anew when the file has changed."""
-    return (yaml.load(lock.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}).get("stages", {})
+    """The stages in dvc.lock, read anew when the file has changed. Raises `Mistake`."""
+    try:
+        content = yaml.load(lock.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError:
+        raise Mistake(f"{LOCK} is not YAML: resolve the conflict in it, or `git restore {LOCK}`") from None
+    return (content or {}).get("stages", {})

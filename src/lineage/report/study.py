@@ -83,6 +83,11 @@ PRIMARY: set[tuple[str, str, int]] = {*_rows("primary", [str, str, int], "[claim
 _untested = [_made(Untested, entry, f"untested, entry {i}") for i, entry in enumerate(_STUDY["untested"], 1)]
 UNTESTED: list[Untested] = [one for one in _untested if one]
 WHY: dict[str, str] = _STUDY["why"]
+FAULTS += [
+    f"{FILE.name}, why, {name}: it is an experiment, and what it changes"
+    for name, what in WHY.items()
+    if not isinstance(name, str) or not isinstance(what, str)
+]
 LINEAGE: list[tuple[int, str, list[str]]] = _rows("lineage", [int, str, list], "[year, network, [experiment, …]]")
 PRECISION: list[tuple[str, str]] = _rows("precision", [str, str], "[in float32, in bfloat16]")
 GPU: list[str] = _STUDY["gpu"].split()

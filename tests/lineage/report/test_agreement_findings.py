@@ -10,7 +10,9 @@ pytestmark = pytest.mark.usefixtures("study")
 
 def test_the_findings(monkeypatch):
     monkeypatch.setattr(agreement_findings, "SHOWN", (20, 44))
-    said = agreement_findings.finding({})
+    measured("plain-44", (0.84, 0.86), network={"depth": 44})
+    found = {"plain-44": results.read("plain-44")}
+    said = agreement_findings.finding(found)
     rounded = "plain networks 0.01 (0.90) with 20 layers and 0.00 (0.90) with 44 layers; "
     assert f"{rounded}residual ones 0.30 (0.90) with 44 layers. In float64 itself" in said[1]
     # the lowest: of 20 layers and the second seed, 0.99999 - 0.01 / 1000, not rounded up
@@ -21,23 +23,24 @@ def test_the_findings(monkeypatch):
     assert plain + " and 0.450 in residual ones (with shuffled labels 0.030). What is left" in said[0]
     lowest = "Looks linear has the lowest error, 3.00 ± 1.41 %, where ‖gradient‖ / ‖W‖ is 3 and agreement 0.750; "
     assert f"{lowest}identity + 0.8 He the highest, 50.00 %, where" in said[1]
-    assert "falls with that agreement" in said[1]
+    assert "falls with that agreement" in said[1] and "(n = 1 or more)" in said[1]
+    assert "in this order: looks linear, He, identity + 0.8 He. In 0 of 2 pairs of neighbours the seeds over" in said[1]
     table = pd.read_csv(outcomes.AGREEMENT)
     table.loc[table.initialisation == "random-0.8", "gradient_ratio"] = 100.0
     table.loc[table.initialisation == "looks-linear", "agreement"] = 0.0
     table.loc[(table.initialisation == "he") & (table.family == "plain") & (table.depth == 44), "fp32_cosine"] = 0.0
     table.to_csv(outcomes.AGREEMENT, index=False)
-    assert "; rounding to float32 does so with 44.**" in agreement_findings.finding({})[1]
-    assert "44 layers rises with the largest ‖gradient‖ / ‖W‖ of any layer" in agreement_findings.finding({})[2]
+    assert "; rounding to float32 does so with 44.**" in agreement_findings.finding(found)[1]
+    assert "44 layers rises with the largest ‖gradient‖ / ‖W‖ of any layer" in agreement_findings.finding(found)[2]
     assert agreement_findings.PLACE in said[0]
     outcomes.TRAINED.unlink()
-    assert len(agreement_findings.finding({})) == 2
+    assert len(agreement_findings.finding(found)) == 2
     table.assign(bf16_cosine=float("nan")).to_csv(outcomes.AGREEMENT, index=False)  # without hardware for bfloat16
-    assert len(agreement_findings.finding({})) == 1
+    assert len(agreement_findings.finding(found)) == 1
     table.assign(bf16_cosine=0.9).to_csv(outcomes.AGREEMENT, index=False)
-    assert len(agreement_findings.finding({})) == 1
+    assert len(agreement_findings.finding(found)) == 1
     outcomes.AGREEMENT.unlink()
-    assert agreement_findings.finding({}) == []
+    assert agreement_findings.finding(found) == []
 
 
 def test_deepest_networks_of_other_initialisations_alone():
@@ -65,6 +68,11 @@ def test_the_headline_follows_the_numbers(plain, residual, almost):
     said = agreement_findings.finding({})[0]
     assert ("almost orthogonal in deep plain networks from He's initialisation, and not in residual" in said) == almost
     assert said.startswith("**Before training, ") and f"it is {plain:.3f} in plain networks" in said
+
+
+def test_two_initialisations_are_no_trend():
+    found = outcomes.gathered({})
+    assert len(outcomes.deepest(found)) == 2 and agreement_findings.goes_with(found) == []
 
 
 def test_means_of_networks_of_which_some_seeds_did_not_start():

@@ -1,5 +1,6 @@
 import math
 
+import pandas as pd
 import pytest
 from test_claims import result
 
@@ -22,3 +23,9 @@ def test_errors_are_in_per_cent():
     assert claim_measures.train_error(one).tolist() == pytest.approx([0, 10])
     assert claim_measures.gap(one).tolist() == pytest.approx([10, 10])
     assert claim_measures.MEASURES["test_accuracy"].of(one).tolist() == pytest.approx([90, 80])
+
+
+def test_chance_level_is_there_from_the_beginning():
+    history = pd.DataFrame({"epoch": [1, 2], "train_error": [0.4, 0.2]})
+    assert claim_measures._reached(history, 0.5, 0.5) == 0 == claim_measures._reached(history, 0.5, 0.6)
+    assert claim_measures._reached(history, 0.5, 0.4) == 0.5

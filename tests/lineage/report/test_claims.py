@@ -47,7 +47,7 @@ def result(
         loss=lambda part: losses,
         n=len(test),
         metrics={"diverged": diverged},
-        predictions=pd.DataFrame(index=range(images)),
+        predictions=pd.DataFrame({"image": [f"{dataset}-{i}" for i in range(images)], "actual": 0}),
         started=lambda: pd.Series([True] * len(test) if started is None else started),
         wrong_answers=lambda: wrong,
         precision=precision,

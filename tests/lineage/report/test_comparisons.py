@@ -46,6 +46,12 @@ def test_pairs_are_counted_and_numbers_are_numbers():
         ({"each": "deeper plain", "pairs": [("a", "b")]}, "mine: it needs one of `each`"),
         ({"each": "wider plain"}, "mine: it needs one of `each`"),
         ({"untrained": [("plain", 56)], "pairs": [("a", 3)]}, "mine: it needs one of `each`"),
+        (
+            {"untrained": [("plain", 56), ("resnet", 56)], "measure": "gradient_rise"},
+            "mine: `untrained` has each depth",
+        ),
+        ({"pairs": [("a", "b")], "relevant": -5}, "mine: `relevant` and `least` are 0 or more"),
+        ({"pairs": [("a", "b")], "measure": "epochs", "least": -1}, "mine: `relevant` and `least` are 0 or more"),
         ({"measure": "train_loss", "pairs": [("a", "b")]}, "mine: `relevant` and `least` of a ratio are 1 or more"),
         ({"measure": "train_loss", "pairs": [("a", "b")], "relevant": 0}, "mine: `relevant` and `least` of a ratio"),
         (

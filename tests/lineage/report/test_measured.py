@@ -125,7 +125,23 @@ def test_what_a_claim_has_in_other_groups():
     void = judgement(NOT_RUN, 56, "signs32-long")
     m = all_of(here, there, void, errors=((0.3, 0.1), (0.05, 0.06)))
     results = dict(zip(measured.sides(there), m.results.values(), strict=True))
-    (said,) = measured.elsewhere(replace(m, results=results), [here])
+    (said,) = measured.elsewhere(replace(m, results=results), [here], "plain-train")
     found = "+1.00 pp (-2.00 … +4.00), *[not decided](#claim-plain-train)*, primary."
     assert said == f"CIFAR-10, 12 epochs, 56 layers: 20.00 against 5.50 % (n = 2 / 2), difference {found}"
-    assert measured.elsewhere(all_of(here), [here]) == []
+    assert measured.elsewhere(all_of(here), [here], "plain-train") == []
+
+
+def test_what_speaks_against_a_claim_in_its_own_group_is_not_left_out():
+    """Of three depths the middle one is primary; a deeper one is reversed, and in the deepest nothing is decided."""
+    middle, deep, deepest = judgement(HOLDS), judgement(REVERSED, 80), judgement(NOT_DECIDED, 110)
+    m = all_of(middle, deep, deepest)
+    results = {
+        name: m.results.get(name, SimpleNamespace(error=lambda _: pd.Series([0.1]))) for name in measured.sides(deep)
+    }
+    (said,) = measured.elsewhere(replace(m, results=results), measured.main_ones(m, "plain-train"), "plain-train")
+    assert said.startswith("SIGNS, 30 epochs, 80 layers: ") and "*[reversed]" in said
+
+
+def test_where_nothing_is_decided_anywhere_it_is_said_all_the_same():
+    ones = judgement(NOT_DECIDED, 34, "cifar100"), judgement(NOT_DECIDED, 56, "signs32-long")
+    assert {*measured.main_ones(all_of(*ones), "plain-train")} == {*ones}

@@ -99,6 +99,14 @@ def test_no_relevant_difference_is_not_none():
     assert openings.opened([less], "depth", "hurts", "does not hurt") == "**Depth does not hurt (SIGNS, 30 epochs).**"
 
 
+def test_what_is_too_small_is_named_in_its_own_unit():
+    """ReLU is sooner, only not by a whole epoch."""
+    few = judgement(DOES_NOT_HOLD, 0, "", found=(0.6, 0.3, 0.9), unit="epochs", relevant=1)
+    assert openings.at_least([few]) == " by 1 epoch or more"
+    ratio = judgement(DOES_NOT_HOLD, 0, "", found=(0.6, 0.3, 0.9), unit="×", relevant=1)
+    assert openings.at_least([ratio]) == ""
+
+
 def test_what_is_reversed_is_said_in_words_of_its_own():
     """But not beside what only does not hold."""
     less = judgement(REVERSED, found=(-0.7, -0.9, -0.5), relevant=0.5)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from test_agreeing import read, study  # noqa: F401 (a fixture)
@@ -12,6 +14,15 @@ pytestmark = pytest.mark.usefixtures("study")
 def test_another_recipe_is_not_this_network(change):
     measured("plain-20", (0.0, 0.1), network={"depth": 20}, recipe=change)
     assert outcomes.outcome(read("plain-20"), "plain", 20, "batch", "he") is None
+
+
+def test_another_data_set_is_not_this_network():
+    measured("plain-20", (0.0, 0.1), network={"depth": 20})
+    found = read("plain-20")
+    assert outcomes.outcome(found, "plain", 20, "batch", "he")
+    other = found["plain-20"].experiment.model_copy(update={"dataset": "feet"})
+    found = {"plain-20": replace(found["plain-20"], experiment=other)}
+    assert outcomes.outcome(found, "plain", 20, "batch", "he") is None
 
 
 def test_trained_at_another_scale_is_not_trained():
@@ -29,4 +40,5 @@ def test_means_over_the_seeds():
     assert (linear.n, linear.started, linear.error) == (2, 2, pytest.approx(3))
     assert linear.errors.tolist() == pytest.approx([2, 4]) and linear.losses.tolist() == [0.5, 0.5]
     assert found.loc["plain", 44, "batch", "he"].n == 0
+    assert shallow.reordered == pytest.approx(0.99999 - 0.01 / 1000)  # the lowest of the seeds
     assert found.words.tolist()[3:5] == ["identity + 0.8 He", "looks linear"]

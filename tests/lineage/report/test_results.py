@@ -1,10 +1,12 @@
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from test_compare import measured
 
+from lineage.errors import Mistake
 from lineage.report import results
 
 
@@ -36,6 +38,21 @@ def test_what_is_incomplete_or_of_another_recipe_has_not_run(workspace):
     recipe = Path("recipes/experiments/plain-20-hands.json")
     recipe.write_text(json.dumps(json.loads(recipe.read_text()) | {"classes": 3}))
     assert results.read("plain-20-hands") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"seed,part\n<<<<<<< HEAD\n0,test\n=======\n0,train\n>>>>>>> other\n", "has a conflict of two branches in it"),
+        (b"", "is not as its stage wrote it (No columns to parse from file): `git restore scores.csv`"),
+        (b"seed,part\n0\n1,2,3\n", "is not as its stage wrote it (Error tokenizing data"),
+        (b"\xff\xfe\x00", "is not as its stage wrote it ('utf-8' codec"),
+    ],
+)
+def test_a_table_that_is_none_is_one_line(workspace, content, said):
+    Path("scores.csv").write_bytes(content)
+    with pytest.raises(Mistake, match=re.escape(f"scores.csv {said}")):
+        results.read_table(Path("scores.csv"))
 
 
 def test_who_guesses_has_not_started_to_train(workspace):

@@ -30,8 +30,7 @@ def test_an_experiment_has_one_place_and_is_what_the_place_says():
     assert len(members) == len(set(members))
     for name in members:
         family, depth, _ = place(name)
-        line = EXPERIMENTS[name]
-        network = line.network.model_dump() if hasattr(line, "network") else line
+        network = EXPERIMENTS[name]
         assert network["depth"] == depth, name
         assert (network["shortcut"] == "none") == (family == "plain"), name
 
@@ -104,11 +103,19 @@ def test_entries_that_are_no_entries(monkeypatch):
 
 def test_wrong_keys_of_a_group(monkeypatch):
     about = {"title": "mine", "plain": {20: "a"}, "resnet": {20: "b"}}
-    without_depths = about | {"plain": ["a"]}
-    monkeypatch.setitem(study._STUDY, "groups", {"good": about, "bad": about | {"longr": "good"}, "no": without_depths})
+    wrong = {
+        "bad": {"longr": "good"},
+        "no": {"plain": ["a"]},
+        "none": {"plain": {20: None}},
+        "zero": {"resnet": {0: "b"}},
+    }
+    wrong |= {"year": {"title": 2024}, "noted": {"note": 5}}
+    monkeypatch.setitem(study._STUDY, "groups", {"good": about} | {key: about | one for key, one in wrong.items()})
     monkeypatch.setattr(study, "FAULTS", [])
     assert list(study._by_name(Group.of, "groups")) == ["good"]
-    longer, no_depths = study.FAULTS
+    longer, no_depths, no_name, no_depth, year, noted = study.FAULTS
+    assert "none: `plain` has an experiment for" in no_name and "zero: `resnet` has an experiment for" in no_depth
+    assert "year: `title` is a text, not 2024" in year and "noted: `note` is a text, not 5" in noted
     assert no_depths.startswith("study.yaml, groups, no: `plain` has an experiment for each depth")
     assert longer.startswith("study.yaml, groups, bad: got an unexpected keyword argument 'longr'; the comment above")
 
