@@ -81,6 +81,9 @@ def test_whether_it_is_the_function(write):
         "learning rate 0.03, chosen for the Dirac initialisation with its own lengths)."
     )
     assert "difference +20.00 pp (" in said and "same lengths: p = 0.029 and 0.029." in said
+    write([0.8] * 10, [0.1, 0.9] * 5, [0.1] * 10, [0.0] * 10)  # with both
+    assert "p = 1.1e-05 and 0.033." in crossing.finding({})[0]
+    assert crossing.finding({})[0].startswith("**With the first gradients of another initialisation there started of ")
     write([0.8] * 4, [0.1] * 4, [0.9] * 4, [0.0] * 4)  # with the lengths
     assert crossing.finding({})[0].startswith("**With the first gradients of another initialisation there started of ")
 

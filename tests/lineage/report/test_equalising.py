@@ -97,7 +97,11 @@ def test_the_finding(study, monkeypatch):
     linear = "looks linear: 1.00 ± 1.41 %, as usual 50.00 ± 1.41 %, difference -49.00 pp (-55.08 … -42.92)"
     assert f"\n    - Plain, 110 layers, {linear}" in said
     assert "He: 90.00 ± 0.00 %, as usual 82.00 ± 1.41 %, 0 of 2 seeds started, as usual 0 of 2." in said
-    assert "as usual 2; from 1 of them some seeds did not start, so means are no measure of the network)" in said
+    assert "and in 2 of 2 networks the largest or the smallest of them; the learning rate" in said
+    assert (
+        "(exploratory; n = 2, as usual 2; from 1 of them some seeds did not start, so means are no measure of the network)"
+        in said
+    )
     assert "train anyway" not in said
 
 

@@ -1,6 +1,9 @@
+import pandas as pd
+import pytest
 from test_compare import measured, write_table
 
 from lineage.report import claims, findings, results
+from lineage.report.measured import Measured
 
 
 def said(*names):
@@ -98,3 +101,14 @@ def test_the_headline_leaves_no_network_out(workspace):
         "[vgg16-cifar100-32px](experiments.md#vgg16-cifar100-32px) 69.00 ±"
     )
     assert "-6.00 pp (" in line and "none can refute it, exploratory." in line
+
+
+@pytest.mark.parametrize(("log", "reversed_", "opened"), [(9.0, True, True), (9.0, False, False), (-9.0, False, False)])
+def test_gradients_explode_only_where_the_claim_that_they_vanish_is_reversed(monkeypatch, log, reversed_, opened):
+    """The range over all draws alone says nothing."""
+    draws = [log] * 3 if reversed_ else [log, 0.1, -log]
+    monkeypatch.setattr(
+        findings.early_gradients, "rises", lambda *_: pd.Series([d + i / 9 for i, d in enumerate(draws)])
+    )
+    said = findings.before_training(Measured({}, claims.judge_all({})))
+    assert bool(said) == opened and all("explode towards the first layer; they do not vanish.**" in one for one in said)
