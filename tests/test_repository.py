@@ -283,6 +283,10 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
             "After 60 epochs tanh has the lower training error, {mean:.1f} ± {std:.1f} against",
         ),
         ("alexnet4-relu-cifar10", "train", "against {mean:.1f} ± {std:.1f} %. Each has its own kind of"),
+        ("alexnet4-sigmoid-cifar10", "train", "After 60 epochs its training error is {mean:.1f} ± {std:.1f} %"),
+        ("alexnet4-sigmoid-cifar10", "test", "its test error {mean:.1f} ± {std:.1f} %"),
+        ("alexnet4-relu-cifar10", "test", "that of ReLU is {mean:.1f} ± {std:.1f}, that of tanh"),
+        ("alexnet4-tanh-cifar10", "test", "that of tanh {mean:.1f} ± {std:.1f} %"),
         ("alexnet4-norm-lrn-cifar10", "test", "on CIFAR-10: {mean:.1f} ± {std:.1f} with it"),
         ("alexnet4-norm-none-cifar10", "test", "with it, {mean:.1f} ± {std:.1f} % without"),
         ("alexnet4-norm-lrn-cifar10", "train", "raises the training error by more, {mean:.1f} ± {std:.1f} against"),
@@ -292,10 +296,16 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
         found = recorded_errors(f"{name}/scores", part=part)
         assert words.format(mean=found.mean(), std=found.std(), max=found.max()) in text, name
     report = content("docs/results.md").decode()
-    for name, words in (("relu", "needs {} epochs with ReLU"), ("tanh", "with ReLU and {} with tanh (n = 4;")):
+    for name, words in (
+        ("relu", "needs {} epochs with ReLU"),
+        ("tanh", "with ReLU and {} with tanh (n = 4;"),
+        ("sigmoid", "machine, needs {} epochs until 25 %"),
+    ):
         card = f"[alexnet4-{name}-cifar10](experiments.md#alexnet4-{name}-cifar10)"
-        (needed,) = re.findall(re.escape(card) + r" (\d\.\d\d ± \d\.\d\d) \(4 of 4 seeds get there\)", report)
+        (needed,) = re.findall(re.escape(card) + r" (\d+\.\d\d ± \d\.\d\d) \(4 of 4 seeds get there\)", report)
         assert words.format(needed) in text
+    (more,) = re.findall(r"difference \+(\S+) epochs \(\+(\S+) … \+(\S+)\), \*\[holds\]\(#claim-relu-sigmoid", report)
+    assert "{:.1f} more than ReLU ({:.1f} to {:.1f}; *holds*".format(*map(float, more)) in text
     verdict = re.escape("*[not decided](#claim-batch-norm-helps)*")
     (batch_norm,) = re.findall(r"difference \+(\d\.\d\d) pp \((\S+) … \+(\S+)\), " + verdict, report)
     assert "is *not decided* ({} points, {} to {})".format(*batch_norm) in text

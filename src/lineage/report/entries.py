@@ -46,10 +46,11 @@ class Claim:
     least: float = 0.0
     none: bool = False
     confirm_only: bool = False
+    unlike: str = ""
 
     def __post_init__(self) -> None:
         """Raises `TypeError`, as for a wrong key."""
-        _names(self, "id", "measure", "each")
+        _names(self, "id", "measure", "each", "unlike")
         for pair in self.pairs:
             if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str):
                 raise TypeError("`pairs` is a list of pairs: [[one experiment, another], …]")

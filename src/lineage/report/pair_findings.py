@@ -54,9 +54,10 @@ def speed(m: Measured) -> list[str]:
 def conditions(m: Measured, one: Judgement, fast: str, slow: str) -> str:
     """What differs between the two beside the activation."""
     rates = [f"{m.results[name].experiment.recipe.lr:g}" for name in sides(one)]
+    unlike = f" {capitalised(one.comparison.claim.unlike)}." if one.comparison.claim.unlike else ""
     return (
         f"{capitalised(slow)} has learning rate {rates[0]}, {fast} {rates[1]}, each chosen with the first seed "
-        f"([how](recipes.md#activations-the-learning-rates)). {WEIGHTS}"
+        f"([how](recipes.md#activations-the-learning-rates)). {WEIGHTS}{unlike}"
     )
 
 
