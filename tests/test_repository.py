@@ -343,6 +343,8 @@ EQUALISED = {"depth": 110, "family": "plain", "chosen": "yes"}
 DEEP = [  # where the numbers of each row of the README's table on plain networks of 110 layers come from
     ("plain-110-signs32/scores", {"part": "train"}),
     ("sweep", {"depth": 110, "start": "he", "lr": 0.01}),
+    ("plain-110-signs32-long/scores", {"part": "train"}),
+    ("plain-110-signs32-long-low-lr/scores", {"part": "train"}),
     ("float64", {"network": "plain-110"}),
     ("plain-110-signs32-trust/scores", {"part": "train"}),
     ("plain-110-signs32-clip/scores", {"part": "train"}),
