@@ -189,7 +189,7 @@ def write_parameters(content, folder="."):
 SHALLOW = {
     "sweep": {"depths": [8, 14]},
     "initialisations": {"depth": 8},  # and `agreement`
-    "equalised": {"plain": {8: ["he", "dirac", "looks-linear"]}, "residual": {8: ["he"]}},
+    "equalised": {"plain": {8: ["he", "random-0.8", "dirac", "looks-linear"]}, "residual": {8: ["he"]}},
     "crossed": {"depth": 8},
     "float64": {"depths": [8], "equalised": {8: 0.01}},
     "deepened": {"shallow": 8, "deep": 14},

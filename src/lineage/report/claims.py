@@ -10,6 +10,7 @@ import numpy as np
 from lineage.report import early_gradients, verdicts
 from lineage.report.claim_measures import MEASURES, Measure, train_error
 from lineage.report.comparisons import Comparison, Judgement, Judgements, comparisons
+from lineage.report.entries import Claim
 from lineage.report.results import PRECISION_NAMES, Result, Results
 from lineage.report.study import CLAIMS, PRIMARY
 from lineage.report.verdicts import AT_FLOOR, HOLDS, LEANS, NOT_COMPARED, NOT_DECIDED, NOT_RUN, REVERSED
@@ -95,10 +96,9 @@ def _of_means(one: Judgement, measure: Measure, sides: list[Result], relevant: f
 
 def on_test(first: Result, second: Result) -> verdicts.Interval:
     """The difference of two test errors in percentage points, with the interval that a claim would have."""
-    measure = MEASURES["test_error"]
-    mean, low, high = verdicts.difference(measure.of(first), measure.of(second))
-    ends = _bootstrapped(measure, [first, second], second.name) if math.isfinite(low) else None
-    return (mean, min(low, ends[0]), max(high, ends[1])) if ends else (mean, low, high)
+    comparison = Comparison(Claim("on-test", "ours", "", "test_error"), first.name, second.name)
+    one = Judgement(comparison, NOT_DECIDED, n=(first.n, second.n))
+    return _of_means(one, MEASURES["test_error"], [first, second], 0, 0).found
 
 
 def _bootstrapped(measure: Measure, sides: list[Result], number: str | float) -> tuple[float, float] | None:

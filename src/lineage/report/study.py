@@ -54,6 +54,14 @@ def _rows(block: str, kinds: list[type], wanted: str) -> list[tuple]:
     return rows
 
 
+def _texts(block: str, wanted: str) -> dict[str, str]:
+    """The entries of a block that has a text for each name."""
+    for name, text in _STUDY[block].items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            FAULTS.append(f"{FILE.name}, {block}: {name}: {text} is not {wanted}")
+    return {name: text for name, text in _STUDY[block].items() if isinstance(name, str) and isinstance(text, str)}
+
+
 def _read(path: Path) -> dict:
     """The blocks of the file; empty ones where it cannot be read."""
     try:
@@ -82,12 +90,7 @@ FIGURES: dict[str, Lines] = _entries(Lines, "figures")
 PRIMARY: set[tuple[str, str, int]] = {*_rows("primary", [str, str, int], "[claim, group, depth]")}
 _untested = [_made(Untested, entry, f"untested, entry {i}") for i, entry in enumerate(_STUDY["untested"], 1)]
 UNTESTED: list[Untested] = [one for one in _untested if one]
-WHY: dict[str, str] = _STUDY["why"]
-FAULTS += [
-    f"{FILE.name}, why, {name}: it is an experiment, and what it changes"
-    for name, what in WHY.items()
-    if not isinstance(name, str) or not isinstance(what, str)
-]
+WHY: dict[str, str] = _texts("why", "an experiment, and what it changes")
 LINEAGE: list[tuple[int, str, list[str]]] = _rows("lineage", [int, str, list], "[year, network, [experiment, …]]")
 PRECISION: list[tuple[str, str]] = _rows("precision", [str, str], "[in float32, in bfloat16]")
 GPU: list[str] = _STUDY["gpu"].split()

@@ -66,7 +66,9 @@ def test_the_headline_follows_the_numbers(plain, residual, almost):
         )
     table.to_csv(outcomes.AGREEMENT, index=False)
     said = agreement_findings.finding({})[0]
-    assert ("almost orthogonal in deep plain networks from He's initialisation, and not in residual" in said) == almost
+    assert (
+        "almost orthogonal in deep plain networks from He's initialisation, and not in residual ones.**" in said
+    ) == almost
     assert said.startswith("**Before training, ") and f"it is {plain:.3f} in plain networks" in said
 
 

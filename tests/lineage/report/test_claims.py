@@ -40,6 +40,7 @@ def result(
     errors = {"test": pd.Series(test), "train": pd.Series(train + spread if np.isscalar(train) else train)}
     losses = pd.Series(loss * (1 + spread) if np.isscalar(loss) else loss)
     return SimpleNamespace(
+        name="it",
         experiment=SimpleNamespace(dataset=dataset),
         history=history,
         error=errors.get,
@@ -115,6 +116,12 @@ def test_failures_to_start_are_counted(a, b, said):
     assert one.verdict == said and one.found is None
 
 
+def test_a_single_seed_that_fails_decides_nothing():
+    """Against twenty that start, p is 0.048."""
+    one = judged(result((0.9,), started=[False]), result((0.1,) * 20, started=[True] * 20), measure="failed")
+    assert (one.verdict, one.n) == (NOT_DECIDED, (1, 20)) and one.p < 0.05
+
+
 def test_at_the_floor_the_losses_are_judged():
     a, b = result(HIGH, train=0.0, loss=0.01), result(LOW, train=0.001, loss=0.002)
     one = judged(a, b, measure="train_error")
@@ -155,8 +162,6 @@ def test_with_every_seeds_answers_images_are_resampled_too():
     one_side = judged(result(tests[0], images=120, wrong=sides[0]), result(tests[1], images=120))
     assert one_side.method == "Welch"
     results = [result(test, images=120, wrong=side) for test, side in zip(tests, sides, strict=True)]
-    for one in results:
-        one.name = "it"
     assert claims.on_test(*results) == both.found
     assert claims.on_test(*(result((0.1,)) for _ in "ab"))[1:] == (-np.inf, np.inf)  # a single seed
 

@@ -83,9 +83,10 @@ def test_a_claim_that_can_be_judged_passes():
     comparisons.check_all()
 
 
-def test_a_primary_comparison_has_no_threshold_of_its_own(monkeypatch):
+@pytest.mark.parametrize("change", [{"least": 1}, {"none": True}])  # p speaks for neither
+def test_a_primary_comparison_has_no_threshold_of_its_own(monkeypatch, change):
     claim = comparisons.CLAIMS["plain-train"]
-    monkeypatch.setitem(comparisons.CLAIMS, "plain-train", replace(claim, least=1))
+    monkeypatch.setitem(comparisons.CLAIMS, "plain-train", replace(claim, **change))
     with pytest.raises(Mistake, match="plain-train: a claim with a primary comparison has no `least`"):
         comparisons.check_all()
 
@@ -103,4 +104,10 @@ def test_a_primary_comparison_has_no_threshold_of_its_own(monkeypatch):
 def test_a_primary_comparison_of_nothing_is_one_line(monkeypatch, place):
     monkeypatch.setattr(comparisons, "PRIMARY", comparisons.PRIMARY | {place})
     with pytest.raises(Mistake, match=f"^study.yaml, primary, {', '.join(map(str, place))}: there is no such"):
+        comparisons.check_all()
+
+
+def test_a_primary_comparison_is_one_of_a_group(monkeypatch):
+    monkeypatch.setattr(comparisons, "PRIMARY", comparisons.PRIMARY | {("dirac-train", "", 0)})
+    with pytest.raises(Mistake, match="primary, dirac-train: a primary comparison is one of a group"):
         comparisons.check_all()

@@ -176,7 +176,7 @@ def test_a_primary_comparison_against_the_claim_is_said(workspace):
     assert "*[does not hold](#claim-plain-train)*, primary" in line
 
 
-def test_more_epochs_and_whether_it_was_the_warm_up(workspace, monkeypatch):
+def test_more_epochs_and_whether_it_was_the_warm_up(workspace):
     names, usual = ["plain-20-signs32-long", "plain-56-signs32-long"], "plain-56-signs32"
     measured(usual, (0.2, 0.3, 0.25))
     for name, errors in zip(names, ((0.0001, 0.0002, 0.0003), (0.004, 0.005, 0.0045)), strict=True):
@@ -200,7 +200,6 @@ def test_more_epochs_and_whether_it_was_the_warm_up(workspace, monkeypatch):
     has = "0.15 ± 0.07 % (n = 2). Test error with the short warm-up 0.30 ± 0.14 %, with the long one 0.45 ± 0.05 %, "
     has += "difference -0.15 pp ("
     assert f"with the short one [{control}](experiments.md#{control}) has {has}" in line
-    # by the seeds alone -1.23 … 0.93; with other images of the same kind no wider here
     assert line.endswith("), exploratory: so few seeds cannot decide.")
     assert "cannot be told apart" not in line and "The longer warm-up alone is not the reason:" in line
     measured(control, (0.002, 0.004), network={"depth": 8})  # a control of another depth is none

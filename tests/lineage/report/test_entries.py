@@ -30,6 +30,7 @@ GOOD = {
         (Claim, {"relevant": "big"}, "`relevant` is a number, not 'big'"),
         (Claim, {"least": "0"}, "`least` is a number, not '0'"),
         (Lines, {"experiments": ["slow", "fast"]}, "`experiments` has a name for the legend and an experiment"),
+        (Lines, {"experiments": {"slow": 5, "fast": "b"}}, "`experiments` has a name for the legend and an experiment"),
         (Lines, {"experiments": {"slow": "slow"}}, "`experiments` has 2 to 6 of them"),
         (Lines, {"experiments": {str(i): "a" for i in range(7)}}, "`experiments` has 2 to 6 of them"),
         (Lines, {"shows": "loss"}, "`shows: loss` is unknown; use one of train_error, val_error"),

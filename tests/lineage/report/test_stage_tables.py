@@ -7,6 +7,7 @@ import pytest
 import yaml
 from test_first_steps import ERRORS, STEPS, drawn, swept
 
+from lineage.errors import Mistake
 from lineage.report import first_steps
 from lineage.report.stage_tables import LOCK, of_present_recipes, read
 
@@ -56,3 +57,9 @@ def test_what_dvc_has_not_run_is_shown(sweep):
     LOCK.write_text("")
     os.utime(LOCK, ns=(2, 2))
     assert of_present_recipes("sweep", RECIPES)
+
+
+def test_a_conflict_in_what_dvc_has_run_is_one_line(sweep):
+    LOCK.write_text("<<<<<<< HEAD\nstages: {}\n=======\n")
+    with pytest.raises(Mistake, match=r"dvc\.lock is not YAML: resolve the conflict in it, or `git restore dvc.lock`"):
+        of_present_recipes("sweep", RECIPES)

@@ -101,6 +101,15 @@ def test_entries_that_are_no_entries(monkeypatch):
     assert others[5] == "study.yaml, lineage: [1998, 'LeNet-5', 'lenet5-cifar10'] is not [year, …]"
 
 
+def test_what_is_no_text(monkeypatch):
+    monkeypatch.setitem(study._STUDY, "why", {"mine": "nothing", 5: "nothing", "other": 5})
+    monkeypatch.setattr(study, "FAULTS", [])
+    assert study._texts("why", "an experiment, and what it changes") == {"mine": "nothing"}
+    assert [
+        f"study.yaml, why: {entry} is not an experiment, and what it changes" for entry in ("5: nothing", "other: 5")
+    ] == study.FAULTS
+
+
 def test_wrong_keys_of_a_group(monkeypatch):
     about = {"title": "mine", "plain": {20: "a"}, "resnet": {20: "b"}}
     wrong = {
