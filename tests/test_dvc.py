@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import functools
 import json
 import re
 import subprocess
@@ -21,6 +22,7 @@ STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
 BODIES = {name: stage.get("do", stage) for name, stage in STAGES.items()}
 
 
+@functools.cache
 def modules(path):
     """The project's own files that a Python file imports, directly or not. Networks are imported by name."""
     found = set()

@@ -110,6 +110,7 @@ def test_tests_of_one_group_run_in_one_process(tmp_path):
         "    pathlib.Path(f'process-{number}').write_text(str(os.getpid()))\n"
     )
     options = ["-n", "2", "--dist", "loadgroup", "-c", "/dev/null", "--rootdir", str(tmp_path), str(tmp_path)]
+    options.append(f"--basetemp={tmp_path / 'temporary'}")  # or else it clears up what earlier runs have left
     subprocess.run([sys.executable, "-m", "pytest", "-q", *options], cwd=tmp_path, check=True, capture_output=True)
     processes = [path.read_text() for path in tmp_path.glob("process-*")]
     assert len(processes) == 4

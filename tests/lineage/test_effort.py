@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from conftest import content
 
 from lineage import effort
-from lineage.engine.experiment import read_experiment
+from lineage.engine.experiment import Experiment
 from lineage.files import write_json
 
 # images per second in bfloat16 of the slower machine of docs/speed.md, from which the README's times come
@@ -18,24 +18,25 @@ IN_BFLOAT16 = {
 IN_FLOAT32 = {"vgg16-cifar100": 36, "resnet-20-cifar10": 719, "resnet34-signs": 104}  # on its Xeon
 
 
+def recorded(name):
+    return Experiment.model_validate_json(content(f"recipes/experiments/{name}.json"))
+
+
 @pytest.mark.parametrize(
     ("precision", "name", "measured"),
     [("bf16", *one) for one in IN_BFLOAT16.items()] + [("fp32", *one) for one in IN_FLOAT32.items()],
 )
-def test_within_a_factor_of_two_of_what_was_measured(monkeypatch, precision, name, measured):
-    monkeypatch.chdir(REPOSITORY)
-    experiment = read_experiment(name)
+def test_within_a_factor_of_two_of_what_was_measured(precision, name, measured):
+    experiment = recorded(name)
     recipe = experiment.recipe.model_copy(update={"precision": precision, "grow": {}})  # measured at the last size
     experiment = experiment.model_copy(update={"recipe": recipe})
     assert 1 / 1.2 < measured * effort.seconds_an_image(experiment) < 2
 
 
-def test_in_words(monkeypatch, workspace):
-    monkeypatch.chdir(REPOSITORY)
-    short, growing = read_experiment("plain-20-signs32"), read_experiment("vgg16-cifar100")
+def test_in_words(workspace):
+    short, growing = recorded("plain-20-signs32"), recorded("vgg16-cifar100")
     still = growing.model_copy(update={"recipe": growing.recipe.model_copy(update={"grow": {}})})
     assert effort.seconds_an_image(growing) < 0.8 * effort.seconds_an_image(still)
-    monkeypatch.chdir(workspace)
     assert effort.how_long(short) == ""  # nothing is known of the data
     write_json(Path("metrics/data/signs.json"), {"train_images": 961})
     assert effort.how_long(short).startswith("about 3 minutes on two CPU cores")
