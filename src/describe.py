@@ -3,7 +3,8 @@ takes to train.
 
     python src/describe.py resnet34-signs
 
-For people; not a stage. Reads recipes/experiments/<experiment>.json, needs neither data nor weights, and takes seconds.
+For people; not a stage. Reads recipes/experiments/<experiment>.json and, for the time, how many images
+metrics/data/<data set>.json counts; needs neither data nor weights, and takes seconds.
 """
 
 from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load

@@ -18,7 +18,7 @@ difference of two means (t · s · √(2/n)), and the sampling error of the test
 Both runs answer the same test images, so the second part makes the interval generous; it keeps it from shrinking to a
 point where a few seeds agree by chance. A single seed has no spread, and its interval is too narrow.
 
-Exit code: 0, or 1 if an experiment is *no*, or 2 for a mistake such as an unknown name.
+Exit code: 0, also with *not run*; 1 if an experiment is *no*; 2 for a mistake such as an unknown name.
 """
 
 from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load

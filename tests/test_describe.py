@@ -19,7 +19,7 @@ def test_layers_shapes_and_sizes(workspace, run_here):
     assert result.returncode == 0, result.stderr
     assert "[1, 16, 16, 16]" in result.stdout  # the first stage at 16 pixels
     assert "Conv2d" in result.stdout
-    assert "training all seeds takes about a minute on two CPU cores" in result.stdout.splitlines()[-2]
+    assert "training all seeds takes up to a minute on two CPU cores" in result.stdout.splitlines()[-2]
     assert result.stdout.splitlines()[-1].startswith("74,835 parameters, ")
     assert result.stdout.splitlines()[-1].endswith("multiply-adds per image")
 

@@ -225,7 +225,7 @@ def test_mistakes_say_what_to_do(place, monkeypatch):
     shutil.rmtree("models")
     assert said("mine", "photos/0.png") == "mine has not been trained here: run `dvc repro train@mine`"
     write_json(Path("metrics/data/signs.json"), {"train_images": 961})
-    assert said("mine", "photos/0.png").endswith("(about a minute on two CPU cores with AVX-512, estimated)")
+    assert said("mine", "photos/0.png").endswith("(up to a minute on two CPU cores with AVX-512, estimated)")
 
 
 def test_which_files_are_meant(workspace):
