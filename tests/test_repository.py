@@ -313,8 +313,10 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
     (line,) = re.findall("Epochs of tanh minus those of ReLU, until the training error is .+", report)
     needed = {int(error): ends for error, *ends in re.findall(r"(\d+) %: (\S+) epochs \((\S+) … (\S+)\)", line)}
     assert "until 50 % tanh needs {0} epochs less ({2} to {1})".format(*(end.strip("-") for end in needed[50])) in text
-    assert "until 20 % ReLU is ahead by {} ({} to {})".format(*(end.strip("+") for end in needed[20])) in text
+    ahead = [end.strip("+") for error in (30, 20) for end in needed[error]]
+    assert "until 30 and 20 % ReLU is ahead by {} ({} to {}) and {} ({} to {})".format(*ahead) in text
     open_ = {error for error, (_, low, high) in needed.items() if float(low) < 0 < float(high)}
+    assert needed.keys() - open_ == {50, 30, 20}
     assert open_ == {40, 15, 10} and "until 40, 15 and 10 % it is *not decided*" in text
     pairs = [
         f"{family}-{depth}-signs32" for family, depth in (("plain", 20), ("plain", 56), ("resnet", 20), ("resnet", 110))
@@ -367,6 +369,11 @@ def test_the_readmes_deep_plain_networks_are_the_recorded_ones(committed):
         found = recorded_errors(place, **where)
         assert started == f"{(found < 80 * 5 / 6).sum()} of {len(found)}", row  # 80 % of guessing among six classes
         assert_said(cell, found)
+    errors = {lr: recorded_errors("sweep", start="he", depth=80, lr=lr) for lr in (0.1, 0.03, 0.01)}
+    start = {lr: (found < 80 * 5 / 6).sum() for lr, found in errors.items()}
+    assert f"({start[0.1]} of 5 at 0.1, {start[0.03]} at 0.03, {start[0.01]} at 0.01)" in " ".join(README.split())
+    assert {len(found) for found in errors.values()} == {5}
+    assert min(found.min() for found in errors.values()) > 50
 
 
 def test_the_committed_report_is_that_of_the_committed_code(committed, monkeypatch):
