@@ -15,7 +15,7 @@ Reads the train and val parts, never the test part. Writes plots/tables/crossed.
 At full scale expect an hour on two cores, and up to 6 GB a run; it goes on where it was killed, as `sweep` does.
 """
 
-from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
@@ -27,24 +27,21 @@ import torch
 from lineage import runs
 from lineage.crossed_lengths import Crossed
 from lineage.engine import checkpoint, device
-from lineage.files import claimed, read_json, write_table
+from lineage.files import claimed, write_table
 
 RECIPES, RUNS, TABLE = Path("recipes/crossed.json"), Path("runs/crossed"), Path("plots/tables/crossed.csv")
 
 
 def read() -> list[Crossed]:
     """The experiments. Raises `Mistake`."""
-    if not RECIPES.is_file():
-        raise Mistake(f"{RECIPES} is missing: run `dvc repro recipes` first")
-    return [Crossed.model_validate(one) for one in read_json(RECIPES).values()]
+    return runs.read_recipes(RECIPES, lambda content: [Crossed.model_validate(one) for one in content.values()])
 
 
 def measure(place: torch.device, one: runs.Run) -> runs.Row:
-    """A run's line, from its trained weights, which are not needed any more."""
+    """A run's line, from its trained weights."""
     network, about = runs.trained(one, place)
     row = one.about | {"least_factor": min(network.factors), "largest_factor": max(network.factors)}
     row |= runs.scores(network, one.experiment, place)
-    one.state.unlink()
     return row | {"diverged": "yes" if about["diverged"] else "no", "scale": one.experiment.scale}
 
 

@@ -16,7 +16,7 @@ and highest_val_error of any epoch on the way. At full scale expect half an hour
 killed, as `sweep` does.
 """
 
-from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line while the others load
+from lineage.errors import Failure, run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
@@ -31,7 +31,7 @@ from torch.nn import functional as F
 from lineage import anatomy, identity, runs
 from lineage.engine import augment, checkpoint, device
 from lineage.engine.experiment import Experiment
-from lineage.files import claimed, read_json, write_table
+from lineage.files import claimed, write_table
 
 RECIPES, RUNS, TABLE = Path("recipes/deepened.json"), Path("runs/deepened"), Path("plots/tables/deepened.csv")
 INSERTIONS = ("training", "use")  # where the inserted layers do nothing
@@ -40,9 +40,9 @@ TRAINED, INSERTED, TRAINED_ON = "trained", "inserted", "trained on"
 
 def read() -> dict[str, Experiment]:
     """The shallow and the deep experiment. Raises `Mistake`."""
-    if not RECIPES.is_file():
-        raise Mistake(f"{RECIPES} is missing: run `dvc repro recipes` first")
-    return {which: Experiment.model_validate(one) for which, one in read_json(RECIPES).items()}
+    return runs.read_recipes(
+        RECIPES, lambda content: {which: Experiment.model_validate(content[which]) for which in ("shallow", "deep")}
+    )
 
 
 @torch.no_grad()
@@ -94,14 +94,15 @@ def main() -> None:
     def trained_on(seed: int, experiment: Experiment, insertion: str) -> runs.Run:
         about = {"seed": seed, "depth": experiment.network.depth, "insertion": insertion}
         folder = RUNS / f"{experiment.name}-{insertion or 'control'}"
-        # another seed is another order of the images; what comes out depends on the shallow network too
-        return runs.Run(experiment, seed + len(seeds), folder, runs.key(experiment, place, known + key), about)
+        # another seed is another order of the images; what comes out depends on the shallow network, too, and its seed
+        own = runs.key(experiment, place, f"{known}{key}{seed}")
+        return runs.Run(experiment, seed + len(seeds), folder, own, about, given=True)
 
     with claimed(RUNS):
         checkpoint.forget_recorded(RUNS)
         about = {"depth": shallow.network.depth, "insertion": ""}
         before = [runs.Run(shallow, seed, RUNS / shallow.name, key, {"seed": seed} | about) for seed in seeds]
-        rows = runs.carry_out("deepened, shallow", before, partial(measure, TRAINED, place), place)
+        rows = runs.carry_out("deepened, shallow", before, partial(measure, TRAINED, place), place, keep_states=True)
         device.prepare(place, shallow.recipe.threads)
         images, after = augment.load(shallow, ("train",), place)["train"], []
         for seed, source in enumerate(before):
@@ -113,7 +114,9 @@ def main() -> None:
                     rows.append(line(begins, deep, target.about, INSERTED, place))
                 runs.begin_with(begins, target)
                 after.append(target)
-        rows += runs.carry_out("deepened, trained on", after, partial(measure, TRAINED_ON, place), place)
+        rows += runs.carry_out(
+            "deepened, trained on", after, partial(measure, TRAINED_ON, place), place, keep_states=True
+        )
         order = [TRAINED, INSERTED, TRAINED_ON]
         rows.sort(key=lambda row: (row["seed"], row["depth"], row["insertion"], order.index(row["state"])))
         write_table(TABLE, rows)

@@ -16,7 +16,7 @@ At full scale expect twenty minutes on two cores; SEEDS_AT_ONCE=3 in front of th
 at once. Each run leaves its line in runs/defects/: the same command goes on where it was killed, with the next run.
 """
 
-from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
@@ -40,9 +40,9 @@ SOUND = ""  # what is trained as it should be has no defect
 
 def read() -> dict[str, Experiment]:
     """The experiments by the names of their networks. Raises `Mistake`."""
-    if not RECIPES.is_file():
-        raise Mistake(f"{RECIPES} is missing: run `dvc repro recipes` first")
-    return {network: Experiment.model_validate(one) for network, one in read_json(RECIPES).items()}
+    return runs.read_recipes(
+        RECIPES, lambda content: {network: Experiment.model_validate(one) for network, one in content.items()}
+    )
 
 
 def train(one: runs.Run, place: torch.device, progress: Progress) -> training.Training:
@@ -61,7 +61,7 @@ def train(one: runs.Run, place: torch.device, progress: Progress) -> training.Tr
         progress.begin(str(one), len(job.history) + 1)
         job.epoch()
         progress.skip(str(one), 1)
-    network.load_state_dict(job.weights())
+    job.result.load_state_dict(job.weights())
     return job
 
 
@@ -107,7 +107,7 @@ def main() -> None:
                 planned[network, name, seed] = runs.Run(experiment, seed, folder, key, about)
     with claimed(RUNS):
         checkpoint.forget_recorded(RUNS)
-        waiting = [one for one in planned.values() if not one.row.is_file()]
+        waiting = [one for one in planned.values() if not runs.through(one)]
         if waiting:
             begin(waiting, len(planned), place)
         done = {place: read_json(one.row) for place, one in planned.items()}
@@ -120,14 +120,17 @@ def main() -> None:
 
 def begin(waiting: list[runs.Run], of: int, place: torch.device) -> None:
     """Train what has not been trained, side by side."""
-    largest = max((one.experiment for one in waiting), key=lambda one: sum(p.numel() for p in one.build().parameters()))
+    with torch.device("meta"):  # shapes alone
+        sizes = [sum(parameter.numel() for parameter in one.experiment.build().parameters()) for one in waiting]
+    largest = waiting[sizes.index(max(sizes))].experiment
     several = largest.recipe.model_copy(update={"seeds": len(waiting)})
     at_once = seeds_at_once(largest.model_copy(update={"recipe": several}), place)
     if largest.scale == "sample":  # a process would take longer to start than its run takes
         at_once = 1
     print(f"defects: {len(waiting)} of {of} runs, {at_once} at once, on {device.name(place)}", flush=True)
-    steps = largest.recipe.steps(tensors.length(largest.dataset, "train", largest.max_images))
-    with Progress("defects", len(waiting), *steps, largest.recipe.epochs) as progress:
+    images = tensors.length(largest.dataset, "train", largest.max_images)
+    steps = *largest.recipe.steps(images), largest.recipe.epochs_of(images)
+    with Progress("defects", len(waiting), *steps) as progress:
         side_by_side(partial(carry_out, place), waiting, at_once, progress)
 
 

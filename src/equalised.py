@@ -16,7 +16,7 @@ run:
 At full scale expect an hour and a half on two cores; it goes on where it was killed, as `sweep` does.
 """
 
-from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
@@ -27,7 +27,7 @@ import torch
 
 from lineage import runs
 from lineage.engine import checkpoint, device
-from lineage.files import claimed, read_json, write_table
+from lineage.files import claimed, write_table
 from lineage.relative_steps import Equalised
 
 RECIPES, RUNS, TABLE = Path("recipes/equalised.json"), Path("runs/equalised"), Path("plots/tables/equalised.csv")
@@ -35,22 +35,23 @@ RECIPES, RUNS, TABLE = Path("recipes/equalised.json"), Path("runs/equalised"), P
 
 def read() -> dict[str, list[Equalised]]:
     """Of each network its experiments, one per relative length. Raises `Mistake`."""
-    if not RECIPES.is_file():
-        raise Mistake(f"{RECIPES} is missing: run `dvc repro recipes` first")
-    content = read_json(RECIPES)
-    return {
-        name: [
-            Equalised.model_validate(one | {"name": f"{name}-{ratio:g}", "ratio": ratio}) for ratio in content["ratios"]
-        ]
-        for name, one in content["networks"].items()
-    }
+
+    def parse(content: dict) -> dict[str, list[Equalised]]:
+        return {
+            name: [
+                Equalised.model_validate(one | {"name": f"{name}-{ratio:g}", "ratio": ratio})
+                for ratio in content["ratios"]
+            ]
+            for name, one in content["networks"].items()
+        }
+
+    return runs.read_recipes(RECIPES, parse)
 
 
 def measure(place: torch.device, one: runs.Run) -> runs.Row:
-    """A run's line, from its trained weights, which are not needed any more."""
+    """A run's line, from its trained weights."""
     network, about = runs.trained(one, place)
     row = one.about | runs.scores(network, one.experiment, place)
-    one.state.unlink()
     return row | {"diverged": "yes" if about["diverged"] else "no", "scale": one.experiment.scale}
 
 

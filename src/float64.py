@@ -14,7 +14,7 @@ At full scale expect two hours on two cores: torch's convolutions take five time
 goes on where it was killed, as `sweep` does.
 """
 
-from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 from equalised import measure
 from lineage import runs
 from lineage.engine import checkpoint, device
-from lineage.files import claimed, read_json, write_table
+from lineage.files import claimed, write_table
 from lineage.float64 import Float64
 
 RECIPES, RUNS, TABLE = Path("recipes/float64.json"), Path("runs/float64"), Path("plots/tables/float64.csv")
@@ -32,9 +32,9 @@ RECIPES, RUNS, TABLE = Path("recipes/float64.json"), Path("runs/float64"), Path(
 
 def read() -> dict[str, Float64]:
     """The experiments by the names of their networks. Raises `Mistake`."""
-    if not RECIPES.is_file():
-        raise Mistake(f"{RECIPES} is missing: run `dvc repro recipes` first")
-    return {name: Float64.model_validate(one) for name, one in read_json(RECIPES).items()}
+    return runs.read_recipes(
+        RECIPES, lambda content: {name: Float64.model_validate(one) for name, one in content.items()}
+    )
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ plots/tables/sweep.csv. src/agreement.py measures the same networks before their
 At full scale expect forty minutes on two cores; it goes on where it was killed, as `sweep` does.
 """
 
-from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
@@ -22,7 +22,7 @@ import torch
 from lineage import initialisations, runs
 from lineage.engine import checkpoint, device
 from lineage.engine.experiment import Experiment
-from lineage.files import claimed, read_json, write_table
+from lineage.files import claimed, write_table
 
 RECIPES, RUNS = Path("recipes/initialisations.json"), Path("runs/initialisations")
 TABLE = Path("plots/tables/initialisations.csv")
@@ -30,9 +30,9 @@ TABLE = Path("plots/tables/initialisations.csv")
 
 def read() -> dict[str, Experiment]:
     """The experiment of each initialisation. Raises `Mistake`."""
-    if not RECIPES.is_file():
-        raise Mistake(f"{RECIPES} is missing: run `dvc repro recipes` first")
-    return {name: Experiment.model_validate(one) for name, one in read_json(RECIPES).items()}
+    return runs.read_recipes(
+        RECIPES, lambda content: {name: Experiment.model_validate(one) for name, one in content.items()}
+    )
 
 
 def begun(one: runs.Run, place: torch.device) -> torch.nn.Module:
@@ -43,11 +43,10 @@ def begun(one: runs.Run, place: torch.device) -> torch.nn.Module:
 
 
 def measure(place: torch.device, one: runs.Run) -> runs.Row:
-    """A run's line, from its trained weights, which are not needed any more."""
+    """A run's line, from its trained weights."""
     network, about = runs.trained(one, place)
     row = one.about | runs.first_step(begun(one, place), one.experiment, place)
     row |= runs.scores(network, one.experiment, place)
-    one.state.unlink()
     return row | {"diverged": "yes" if about["diverged"] else "no", "scale": one.experiment.scale}
 
 
@@ -58,10 +57,11 @@ def main() -> None:
     with claimed(RUNS):
         checkpoint.forget_recorded(RUNS)
         for name, experiment in experiments.items():
+            device.prepare(place, experiment.recipe.threads)  # the weights are made as in training
             about = {"initialisation": name, "depth": experiment.network.depth, "epochs": experiment.recipe.epochs}
             for seed in range(experiment.recipe.seeds):
                 key = runs.key(experiment, place, known)
-                one = runs.Run(experiment, seed, RUNS / experiment.name, key, about | {"seed": seed})
+                one = runs.Run(experiment, seed, RUNS / experiment.name, key, about | {"seed": seed}, given=True)
                 runs.begin_with(begun(one, place), one)
                 many.append(one)
         rows = runs.carry_out("initialisations", many, partial(measure, place), place)

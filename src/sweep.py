@@ -18,7 +18,7 @@ once. Each run leaves its line in runs/sweep/, and a checkpoint every half a min
 command goes on where it was killed, and ends with the same bytes.
 """
 
-from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
+from lineage.errors import run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
@@ -31,7 +31,7 @@ import torch
 from lineage import runs
 from lineage.engine import checkpoint, device
 from lineage.engine.experiment import Experiment
-from lineage.files import claimed, read_json, write_table
+from lineage.files import claimed, write_table
 
 RECIPES, RUNS, TABLE = Path("recipes/sweep.json"), Path("runs/sweep"), Path("plots/tables/sweep.csv")
 Cell = tuple[str, float, int]  # start, learning rate, depth
@@ -39,9 +39,11 @@ Cell = tuple[str, float, int]  # start, learning rate, depth
 
 def read() -> dict[Cell, Experiment]:
     """The experiments, in the order of the table. Raises `Mistake`."""
-    if not RECIPES.is_file():
-        raise Mistake(f"{RECIPES} is missing: run `dvc repro recipes` first")
-    named = {start: [Experiment.model_validate(one) for one in many] for start, many in read_json(RECIPES).items()}
+
+    def parse(content: dict) -> dict[str, list[Experiment]]:
+        return {start: [Experiment.model_validate(one) for one in many] for start, many in content.items()}
+
+    named = runs.read_recipes(RECIPES, parse)
     return {(start, one.recipe.lr, one.network.depth): one for start, many in named.items() for one in many}
 
 
@@ -60,11 +62,10 @@ def boundary(trained: dict[Cell, bool]) -> list[Cell]:
 
 
 def measure(place: torch.device, one: runs.Run) -> runs.Row:
-    """A run's line, from its trained weights, which are not needed any more."""
+    """A run's line, from its trained weights."""
     network, about = runs.trained(one, place)
     row = one.about | runs.first_step(runs.untrained(one.experiment, one.seed, place), one.experiment, place)
     row |= runs.scores(network, one.experiment, place)
-    one.state.unlink()
     return row | {"diverged": "yes" if about["diverged"] else "no", "scale": one.experiment.scale}
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -65,6 +66,20 @@ def test_another_shallow_network_is_another_solution(prepared, capsys):
     capsys.readouterr()
     deepened.main()
     assert capsys.readouterr().out.count(": training error") == 1 + 3
+
+
+def test_with_another_number_of_seeds_none_goes_on_from_another_shallow_network(prepared):
+    def table(seeds):
+        for one in prepared.values():
+            one["recipe"] |= {"seeds": seeds, "epochs": 1}
+        Path("recipes/deepened.json").write_text(json.dumps(prepared))
+        deepened.main()
+        return deepened.TABLE.read_bytes()
+
+    table(2)
+    more = table(3)
+    shutil.rmtree("runs")
+    assert table(3) == more
 
 
 def test_an_insertion_that_changes_what_the_network_says_is_refused(prepared, monkeypatch):

@@ -92,11 +92,11 @@ def test_it_trains_every_seed_without_the_test_part_and_twice_alike(workspace, r
 
 
 @pytest.mark.slow
-def test_how_many_seeds_train_at_once_changes_no_byte(workspace, run_script):
+def test_how_many_seeds_train_at_once_changes_no_byte(workspace, run_here):
     experiment(seeds=3, epochs=2, ema=0.9)
     results = {}
     for number in AT_ONCE:
-        said = run_script("train", "mine", SEEDS_AT_ONCE=number)
+        said = run_here("train", "mine", SEEDS_AT_ONCE=number)
         assert said.returncode == 0, said.stderr
         seeds = "one seed at a time" if number == "1" else f"{number} seeds at once"
         first, *lines = said.stdout.splitlines()
@@ -109,41 +109,39 @@ def test_how_many_seeds_train_at_once_changes_no_byte(workspace, run_script):
     assert results["1"] == results["2"] == results["3"]
 
 
-@pytest.mark.parametrize("how", ["run_here", pytest.param("run_script", marks=pytest.mark.slow)])
-def test_trained_seeds_stay_until_they_are_recorded(workspace, request, how):
+def test_trained_seeds_stay_until_they_are_recorded(workspace, run_here):
     """`dvc` may die, or find the disk full, while it takes the outputs over."""
-    run = request.getfixturevalue(how)
     experiment()
-    assert "seed 1  epoch" in run("train", "mine").stdout
+    assert "seed 1  epoch" in run_here("train", "mine").stdout
     whole = outputs()
     for folder in ("models", "plots", "metrics"):  # as DVC does before it runs a stage
         shutil.rmtree(folder)
-    again = run("train", "mine")
+    again = run_here("train", "mine")
     assert "seed 0: trained already" in again.stdout and "  epoch " not in again.stdout
     assert outputs() == whole
     history = Path("plots/history/mine.csv").read_bytes()
     Path("dvc.lock").write_text(f"md5: {hashlib.md5(history).hexdigest()}\n")
-    forced = run("train", "mine").stdout
+    forced = run_here("train", "mine").stdout
     assert "trained already" not in forced and "seed 1  epoch" in forced
     assert outputs() == whole
     Path("dvc.lock").unlink()
     experiment(seeds=3)  # a further seed needs no more than its own training
-    more = run("train", "mine").stdout
+    more = run_here("train", "mine").stdout
     assert "seed 1: trained already" in more and "seed 1  epoch" not in more and "seed 2  epoch" in more
     assert whole["models/mine/seed-1.safetensors"] == outputs()["models/mine/seed-1.safetensors"]
 
 
 @pytest.mark.slow
-def test_a_second_run_beside_the_first_is_refused(workspace, run_script):
+def test_a_second_run_beside_the_first_is_refused(workspace, run_here):
     """Where `dvc` itself was killed, its training goes on without it."""
     experiment(epochs=500)
     first = start("mine")
     after_epochs(first, 1)
-    assert "runs/mine is in use" in one_line(run_script("train", "mine"), 2)
+    assert "runs/mine is in use" in one_line(run_here("train", "mine"), 2)
     first.kill()
     first.communicate()
     experiment(epochs=1)
-    assert run_script("train", "mine").returncode == 0
+    assert run_here("train", "mine").returncode == 0
 
 
 def test_the_history_shows_the_learning_rate_in_use(workspace, run_here):
@@ -270,9 +268,7 @@ def after_epochs(process, count):
     ("before", "after"),
     [("2", "1"), pytest.param("1", "2", marks=pytest.mark.slow), pytest.param("2", "3", marks=pytest.mark.slow)],
 )
-def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(
-    workspace, run_script, run_here, before, after
-):
+def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(workspace, run_here, before, after):
     experiment(epochs=6, seeds=3)
     run_here("train", "mine")
     whole = outputs()
@@ -284,7 +280,7 @@ def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(
     process.communicate()
     states = [checkpoint.load_state(path)[1] for path in Path("runs/mine").glob("*.state")]
     midst = sum("kept" not in about for about in states)
-    result = run_script("train", "mine", SEEDS_AT_ONCE=after)
+    result = run_here("train", "mine", SEEDS_AT_ONCE=after)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count(": trained already") == len(states) - midst
     assert len(re.findall(r"seed \d: resuming at epoch [2-6] of 6", result.stdout)) == midst
@@ -315,9 +311,9 @@ def test_no_seed_outlives_its_parent(workspace, number):
 
 
 @pytest.mark.slow
-def test_the_end_of_one_process_is_one_line_and_the_others_are_stopped(workspace, run_script):
+def test_the_end_of_one_process_is_one_line_and_the_others_are_stopped(workspace, run_here):
     experiment(epochs=8)
-    run_script("train", "mine")
+    run_here("train", "mine")
     whole = outputs()
     shutil.rmtree("runs")
     experiment(epochs=8)
@@ -330,7 +326,7 @@ def test_the_end_of_one_process_is_one_line_and_the_others_are_stopped(workspace
     assert len(errors.splitlines()) == 1 and "was ended by SIGKILL; if memory was short, SEEDS_AT_ONCE=1" in errors
     assert not second.is_running()
     assert not list(Path().rglob("*.part"))
-    result = run_script("train", "mine", SEEDS_AT_ONCE="2")
+    result = run_here("train", "mine")
     assert "resuming at epoch" in result.stdout
     assert outputs() == whole
 
@@ -347,7 +343,7 @@ def test_ctrl_c_is_one_line(workspace):
 
 
 @pytest.mark.slow
-def test_checkpoints_come_at_most_so_often_and_at_the_end(workspace, run_script):
+def test_checkpoints_come_at_most_so_often_and_at_the_end(workspace, run_here):
     experiment(epochs=500, seeds=1)
     process = start("mine", CHECKPOINT_SECONDS="1000")
     after_epochs(process, 5)
@@ -355,7 +351,7 @@ def test_checkpoints_come_at_most_so_often_and_at_the_end(workspace, run_script)
     process.kill()
     process.communicate()
     experiment(seeds=1)
-    run_script("train", "mine", CHECKPOINT_SECONDS="1000")
+    run_here("train", "mine", CHECKPOINT_SECONDS="1000")
     (state,) = Path("runs").rglob("*.state")
     assert "kept" in checkpoint.load_state(state)[1]
 
@@ -372,9 +368,9 @@ def test_ctrl_c_while_it_starts_is_one_line(workspace, seconds):
 
 
 @pytest.mark.slow
-def test_what_belongs_to_another_recipe_or_is_damaged_is_not_gone_on_with(workspace, run_script):
+def test_what_belongs_to_another_recipe_or_is_damaged_is_not_gone_on_with(workspace, run_here):
     experiment(seeds=1, epochs=6)
-    run_script("train", "mine")
+    run_here("train", "mine")
     whole = outputs()
     shutil.rmtree("runs")
     process = start("mine")
@@ -384,32 +380,36 @@ def test_what_belongs_to_another_recipe_or_is_damaged_is_not_gone_on_with(worksp
     (state,) = Path("runs/mine").glob("*.state")
     content = bytearray(state.read_bytes())
     experiment(seeds=1, epochs=6, lr=0.01)
-    result = run_script("train", "mine")
+    result = run_here("train", "mine")
     assert f"ignoring {state}: of other data, code or parameters" in result.stdout
     assert "resuming" not in result.stdout
     content[len(content) // 2] ^= 1
     state.write_bytes(content)
     experiment(seeds=1, epochs=6)
-    result = run_script("train", "mine")
+    result = run_here("train", "mine")
     assert f"{state} is damaged: set aside as {state.stem}.damaged, training starts over" in result.stdout
     assert "resuming" not in result.stdout
     assert outputs() == whole
 
 
 @pytest.mark.slow
-def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run_script):
+def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run_here):
     experiment(epochs=60, ema=0.9, keep="best", seeds=3)
-    run_script("train", "mine")
+    run_here("train", "mine")
     whole = outputs()
     shutil.rmtree("models")
     shutil.rmtree("runs")
-    moments, kills, resumed = random.Random(0), 0, 0
+    moments, starts, kills, resumed = random.Random(0), 0, 0, 0
     while kills < 10 or resumed < 3:
+        starts += 1
+        assert starts < 100
         process = start("mine", SEEDS_AT_ONCE=moments.choice(AT_ONCE))
         # by turns within the imports or soon after, and from the end of an epoch on
         said = "".join(after_epochs(process, kills % 2))
         try:
-            said += process.communicate(timeout=0.5 + moments.random() * 2.5)[0]
+            rest, error = process.communicate(timeout=0.5 + moments.random() * 2.5)
+            said += rest
+            assert process.returncode == 0, error  # it got to the end
         except subprocess.TimeoutExpired:
             process.send_signal(moments.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
             rest, error = process.communicate()
@@ -421,13 +421,13 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(workspace, run
             assert outputs() == whole
             shutil.rmtree("models")
             shutil.rmtree("runs")
-    result = run_script("train", "mine")
+    result = run_here("train", "mine")
     assert result.returncode == 0, result.stderr
     assert outputs() == whole
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_it(workspace, run_script):
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_it(workspace, run_here):
     def on_a_full_disk(most, at_once="1"):
         def limit():  # Python ignores SIGXFSZ: a file that grows beyond gives an error like a full disk's
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
@@ -440,7 +440,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_it(workspace
         return one_line(result, 1)
 
     experiment()
-    run_script("train", "mine")
+    run_here("train", "mine")
     before = outputs()
     experiment(epochs=4)
     assert "cannot read or write a file" in on_a_full_disk(50)  # the curves
@@ -448,11 +448,11 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_it(workspace
         assert "cannot read or write runs/mine/seed-" in on_a_full_disk(100_000, at_once)  # the state
     assert outputs() == before
     assert len(list(Path("runs").rglob("*.state"))) == 2  # of the run before
-    run_script("train", "mine", SEEDS_AT_ONCE="2")
+    run_here("train", "mine")
     whole = outputs()
     for folder in ("models", "plots", "metrics"):  # as DVC does before it runs a stage
         shutil.rmtree(folder)
     assert "cannot read or write models/mine.part/seed-0.safetensors" in on_a_full_disk(100_000)
     assert outputs() == {}
-    assert "trained already" in run_script("train", "mine").stdout
+    assert "trained already" in run_here("train", "mine").stdout
     assert outputs() == whole

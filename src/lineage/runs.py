@@ -9,16 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
+from pydantic import ValidationError
 from torch.nn import functional as F
 
 from lineage import anatomy
 from lineage.engine import augment, checkpoint, device, tensors, training
 from lineage.engine.experiment import Experiment
 from lineage.engine.optimisation import MOMENTUM, learning_rate
+from lineage.errors import Failure, Mistake
 from lineage.files import read_json, write_json
 from lineage.parallel import seeds_at_once, side_by_side
 from lineage.progress import Progress
@@ -27,6 +29,7 @@ from lineage.started import most_mistakes
 
 PROBES = 64  # training images that the first gradient is measured with, as in src/evaluate.py
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Run:
     folder: Path
     key: str  # of all that decides its row
     about: Row = field(default_factory=dict)  # what its row says beside what is measured
+    given: bool = False  # `begin_with` gives it the weights that it begins with
 
     @property
     def state(self) -> Path:
@@ -99,11 +103,32 @@ class _Told:
         self.progress.end(self.run)
 
 
-def carry_out(name: str, runs: list[Run], measure: Callable[[Run], Row], place: torch.device) -> list[Row]:
+def read_recipes(path: Path, parse: Callable[[Any], T]) -> T:
+    """What `parse` makes of a file of recipes/. Raises `Mistake`."""
+    if not path.is_file():
+        raise Mistake(f"{path} is missing: run `dvc repro recipes` first")
+    try:
+        return parse(read_json(path))
+    except (AttributeError, KeyError, TypeError, ValidationError):  # another version of the code has written it
+        raise Mistake(f"{path} is of another version: run `dvc repro recipes` again") from None
+
+
+def through(run: Run) -> bool:
+    """Whether a run has its row. One that cannot be read, as after a power cut, is removed."""
+    try:
+        return run.row.is_file() and bool(read_json(run.row))
+    except Failure:
+        run.row.unlink()
+        return False
+
+
+def carry_out(
+    name: str, runs: list[Run], measure: Callable[[Run], Row], place: torch.device, keep_states: bool = False
+) -> list[Row]:
     """The rows of all runs, in their order: of those that have none yet each is trained and then measured. `measure`
-    finds the trained weights in the run's state, and may remove it.
+    finds the trained weights in the run's state, which is removed afterwards, unless they are to be kept.
     """
-    recipe, waiting = runs[0].experiment.recipe, [run for run in runs if not run.row.is_file()]
+    waiting = [run for run in runs if not through(run)]
     if len(waiting) < len(runs):
         print(f"{name}: {len(runs) - len(waiting)} of {len(runs)} runs are through already", flush=True)
     if waiting:
@@ -114,15 +139,25 @@ def carry_out(name: str, runs: list[Run], measure: Callable[[Run], Row], place: 
             at_once = 1
         print(f"{name}: {len(waiting)} runs, {at_once} at once, on {device.name(place)}", flush=True)
         images = tensors.length(deepest.dataset, "train", deepest.max_images)
-        steps = (*recipe.steps(images), recipe.epochs_of(images))
+        steps = (*deepest.recipe.steps(images), deepest.recipe.epochs_of(images))
         with Progress(name, len(waiting), *steps) as progress:
             # what `side_by_side` calls a seed is here a run
-            side_by_side(partial(_carry_out, measure, place, checkpoint.seconds_between()), waiting, at_once, progress)
+            train = partial(_carry_out, measure, place, checkpoint.seconds_between(), keep_states)
+            side_by_side(train, waiting, at_once, progress)
     return [read_json(run.row) for run in runs]
 
 
-def _carry_out(measure: Callable[[Run], Row], place: torch.device, every: float, run: Run, progress: Progress) -> None:
+def _carry_out(
+    measure: Callable[[Run], Row],
+    place: torch.device,
+    every: float,
+    keep_states: bool,
+    run: Run,
+    progress: Progress,
+) -> None:
     _, about = checkpoint.load_state(run.state, progress.say) or ({}, {})
+    if run.given and not about:
+        raise Failure(f"the weights that seed {run} begins with are lost: the same command makes them again")
     if "kept" in about:  # killed between its training and its row
         progress.skip(str(run), sys.maxsize)
     else:
@@ -130,22 +165,30 @@ def _carry_out(measure: Callable[[Run], Row], place: torch.device, every: float,
     device.prepare(place, run.experiment.recipe.threads)
     row = measure(run)
     write_json(run.row, row)
+    if not keep_states:
+        run.state.unlink()
     progress.say(f"seed {run}: training error {row['train_error']:.2%}, validation error {row['val_error']:.2%}")
 
 
 def trained(run: Run, place: torch.device) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """The network of a run that has been trained, and what its state says of it: `kept`, `history`, `diverged`."""
-    weights, about = checkpoint.load_state(run.state)
+    """The network of a run that has been trained, and what its state says of it: `kept`, `history`, `diverged`. Raises
+    `Failure`.
+    """
+    weights, about = checkpoint.load_state(run.state) or ({}, {})
+    if not weights:
+        run.row.unlink(missing_ok=True)  # or else it would count as through
+        raise Failure(f"seed {run} is lost: the same command trains it again")
     network = untrained(run.experiment, run.seed, place)
     network.load_state_dict(weights)
     return network, about
 
 
 def begin_with(network: torch.nn.Module, run: Run) -> None:
-    """Let a run begin with these weights, unless it has begun."""
-    if not run.state.is_file() and not run.row.is_file():
-        weights = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
-        checkpoint.save_state(run.state, weights, {"history": []})
+    """Let a run begin with these weights, unless it has begun: the average of the weights, too, if there is one."""
+    if not through(run) and not checkpoint.load_state(run.state):
+        kinds = ("network", "average") if run.experiment.recipe.ema else ("network",)
+        state = {f"{kind}/{name}": tensor for kind in kinds for name, tensor in network.state_dict().items()}
+        checkpoint.save_state(run.state, state, {"history": []})
 
 
 def untrained(experiment: Experiment, seed: int, place: torch.device) -> torch.nn.Module:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from lineage import runs
 from lineage.engine import augment, checkpoint, tensors, training
 from lineage.engine.experiment import Experiment
-from lineage.errors import Mistake
+from lineage.errors import Failure, Mistake
 from lineage.seed import train_seed
 
 CPU = torch.device("cpu")
@@ -77,6 +78,75 @@ def test_a_run_begins_with_the_weights_that_it_is_given(workspace, unchanged):
     assert not torch.equal(network.head.weight, runs.untrained(one, 4, CPU).head.weight)
 
 
+def test_the_average_of_the_weights_begins_with_the_given_ones_too(workspace, unchanged):
+    one = mine(epochs=1, lr=1e-20, ema=0.9)
+    run = runs.Run(one, 4, Path("runs/given"), "key")
+    given = runs.untrained(one, 0, CPU)
+    runs.begin_with(given, run)
+    train_seed(one, CPU, {4: run.state}, 0, 4, runs._Told(run, Told()))
+    network, _ = runs.trained(run, CPU)
+    assert torch.equal(network.head.weight, given.head.weight)
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_given_weights_that_are_damaged_are_given_again_or_it_is_said(workspace, unchanged, capsys):
+    """Not replaced by those of the run's own seed."""
+    one = mine(epochs=1)
+    run = runs.Run(one, 4, Path("runs/given"), "key", given=True)
+    given = runs.untrained(one, 0, CPU)
+    runs.begin_with(given, run)
+    whole = run.state.read_bytes()
+    damage(run.state)
+    runs.begin_with(given, run)
+    assert run.state.read_bytes() == whole
+    assert "is damaged: set aside" in capsys.readouterr().out
+    run.state.unlink()
+    with pytest.raises(Failure, match="the weights that seed 4 of given begins with are lost: the same command makes"):
+        runs._carry_out(None, CPU, 30, False, run, Told())
+
+
+def test_a_trained_run_that_is_lost_is_trained_again(workspace, unchanged):
+    run = runs.Run(mine(epochs=1), 0, Path("runs/lost"), "key")
+    checkpoint.save_state(run.state, runs.untrained(run.experiment, 0, CPU).state_dict(), {"kept": {}})
+    run.row.write_text('{"train_error": 0.5}')
+    assert runs.through(run)
+    damage(run.state)
+    with pytest.raises(Failure, match=r"^seed 0 of lost is lost: the same command trains it again$"):
+        runs.trained(run, CPU)
+    assert not runs.through(run)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}"])
+def test_a_row_that_cannot_be_read_is_made_again(workspace, content):
+    run = runs.Run(mine(), 0, Path("runs/a"), "key")
+    assert not runs.through(run)
+    run.row.parent.mkdir(parents=True)
+    run.row.write_text(content)
+    assert not runs.through(run)
+
+
+def test_recipes_of_another_version_are_a_mistake(workspace):
+    def parse(content):
+        return [Experiment.model_validate(one) for one in content["several"]]
+
+    path = Path("recipes/some.json")
+    path.parent.mkdir()
+    with pytest.raises(Mistake, match=r"^recipes/some.json is missing: run `dvc repro recipes` first$"):
+        runs.read_recipes(path, parse)
+    one = mine()
+    for content in ({}, [], {"several": 3}, {"several": [one.changes() | {"network": {"deep": 3}}]}):
+        path.write_text(json.dumps(content))
+        with pytest.raises(Mistake, match=r"^recipes/some.json is of another version: run `dvc repro recipes` again$"):
+            runs.read_recipes(path, parse)
+    path.write_text(json.dumps({"several": [one.changes()]}))
+    assert runs.read_recipes(path, parse) == [one]
+
+
 def test_what_a_run_says_names_it(workspace):
     told = Told()
     run = runs.Run(mine(), 2, Path("runs/sweep/plain-8-he-0.1"), "key")
@@ -113,5 +183,18 @@ def test_a_trained_run_that_was_killed_before_its_row_is_only_measured(workspace
     weights = runs.untrained(one, 0, CPU).state_dict()
     checkpoint.save_state(run.state, weights, {"kept": {}, "history": [], "diverged": False})
     monkeypatch.setattr(runs, "train_seed", None)
-    runs._carry_out(lambda one: runs.scores(runs.trained(one, CPU)[0], one.experiment, CPU), CPU, 30, run, told)
-    assert run.row.is_file() and [name for name, _ in told.calls] == ["skip", "say"]
+
+    def killed(one):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runs._carry_out(killed, CPU, 30, False, run, told)
+    told.calls.clear()
+    for keep in (True, False):
+        run.row.unlink(missing_ok=True)
+        runs._carry_out(
+            lambda one: runs.scores(runs.trained(one, CPU)[0], one.experiment, CPU), CPU, 30, keep, run, told
+        )
+        assert run.row.is_file() and [name for name, _ in told.calls] == ["skip", "say"]
+        assert run.state.exists() == keep  # until the row is there it stays
+        told.calls.clear()
