@@ -11,17 +11,20 @@ from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line wh
 
 # isort: split
 import argparse
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
 from lineage.engine.experiment import read_experiment
-from lineage.files import write_json, write_text
+from lineage.files import replacing, write_json, write_text
 from lineage.report import cards, depth, figures, page
 from lineage.report.comparisons import check_all
 from lineage.report.results import Results, read
@@ -84,16 +87,19 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def replace(folder: Path, drawn: Path) -> None:
-    """Put what has been drawn in the place of a folder, so that figures of experiments that are gone go too. Raises
-    `Failure`.
+    """Put what has been drawn in the place of a folder, so that figures of experiments that are gone go too; but only
+    once all of it is there. Raises `Failure`.
     """
     try:
-        if folder.exists():
-            shutil.rmtree(folder)
-        shutil.copytree(drawn, folder)
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        with replacing(folder) as copy:
+            shutil.copytree(drawn, copy)
+    except shutil.Error as error:  # of a copy, as the disk is full
+        raise Failure(f"{folder} cannot be written ({error.args[0][0][-1]}): mend that, and run this again") from None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise Failure(f"{folder} cannot be emptied ({reason}): remove it yourself, and run this again") from None
+        raise Failure(f"{folder} cannot be replaced ({reason}): remove it yourself, and run this again") from None
 
 
 @contextmanager
@@ -106,8 +112,11 @@ def mapping() -> Iterator[Callable[..., Iterator]]:
     except (OSError, NotImplementedError):
         yield map
         return
-    with pool:
-        yield pool.map
+    try:
+        with pool:
+            yield pool.map
+    except BrokenProcessPool:
+        raise Failure("a process that draws was ended; if memory was short, close other programs") from None
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ SECONDS = ("recipes", "compare")  # stages that run again within seconds
 def stages_of(name: str) -> list[str]:
     """The stages of an experiment, or a stage of its own, which dvc.yaml has."""
     own = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    return [name] if name in own else [f"{stage}@{name}" for stage in EXPERIMENT]
+    return [name] if name in own or name in read()["stages"] else [f"{stage}@{name}" for stage in EXPERIMENT]
 
 
 def recorded(lock: dict) -> list[str]:

@@ -1,6 +1,9 @@
 import json
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -88,6 +91,12 @@ def produced():
     paths = [path for folder in ("docs", "plots/figures") for path in Path(folder).iterdir()]
     tables = [Path("metrics/summary.json"), Path("plots/degradation.csv"), Path("plots/error-by-depth.csv")]
     return {path.as_posix(): sha256(path) for path in [*paths, *tables]}
+
+
+def clear():
+    """Remove what `produced` finds."""
+    for path in produced():
+        Path(path).unlink()
 
 
 def compared(drawn=False):
@@ -368,16 +377,18 @@ def test_every_experiment_leads_to_its_card_and_the_card_to_its_sources(workspac
 def test_the_same_tables_give_the_same_bytes(workspace, run_script):
     measured("plain-20-signs32")
     measured("resnet-20-signs32")
-    run_script("compare")
+    assert run_script("compare").returncode == 0
     first = produced()
-    run_script("compare")
+    clear()
+    assert run_script("compare").returncode == 0
     assert produced() == first
 
 
 def test_where_processes_can_share_no_lock_one_of_them_draws_the_same(workspace, run_script):
     measured("plain-20-signs32")
-    run_script("compare")
+    assert run_script("compare").returncode == 0
     first = produced()
+    clear()
     source = REPOSITORY / "src/compare.py"
     code = f"""
 import runpy, sys
@@ -488,12 +499,36 @@ def test_figures_that_cannot_be_removed(workspace, run_here, obstacle):
             pytest.skip("mounting takes root")
     try:
         said = one_line(run_here("compare"), 1)
-        assert "plots/figures cannot be emptied (" in said
+        assert "plots/figures cannot be replaced (" in said
         assert "): remove it yourself, and run this again" in said
         assert not Path("docs").exists()
     finally:
         if obstacle == "mount":
             subprocess.run(["umount", figures], check=True)
+
+
+@pytest.mark.parametrize("fault", ["the disk is full", "a process is gone"])
+def test_figures_stay_where_new_ones_cannot_be_made(workspace, run_here, monkeypatch, fault):
+    measured("plain-20-hands")
+    run_here("compare")
+    before = produced()
+
+    def full(*_):
+        raise shutil.Error([("a.svg", "b.svg", "[Errno 28] No space left on device")])
+
+    class Broken(ProcessPoolExecutor):
+        def map(self, *_):
+            raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    with monkeypatch.context() as patch:
+        if fault == "the disk is full":
+            patch.setattr(shutil, "copytree", full)
+            said = "plots/figures cannot be written ([Errno 28] No space left on device): mend that"
+        else:
+            patch.setattr("compare.ProcessPoolExecutor", Broken)
+            said = "a process that draws was ended; if memory was short, close other programs"
+        assert said in one_line(run_here("compare"), 1)
+    assert produced() == before and before
 
 
 def test_it_takes_no_arguments(workspace, run_here):

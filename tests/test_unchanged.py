@@ -14,8 +14,9 @@ from lineage.lock import stated, today
 
 
 @pytest.fixture
-def recorded(workspace, run_script):
+def recorded(workspace, monkeypatch):
     """A repository with a tiny experiment that its code has recorded, as dvc.lock says."""
+    monkeypatch.setenv("SEEDS_AT_ONCE", "1")  # processes take seconds to start
     shutil.copytree(REPOSITORY / "src", "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, name)
@@ -27,7 +28,7 @@ def recorded(workspace, run_script):
     git("add", "-A")
     git("commit", "-qm", "recorded")
     return lambda *arguments: subprocess.run(
-        ["python", "src/unchanged.py", *arguments], capture_output=True, text=True, timeout=500
+        [sys.executable, "src/unchanged.py", *arguments], capture_output=True, text=True, timeout=500
     )
 
 
@@ -87,10 +88,12 @@ def test_a_stage_with_another_recipe_runs_again(recorded):
 def test_an_experiment_that_is_gone_does_not_end_the_others(recorded):
     content = yaml.safe_load(Path("dvc.lock").read_text())
     content["stages"] = {"train@gone": content["stages"]["train@mine"]} | content["stages"]
+    content["stages"]["older"] = content["stages"]["train@mine"]
     Path("dvc.lock").write_text(yaml.safe_dump(content))
     result = recorded()
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
-    gone, mine = result.stdout.splitlines()
+    gone, mine, older = result.stdout.splitlines()
+    assert older == "older: not proven: it is in dvc.lock, but no longer in dvc.yaml"
     assert gone == "gone: not proven: it is in dvc.lock, but no longer in experiments.yaml"
     assert mine == "mine: nothing to prove, its code has not changed"
     Path("dvc.lock").unlink()

@@ -22,6 +22,13 @@ class Archive(Checked):
     format: Literal["cifar-python", "contact-sheets", "folders", "h5"]
     files: Annotated[tuple[File, ...], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _as_many_as_it_has(self) -> "Archive":
+        wanted = 2 if self.format == "h5" else 1
+        if len(self.files) != wanted:
+            raise ValueError(f"files: {self.format} has {wanted}, not {len(self.files)}")
+        return self
+
 
 class Sample(Checked):
     """The archive in `data/sample`: a small part of the data set, or all of it where `archives` is empty."""

@@ -1,8 +1,8 @@
 """How long a training takes, roughly: for those who ask before they start it. No result depends on it.
 
-On two CPU cores with bfloat16 in hardware, the networks of docs/speed.md train at 37 to 125 billion multiply-adds of
-the forward pass per second, in float32 on a Xeon with AVX-512 at 29 to 45 billion. Small networks are limited by what
-is done for each image, whatever its network.
+On two CPU cores of an AMD EPYC with bfloat16 in hardware, the networks of the first two tables of docs/speed.md train
+at 35 to 125 billion multiply-adds of the forward pass per second, in float32 on the Xeon of its last table at 29 to 45
+billion. Small networks are limited by what is done for each image, whatever its network.
 """
 
 import math
@@ -14,7 +14,7 @@ from lineage import models
 from lineage.engine.experiment import Experiment
 from lineage.files import read_json
 
-# of the forward pass, per second of training: the slowest of docs/speed.md
+# of the forward pass, per second of training: the slowest of these
 MULTIPLY_ADDS = {"bf16": 35e9, "fp32": 29e9}
 IMAGES = 20_000  # per second, of a network that costs nothing
 
@@ -38,7 +38,7 @@ def how_long(experiment: Experiment) -> str:
     recipe = experiment.recipe
     at_once = max(1, 2 // recipe.threads)
     seeds = math.ceil(recipe.seeds / at_once) * at_once  # the last one leaves a core idle
-    passes = recipe.steps(images)[0] * recipe.batch_size * seeds
+    passes = recipe.steps(images)[0] * min(recipe.batch_size, images) * seeds
     minutes = passes * seconds_an_image(experiment) / 60
     said = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.0f} hours"
     said = said if minutes >= 1.5 else "a minute"

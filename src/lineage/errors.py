@@ -20,17 +20,22 @@ from typing import TextIO
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 _DISK |= {errno.EIO, errno.ENAMETOOLONG, errno.ESTALE, errno.ENOLCK}  # the last two are NFS's
 
+_FILES = "too many open files: allow more (`ulimit -n 4096`), and run it again"
+_PROCESSES = "the system starts no more processes: set SEEDS_AT_ONCE=1, or allow more (`ulimit -u`)"
 _NO_MEMORY = "out of memory: close other programs, set SEEDS_AT_ONCE=1, or try `-S scale=sample`"
-# what torch's errors say; it is not imported here, because it takes seconds
+# faults of the machine's limits
+_LIMITS = {errno.ENOMEM: _NO_MEMORY, errno.EMFILE: _FILES, errno.ENFILE: _FILES, errno.EAGAIN: _PROCESSES}
+# what errors of torch, and of Python's threads, say; it is not imported here, because it takes seconds
 _NO_GPU_MEMORY = (
     "out of GPU memory: lower train.batch_size, set SEEDS_AT_ONCE=1, or free the GPU; the data set, which lies there "
     "as a whole, may itself be too large for it"
 )
-_OUT_OF_MEMORY = {
+_KNOWN = {
     "OutOfMemoryError": _NO_GPU_MEMORY,
     "CUDA error: out of memory": _NO_GPU_MEMORY,  # while CUDA starts
     "CUBLAS_STATUS_ALLOC_FAILED": _NO_GPU_MEMORY,
     "DefaultCPUAllocator": _NO_MEMORY,
+    "can't start new thread": _PROCESSES,
 }
 
 
@@ -69,7 +74,7 @@ def run(main: Callable[[], int | None]) -> None:
     except MemoryError:
         sys.exit(_say(name, _NO_MEMORY, 1))
     except RuntimeError as error:
-        short = next((said for kind, said in _OUT_OF_MEMORY.items() if kind in f"{type(error).__name__}: {error}"), "")
+        short = next((said for kind, said in _KNOWN.items() if kind in f"{type(error).__name__}: {error}"), "")
         if not short:
             raise
         sys.exit(_say(name, short, 1))
@@ -77,6 +82,8 @@ def run(main: Callable[[], int | None]) -> None:
         if isinstance(error, BrokenPipeError) and _unread(sys.stdout):
             _drop(sys.stdout)
             sys.exit(141)
+        if error.errno in _LIMITS:
+            sys.exit(_say(name, _LIMITS[error.errno], 1))
         if error.errno not in _DISK:
             raise
         what = f"cannot read or write {error.filename or 'a file'}: {os.strerror(error.errno)}"

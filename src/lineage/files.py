@@ -64,7 +64,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def _remove_parts(folder: Path) -> None:
-    for path in folder.glob("*.part"):
+    for path in [*folder.rglob("*.part")]:  # in a stage's folder each of its runs has one of its own
         _remove(path)
 
 
@@ -121,9 +121,13 @@ class _KeysOnce(yaml.SafeLoader):
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """Raises `Failure` for a file that is not JSON, such as one in which Git has marked a conflict."""
+    """Raises `Mistake` where there is no such file, and `Failure` for one that is not JSON, such as one where Git has
+    marked a conflict in it.
+    """
+    advice = {"recipes": "; `dvc repro recipes` writes it again", "runs": ": remove it"}.get(path.parts[0], "")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Mistake(f"{path} is missing{advice if path.parts[0] == 'recipes' else ''}") from None
     except ValueError as error:
-        advice = "; `dvc repro recipes` writes it again" if path.parts[:1] == ("recipes",) else ""
         raise Failure(f"{path} is not JSON ({error}){advice}") from None

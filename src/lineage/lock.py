@@ -14,7 +14,10 @@ from lineage.errors import Failure, Mistake
 
 def git(*arguments: str) -> bytes:
     """What git prints. Raises `Mistake`."""
-    result = subprocess.run(["git", *arguments], capture_output=True)
+    try:
+        result = subprocess.run(["git", *arguments], capture_output=True)
+    except FileNotFoundError:
+        raise Mistake("git is not installed, or not in PATH") from None
     if result.returncode:
         raise Mistake(f"git {' '.join(arguments[:2])}: {result.stderr.decode(errors='replace').strip()}")
     return result.stdout
@@ -69,10 +72,12 @@ class Stated(NamedTuple):
 
 def stated(stage: str) -> Stated:
     """What dvc.yaml says of a stage: `sweep`, or `train@plain-20-signs32` with the names of that experiment filled in.
-    Raises `Failure` where the experiment is not in recipes/.
+    Raises `Failure` where there is no such stage, or where the experiment is not in recipes/.
     """
     base, _, name = stage.partition("@")
-    block = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][base]
+    block = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].get(base)
+    if not block:
+        raise Failure("it is in dvc.lock, but no longer in dvc.yaml")
     if name:
         resolved = Path("recipes/experiments", f"{name}.json")
         if not resolved.is_file():

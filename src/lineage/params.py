@@ -90,6 +90,8 @@ def read(folder: Path = Path()) -> Params:
         for block in found.keys() - set(blocks):
             raise Mistake(f"{name}: {block}: unknown key; allowed are {', '.join(blocks)}")
         content |= found
+    if taken := sorted(set(STAGES) & set(content["experiments"] or {})):
+        raise Mistake(f"experiments.yaml: experiments.{taken[0]}: this is the name of a stage; choose another one")
     params = _checked(Params, content, {block: f"{name}:" for name, blocks in FILES.items() for block in blocks})
     recipes = {name: _part(block, f"params.yaml: recipes.{name}") for name, block in params.recipes.items()}
     return params.model_copy(update={"train": _part(params.train, "params.yaml: train"), "recipes": recipes})
@@ -135,12 +137,18 @@ def complete(params: Params, name: str, line: dict[str, object], place: str) -> 
         values = _overlay(values, caps, {"grow": {}})
     recipe = _checked(Recipe, values, place)
     stored = min(image_size, recipe.input_size)
+
+    def at(key: str) -> str:
+        return f"params.yaml: train.{key}" if key in params.train else f"{place}.{key}"
+
     if recipe.shift >= stored:
-        raise Mistake(f"{place}.shift: {recipe.shift} pixels are as many as the image has, or more")
+        raise Mistake(f"{at('shift')}: {recipe.shift} pixels are as many as the image has, or more")
     if recipe.cutout >= stored:
-        raise Mistake(f"{place}.cutout: {recipe.cutout} pixels leave nothing of an image of {stored}")
+        raise Mistake(f"{at('cutout')}: {recipe.cutout} pixels leave nothing of an image of {stored}")
     if recipe.grow and min(recipe.grow) < stored:
-        raise Mistake(f"{place}.grow: {min(recipe.grow)} pixels are less than the image has, {stored}")
+        raise Mistake(f"{at('grow')}: {min(recipe.grow)} pixels are less than the image has, {stored}")
+    if recipe.grow and recipe.keep == "best":
+        raise Mistake(f"{at('keep')}: with `grow`, the errors of epochs with other input sizes cannot be compared")
     about = {"name": name, "scale": params.scale, "dataset": dataset, "model": model, "network": network}
     about |= {"classes": len(params.datasets[dataset].classes), "recipe": recipe}
     if params.scale == "sample":

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from lineage.blocks import Dataset, Deepened, Initialisations, Part
+from lineage.blocks import Archive, Dataset, Deepened, Initialisations, Part
 
 SAMPLE = {"format": "folders", "name": "mine.zip", "sha256": "0" * 64}
 
@@ -35,6 +35,14 @@ def test_labels_have_the_superclass_of_each_class():
 def test_what_a_dataset_may_not_say(changes, said):
     with pytest.raises(ValidationError, match=said):
         dataset(**changes)
+
+
+@pytest.mark.parametrize(("format", "count"), [("h5", 1), ("h5", 3), ("folders", 2), ("cifar-python", 2)])
+def test_an_archive_has_as_many_files_as_are_read(format, count):
+    files = [{"name": f"{i}.x", "sha256": "0" * 64} for i in range(count)]
+    with pytest.raises(ValidationError, match=f"files: {format} has {2 if format == 'h5' else 1}, not {count}"):
+        Archive(format=format, files=files)
+    Archive(format=format, files=(files * 2)[: 2 if format == "h5" else 1])
 
 
 def test_a_part_of_a_recipe_may_leave_a_key_to_the_others():

@@ -90,8 +90,10 @@ def test_a_folder_is_claimed_by_one_process_at_a_time(workspace):
         other.kill()
         other.wait()
     Path("runs/seed-0.state.part").touch()  # by the other, when it was killed
+    Path("runs/plain-20/models.part").mkdir(parents=True)
+    Path("runs/plain-20/models.part/seed-0.part").touch()
     with files.claimed(Path("runs")):
-        assert not list(Path("runs").glob("*.part"))
+        assert not list(Path("runs").rglob("*.part"))
 
 
 def test_json_comes_back(workspace):
@@ -122,6 +124,22 @@ def test_a_conflict_of_git_is_one_line(workspace):
         Failure, match=r"recipes/a.json is not JSON \(.*line 2.*\); `dvc repro recipes` writes it again"
     ):
         files.read_json(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "advice"), [("recipes/a.json", "; `dvc repro recipes` writes it again"), ("metrics/a.json", "")]
+)
+def test_json_that_is_missing_is_a_mistake(workspace, path, advice):
+    with pytest.raises(Mistake) as error:
+        files.read_json(Path(path))
+    assert str(error.value) == f"{path} is missing{advice}"
+
+
+def test_json_of_a_run_that_cannot_be_read_may_be_removed(workspace):
+    Path("runs").mkdir()
+    Path("runs/complete.json").touch()
+    with pytest.raises(Failure, match=r"^runs/complete.json is not JSON \(.*\): remove it$"):
+        files.read_json(Path("runs/complete.json"))
 
 
 def test_a_table_is_csv(workspace):

@@ -60,6 +60,8 @@ def test_what_dvc_yaml_says_of_a_stage_with_the_names_of_the_experiment(workspac
     assert "src/sweep.py" in sweep.code and sweep.outputs == ["plots/tables/sweep.csv"]
     with pytest.raises(Failure, match="no longer in experiments"):
         lock.stated("train@gone")
+    with pytest.raises(Failure, match=r"no longer in dvc\.yaml"):
+        lock.stated("gone")
 
 
 @pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\nstages: {}\n", "stages:\n", "- stages", b"\xff"])

@@ -196,6 +196,14 @@ def test_numbers_in_scientific_notation(tmp_path):
             32,
             "vgg16-cifar100.shift: 32 pixels are as many as the image has, or more",
         ),
+        ("train/shift", 64, "params.yaml: train.shift: 64 pixels are as many as the image has, or more"),
+        (
+            "experiments/vgg16-cifar100/keep",
+            "best",
+            "vgg16-cifar100.keep: with `grow`, the errors of epochs with other",
+        ),
+        ("train/keep", "best", "params.yaml: train.keep: with `grow`, the errors of epochs with other input sizes"),
+        ("experiments/sweep", {"dataset": "signs"}, "experiments.sweep: this is the name of a stage; choose another"),
         (
             "experiments/Up",
             {"dataset": "signs"},
