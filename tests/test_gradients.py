@@ -37,6 +37,8 @@ def test_every_network_initialisation_and_seed(workspace, signs, monkeypatch, un
     )
     assert table.gradient.notna().all() and (table.gradient >= 0).all()
     assert table.groupby("seed").gradient.mean().nunique() == 2
+    one = table[(table.family == "plain") & (table.depth == 14) & (table.seed == 0)]
+    assert one.groupby(["initialisation", "batch_norm"]).gradient.sum().nunique() == 3 * 2  # each is another network
     first = sha256("plots/gradients.csv")
     gradients.main()
     assert sha256("plots/gradients.csv") == first

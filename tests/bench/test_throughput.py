@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,7 @@ def test_it_prints_three_rates_two_ratios_and_a_verdict(task):
     memory = [float(line.split()[-2]) for line in lines if line.endswith(" MiB")]
     assert len(memory) == 3 and all(100 < one < 8000 for one in memory)
     assert lines[-1].startswith("ours >= 0.95 x bare: ") and "; ours >= 1.5 x usual: " in lines[-1]
+    assert ("seeds/run" in values) == (len(os.sched_getaffinity(0)) > 1)
     if "seeds/run" in values:  # not on a single core
         words = [line.split() for line in lines]
         several = {" ".join(row[:2]): float(row[2]) for row in words if row[1:2] in (["threads"], ["seed"], ["seeds"])}

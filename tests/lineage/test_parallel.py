@@ -95,21 +95,33 @@ class Log:
         self.lines.append(values)
 
 
+def wait_for(path):
+    until = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+
+
 def short(seed, progress):
+    """The first two, where they run at once, wait for each other."""
     progress.say("begin", seed, os.getpid())
+    Path(f"begun-{seed}").touch()
+    if Path("two").exists() and seed < 3:
+        wait_for(Path(f"begun-{2 - seed}"))
     time.sleep(0.2)
     progress.say("end", seed, os.getpid())
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_every_seed_once_and_so_many_at_once(at_once):
+def test_every_seed_once_and_so_many_at_once(workspace, at_once):
     log = Log()
+    if at_once == 2:
+        Path("two").touch()
     side_by_side(short, [0, 2, 3], at_once, log)
     running = most = 0
     for what, _, _ in log.lines:
         running += 1 if what == "begin" else -1
         most = max(most, running)
-    assert most <= at_once and running == 0
+    assert most == at_once and running == 0
     for seed in (0, 2, 3):
         assert [(what, of) for what, of, _ in log.lines if of == seed] == [("begin", seed), ("end", seed)]
     assert len({process for _, _, process in log.lines}) == (1 if at_once == 1 else 3)
@@ -118,7 +130,9 @@ def test_every_seed_once_and_so_many_at_once(at_once):
 
 def fails(seed, progress):
     progress.say(seed, os.getpid())
+    Path(f"begun-{seed}").touch()
     if seed == 1:
+        wait_for(Path("begun-0"))
         faults = {"disk": OSError(errno.ENOSPC, "No space left on device", "models/x")}
         faults |= {"gpu": torch.OutOfMemoryError("CUDA out of memory")}
         raise faults[Path("fault").read_text()]
@@ -135,6 +149,7 @@ def test_what_a_seed_raises_is_raised_here_and_the_others_are_stopped(workspace,
         side_by_side(fails, [0, 1, 2], 2, log)
     assert getattr(error.value, "filename", "models/x") == "models/x"
     assert "in the process of seed 1" in error.value.__notes__[0] and "raise faults" in error.value.__notes__[0]
+    assert {0, 1} <= {seed for seed, _ in log.lines}
     for process in {process for _, process in log.lines}:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
@@ -144,7 +159,7 @@ def dies(seed, progress):
     progress.say(seed)
     if seed == 1:
         os.kill(os.getpid(), signal.SIGSEGV) if Path("signal").exists() else os._exit(3)
-    time.sleep(60)
+    time.sleep(120)
 
 
 @pytest.mark.parametrize("by_signal", [True, False])
@@ -153,8 +168,10 @@ def test_a_process_that_dies_is_a_failure(workspace, by_signal):
     if by_signal:
         Path("signal").touch()
         said = "was ended by SIGSEGV; the same"
+    began = time.monotonic()
     with pytest.raises(Failure, match=f"the process of seed 1 {said}"):
         side_by_side(dies, [0, 1], 2, Log())
+    assert time.monotonic() - began < 50  # the other one, which sleeps for longer, was stopped
 
 
 def test_the_memory_of_images_that_are_missing_is_a_mistake(workspace):

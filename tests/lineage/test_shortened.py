@@ -2,13 +2,14 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, parameters
 
 from lineage import shortened
 from lineage.engine.experiment import Experiment
 from lineage.engine.optimisation import learning_rate
 from lineage.errors import Failure
 from lineage.lock import Stated
+from lineage.params import STAGES
 
 
 def stage(script, name=""):
@@ -30,6 +31,10 @@ def code(workspace):
 
 
 RECIPES = {path for path in (REPOSITORY / "recipes").glob("*.json") if path.stem != "addresses"}
+
+
+def test_every_stage_of_its_own_has_recipes():
+    assert {path.stem for path in RECIPES} == set(STAGES)
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES), ids=lambda path: path.stem)
@@ -55,7 +60,9 @@ def test_every_experiment_of_a_stage_is_cut_down(path):
 
 
 def test_the_learning_rate_of_every_recorded_experiment_rises_and_falls_or_is_constant():
-    for path in (REPOSITORY / "recipes/experiments").glob("*.json"):
+    paths = list((REPOSITORY / "recipes/experiments").glob("*.json"))
+    assert len(paths) == len(parameters()["experiments"])
+    for path in paths:
         cut = Experiment.model_validate(shortened.shortened(json.loads(path.read_text())))
         steps, _ = cut.recipe.steps(cut.max_images)
         rates = [learning_rate(cut.recipe, step, steps) for step in range(steps)]
