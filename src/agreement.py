@@ -1,5 +1,5 @@
-"""agreement: whether different batches of images pull the weights of an untrained network the same way, and whether
-the gradients that are computed are those of the loss.
+"""agreement: whether the loss gradients of different batches agree in direction before any training, and how exactly
+bfloat16 and float32 compute them.
 
     python src/agreement.py
 
@@ -50,6 +50,7 @@ from lineage.options.resnet import Options
 RECIPES, TABLE = Path("recipes/initialisations.json"), Path("plots/tables/agreement.csv")
 PLAIN, RESIDUAL = (20, 32, 44, 56, 80, 110), (20, 56, 110)  # depths, as far as that of src/initialisations.py
 BATCHES, BATCH = 8, 64
+SAMPLE_BATCH = 8  # images, at scale sample
 PAIRED = 4  # batches whose gradients are compared: in float64 these take long
 PIXELS = "pixels"  # in the place of a family
 Network = dict[str, str | int]  # family, depth, normalisation, initialisation: as in the table
@@ -166,7 +167,8 @@ def main() -> None:
     device.prepare(place, threads=1)
     part = tensors.load("signs", "train")
     images = augment.Images(*(torch.from_numpy(part[key]) for key in ("images", "labels", "mean", "std")), 32, place)
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: BATCHES * BATCH]
+    count = BATCHES * (SAMPLE_BATCH if one.scale == "sample" else BATCH)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]
     x = images.plain(0, len(images))
     batches = [(x[few].contiguous(memory_format=images.layout), images.labels[few]) for few in order.chunk(BATCHES)]
     rows = []

@@ -5,12 +5,12 @@
 Trains on SIGNS what recipes/crossed.json names (the block `crossed` in params.yaml): one plain network, by one recipe,
 from each of several initialisations, each with the lengths of the gradients of each of them. Every gradient is
 multiplied by a factor that never changes, so that the first step has the wanted lengths (lineage/crossed_lengths.py).
-Reads the train and val parts, never the test part. Writes plots/tables/crossed.csv, a line per run:
+Reads the training and validation splits, never the test split. Writes plots/tables/crossed.csv, a line per run:
 
 - start, lengths: the initialisation, and the one whose gradients' lengths the first step has; depth, lr, seed
 - least_factor, largest_factor: of the gradients
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation
-- trained: whether it makes fewer than 80 % of the mistakes of one who guesses, on the training images
+- trained: whether the training error is below 80 % of that at chance level
 
 At full scale expect an hour on two cores, and up to 6 GB a run; it goes on where it was killed, as `sweep` does.
 """

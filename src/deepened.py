@@ -2,8 +2,8 @@
 
     python src/deepened.py
 
-Reads recipes/deepened.json (the block `deepened` in params.yaml) and the train and val parts of the data set, never the
-test part. Each seed trains the shallow network, inserts identity layers (lineage/identity.py) until it is as deep as
+Reads recipes/deepened.json (the block `deepened` in params.yaml) and the training and validation splits, never the test
+split. Each seed trains the shallow network, inserts identity layers (lineage/identity.py) until it is as deep as
 the deep one, and trains that on by the same recipe, from its first step to its last: the learning rate goes up and down
 once more, the optimiser remembers nothing, and the order of the images is new. The shallow network is trained on in the
 same way, for comparison. The layers are inserted in two ways, `training` and `use`: so that they do nothing in training

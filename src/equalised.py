@@ -5,12 +5,12 @@
 Trains on SIGNS the networks of recipes/equalised.json (the block `equalised` in params.yaml), by one recipe, but with
 gradients that have the same relative length in all layers and steps (lineage/relative_steps.py). Several such lengths
 are tried with the first seed of each network. The one with the lowest validation loss is its own, and is trained with
-the other seeds too. Reads the train and val parts, never the test part. Writes plots/tables/equalised.csv, a line per
-run:
+the other seeds too. Reads the training and validation splits, never the test split. Writes plots/tables/equalised.csv,
+a line per run:
 
 - network, family, depth, initialisation, ratio (the relative length), seed
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation
-- trained: whether it makes fewer than 80 % of the mistakes of one who guesses, on the training images
+- trained: whether the training error is below 80 % of that at chance level
 - chosen: whether that ratio is the network's own
 
 At full scale expect an hour and a half on two cores; it goes on where it was killed, as `sweep` does.

@@ -3,12 +3,12 @@
     python src/float64.py
 
 Trains on SIGNS the networks of recipes/float64.json (the block `float64` in params.yaml), by one recipe: as usual, or
-with gradients that have the same relative length in all layers and steps, as src/equalised.py does it. Reads the train
-and val parts, never the test part. Writes plots/tables/float64.csv, a line per network and seed:
+with gradients that have the same relative length in all layers and steps, as src/equalised.py does it. Reads the
+training and validation splits, never the test split. Writes plots/tables/float64.csv, a line per network and seed:
 
 - network, depth, ratio (the relative length; empty: gradients as they are), seed
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation
-- trained: whether it makes fewer than 80 % of the mistakes of one who guesses, on the training images
+- trained: whether the training error is below 80 % of that at chance level
 
 At full scale expect two hours on two cores: torch's convolutions take five times as long in float64 as in float32. It
 goes on where it was killed, as `sweep` does.

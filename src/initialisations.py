@@ -3,9 +3,10 @@
     python src/initialisations.py
 
 Trains on SIGNS what recipes/initialisations.json names (the block `initialisations` in params.yaml): one plain network,
-by one recipe, from each of several initialisations (lineage/initialisations.py). Reads the train and val parts, never
-the test part. Writes plots/tables/initialisations.csv, a line per initialisation and seed, with the columns of
-plots/tables/sweep.csv. src/agreement.py measures the same networks before their training.
+by one recipe, from each of several initialisations (lineage/initialisations.py). Reads the training and
+validation splits, never the test split. Writes plots/tables/initialisations.csv, a line per initialisation and seed;
+what is measured has the same names as in plots/tables/sweep.csv. src/agreement.py measures the same networks before
+their training.
 
 At full scale expect forty minutes on two cores; it goes on where it was killed, as `sweep` does.
 """

@@ -1,17 +1,17 @@
-"""sweep: which plain networks train, by depth, learning rate and start, and how violently their first step moves them.
+"""sweep: which plain networks train, by depth, learning rate and start, and how large their first step is.
 
     python src/sweep.py
 
-Trains on SIGNS what recipes/sweep.json names (the block `sweep` in params.yaml), by one recipe; reads the train and val
-parts, never the test part. First one seed of each network. Then the boundary gets all its seeds: the networks of which
-a neighbour, one step away in depth or in learning rate and from the same start, has another answer to whether it
-trained. Writes plots/tables/sweep.csv, a line per run:
+Trains on SIGNS what recipes/sweep.json names (the block `sweep` in params.yaml), by one recipe. Reads the training and
+validation splits, never the test split. First one seed of each network. Then the boundary gets all its seeds: the
+networks of which a neighbour, one step away in depth or in learning rate and from the same start, has another answer to
+whether it trained. Writes plots/tables/sweep.csv, a line per run:
 
 - layer, gradient_ratio, first_lr, first_step: at initialisation, the layer with the largest ‖gradient‖ / ‖W‖, that
-  quotient, the learning rate of the first step, and their product with Nesterov's factor of 1.9, which is how far the
-  step moves the layer as a fraction of ‖W‖ (before the limit of a start with `trust` cuts it)
+  quotient, the learning rate of the first step, and their product with Nesterov's factor of 1.9, which is how far SGD's
+  step moves the layer as a fraction of ‖W‖ (before the limit of a start with `trust` cuts it; empty for Adam)
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation
-- trained: whether it makes fewer than 80 % of the mistakes of one who guesses, on the training images
+- trained: whether the training error is below 80 % of that at chance level
 
 At full scale expect two hours on two cores; SEEDS_AT_ONCE=3 in front of the command sets how many runs there are at
 once. Each run leaves its line in runs/sweep/, and a checkpoint every half a minute (CHECKPOINT_SECONDS): the same

@@ -4,6 +4,7 @@ and kept as a row of a table as soon as it is through, so that a stage that is k
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -198,18 +199,20 @@ def untrained(experiment: Experiment, seed: int, place: torch.device) -> torch.n
 
 
 def first_step(network: torch.nn.Module, experiment: Experiment, place: torch.device) -> Row:
-    """How violently the training of a network begins, in the layer with the largest ‖gradient‖ / ‖W‖ on 64 training
-    images without augmentation, in float32: that quotient, the learning rate of the first step, and how far the step
-    moves the layer, as a fraction of ‖W‖. SGD's momentum is the gradient itself in the first step, and Nesterov's form
-    adds 0.9 times it to the gradient. Neither weight decay nor a limit of the step (`trust`) is considered.
+    """How large the first step of a network's training is, in the layer with the largest ‖gradient‖ / ‖W‖ on 64
+    training images without augmentation, in float32: that quotient, the learning rate of the first step, and how far
+    the step moves the layer, as a fraction of ‖W‖; not a number for Adam, whose step has another length. SGD's momentum
+    is the gradient itself in the first step, and Nesterov's form adds 0.9 times it to the gradient. Neither weight
+    decay nor a limit of the step (`trust`) is considered.
     """
     recipe = experiment.recipe
     few = experiment.model_copy(update={"max_images": min(PROBES, experiment.max_images or PROBES)})
+    steps, per_epoch = recipe.steps(tensors.length(experiment.dataset, "train", experiment.max_images))
     probes = augment.load(few, ("train",), place)["train"]
+    probes.input_size = recipe.size_in(1, math.ceil(steps / per_epoch))
     layer, ratio = anatomy.steepest(network, probes.plain(0, len(probes)), probes.labels)
-    steps, _ = recipe.steps(tensors.length(experiment.dataset, "train", experiment.max_images))
     lr = learning_rate(recipe, 0, steps)
-    step = lr * (1 + MOMENTUM * recipe.nesterov) * ratio
+    step = lr * (1 + MOMENTUM * recipe.nesterov) * ratio if recipe.optimiser == "sgd" else math.nan
     return {"layer": layer, "gradient_ratio": ratio, "first_lr": lr, "first_step": step}
 
 

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,14 @@ def test_the_first_step_is_as_long_as_the_engines(workspace, unchanged, nesterov
     assert measured["first_lr"] == pytest.approx(line.lr)
     factor = 1.9 if nesterov else 1
     assert measured["first_step"] == pytest.approx(factor * measured["first_lr"] * measured["gradient_ratio"])
+
+
+def test_the_first_step_of_adam_is_not_that_of_sgd_and_inputs_that_grow_begin_small(workspace, unchanged):
+    adam = runs.first_step(runs.untrained(mine(), 0, CPU), mine(optimiser="adam"), CPU)
+    assert math.isnan(adam["first_step"]) and adam["gradient_ratio"] > 0
+    small, growing = mine(input_size=16), mine(input_size=24, grow={16: 0.5})
+    steps = [runs.first_step(runs.untrained(one, 0, CPU), one, CPU) for one in (small, growing, mine(input_size=24))]
+    assert steps[0] == steps[1] != steps[2]
 
 
 def test_scores_are_those_of_the_whole_parts(workspace):
