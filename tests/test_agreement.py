@@ -129,6 +129,16 @@ def test_a_line_per_network_and_seed(workspace, signs, monkeypatch, unchanged):
     first = sha256(agreement.TABLE)
     agreement.main()
     assert sha256(agreement.TABLE) == first
+    seen = []
+    monkeypatch.setattr(agreement, "SAMPLE_BATCH", 2)
+    monkeypatch.setattr(
+        agreement, "measure", lambda _, some: seen.append([len(y) for _, y in some]) or {"agreement": 0}
+    )
+    for scale, each in (("full", 6), ("sample", 2)):
+        Path("recipes/initialisations.json").write_text(json.dumps({"looks-linear": about | {"scale": scale}}))
+        agreement.main()
+        assert seen == [[each] * 8] * 10
+        seen.clear()
 
 
 def test_mistakes_are_one_line(workspace, run_here):

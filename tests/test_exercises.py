@@ -8,8 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import REPOSITORY, content, make_study, parameters, recorded_errors, shell
+from conftest import REPOSITORY, content, make_study, parameters, recorded_errors, shell, write_parameters
 from scipy import stats
+
+from lineage import params
+from lineage.report import comparisons
+from lineage.report.entries import Claim
 
 PAGE = (REPOSITORY / "docs/exercises.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"```sh\n(.+?)```", PAGE, re.S)
@@ -91,9 +95,24 @@ def test_the_snippet_prints_what_the_page_says(workspace, capsys):
     assert f"```\n{capsys.readouterr().out}```" in PAGE
 
 
+def test_the_claim_of_exercise_6_can_be_judged(tmp_path):
+    line, entry = re.findall(r"```yaml\n(.+?)```", PAGE, re.S)
+    study = parameters()
+    study["experiments"] |= yaml.safe_load(line)
+    write_parameters(study, tmp_path)
+    everything = params.read(tmp_path)
+    (claim,) = [Claim(**one) for one in yaml.safe_load(entry)]
+    comparisons.check(claim)
+    ((usual, mine),) = claim.pairs
+    sides = [params.resolve(everything, name).changes() for name in (usual, mine)]
+    assert sides[0]["recipe"].pop("warm_up") < sides[1]["recipe"].pop("warm_up") == 0.5
+    assert sides[0]["recipe"] | {"seeds": 0} == sides[1]["recipe"] | {"seeds": 0}
+    assert sides[0]["network"] == sides[1]["network"]
+
+
 @pytest.mark.slow
 def test_the_commands_run(tmp_path, monkeypatch):
-    """At scale sample; the queue is in test_workflows.py."""
+    """Those of exercises 1 and 4, at scale sample; the queue is in test_workflows.py."""
     names = ["plain-20-signs32", "plain-56-signs32", "resnet-56-signs32", "plain-110-signs32"]
     names.append("plain-110-signs32-dirac")
     experiments = parameters()["experiments"]
