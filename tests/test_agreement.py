@@ -132,7 +132,7 @@ def test_a_line_per_network_and_seed(workspace, signs, monkeypatch, unchanged):
     seen = []
     monkeypatch.setattr(agreement, "SAMPLE_BATCH", 2)
     monkeypatch.setattr(
-        agreement, "measure", lambda _, some: seen.append([len(y) for _, y in some]) or {"agreement": 0}
+        agreement, "measure", lambda _, some: seen.append([len(y) for _, y in some]) or {"neighbour_error": 0}
     )
     for scale, each in (("full", 6), ("sample", 2)):
         Path("recipes/initialisations.json").write_text(json.dumps({"looks-linear": about | {"scale": scale}}))
