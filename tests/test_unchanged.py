@@ -209,7 +209,8 @@ def test_an_evaluation_that_fails_leaves_the_training_proven(recorded):
 
 
 @pytest.mark.slow
-def test_what_cannot_be_tried_is_one_line(recorded):
+def test_what_cannot_be_tried_is_one_line(recorded, monkeypatch):
+    monkeypatch.delenv("SEEDS_AT_ONCE")  # so that memory is estimated first, which says which data are missing
     comment("src/lineage/engine/recipe.py")
     Path("data/tensors/grey/val.safetensors").rename("away")
     result = recorded()
