@@ -90,9 +90,9 @@ def read(folder: Path = Path()) -> Params:
         for block in found.keys() - set(blocks):
             raise Mistake(f"{name}: {block}: unknown key; allowed are {', '.join(blocks)}")
         content |= found
-    if taken := sorted(set(STAGES) & set(content["experiments"] or {})):
-        raise Mistake(f"experiments.yaml: experiments.{taken[0]}: this is the name of a stage; choose another one")
     params = _checked(Params, content, {block: f"{name}:" for name, blocks in FILES.items() for block in blocks})
+    if taken := sorted(set(STAGES) & params.experiments.keys()):
+        raise Mistake(f"experiments.yaml: experiments.{taken[0]}: this is the name of a stage; choose another one")
     recipes = {name: _part(block, f"params.yaml: recipes.{name}") for name, block in params.recipes.items()}
     return params.model_copy(update={"train": _part(params.train, "params.yaml: train"), "recipes": recipes})
 

@@ -217,6 +217,7 @@ def test_numbers_in_scientific_notation(tmp_path):
             "mine: the key dataset is missing; there are datas",
         ),
         ("datasets/signs", {"clases": "a b"}, "datasets.signs.clases: unknown key; allowed are classes, image_size"),
+        ("experiments", [{"sweep": {}}], "experiments.yaml: experiments: Input should be a valid dictionary"),
         ("experiments", {}, "experiments.yaml: experiments: Dictionary should have at least 1 item"),
         ("datasets/signs/archive", [], "data/datasets.yaml: datasets.signs.archive: unknown key; allowed are classes"),
         ("datasets/signs/classes", ["1", "1"], "classes: a class stands there twice"),
