@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from lineage import runs
+from lineage import row_measures, runs
 from lineage.crossed_lengths import Crossed
 from lineage.engine import checkpoint, device
 from lineage.files import claimed, write_table
@@ -41,7 +41,7 @@ def measure(place: torch.device, one: runs.Run) -> runs.Row:
     """A run's line, from its trained weights."""
     network, about = runs.trained(one, place)
     row = one.about | {"least_factor": min(network.factors), "largest_factor": max(network.factors)}
-    row |= runs.scores(network, one.experiment, place)
+    row |= row_measures.scores(network, one.experiment, place)
     return row | {"diverged": "yes" if about["diverged"] else "no", "scale": one.experiment.scale}
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from lineage import anatomy, identity, runs
+from lineage import anatomy, identity, row_measures, runs
 from lineage.engine import augment, checkpoint, device
 from lineage.engine.experiment import Experiment
 from lineage.files import claimed, write_table
@@ -58,9 +58,9 @@ def line(
     network: torch.nn.Module, experiment: Experiment, about: runs.Row, state: str, place: torch.device
 ) -> runs.Row:
     """What is measured in each state."""
-    row = about | {"state": state} | runs.scores(network, experiment, place)
+    row = about | {"state": state} | row_measures.scores(network, experiment, place)
     row |= {"batch_loss": batch_loss(network, experiment, place), "highest_val_error": math.nan, "diverged": "no"}
-    return row | runs.first_step(network, experiment, place) | {"scale": experiment.scale}
+    return row | row_measures.first_step(network, experiment, place) | {"scale": experiment.scale}
 
 
 def measure(state: str, place: torch.device, one: runs.Run) -> runs.Row:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 
-from lineage import runs
+from lineage import row_measures, runs
 from lineage.defective import DEFECTS, with_tested
 from lineage.engine import augment, checkpoint, device, tensors, training
 from lineage.engine.experiment import Experiment
@@ -69,7 +69,7 @@ def train(one: runs.Run, place: torch.device, progress: Progress) -> training.Tr
 def carry_out(place: torch.device, one: runs.Run, progress: Progress) -> None:
     """Train a run, and write the errors that are reported of it: its own, and if it is sound each judgement's."""
     job = train(one, place, progress)
-    scores = runs.scores(job.result, one.experiment, place)
+    scores = row_measures.scores(job.result, one.experiment, place)
     reported = {SOUND: scores["val_error"]}
     for name, defect in DEFECTS.items():
         if one.about == {"defect": SOUND, "network": defect.network} and defect.judge:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-from lineage import runs
+from lineage import row_measures, runs
 from lineage.engine import checkpoint, device
 from lineage.files import claimed, write_table
 from lineage.relative_steps import Equalised
@@ -51,7 +51,7 @@ def read() -> dict[str, list[Equalised]]:
 def measure(place: torch.device, one: runs.Run) -> runs.Row:
     """A run's line, from its trained weights."""
     network, about = runs.trained(one, place)
-    row = one.about | runs.scores(network, one.experiment, place)
+    row = one.about | row_measures.scores(network, one.experiment, place)
     return row | {"diverged": "yes" if about["diverged"] else "no", "scale": one.experiment.scale}
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from lineage import initialisations, runs
+from lineage import initialisations, row_measures, runs
 from lineage.engine import checkpoint, device
 from lineage.engine.experiment import Experiment
 from lineage.files import claimed, write_table
@@ -46,8 +46,8 @@ def begun(one: runs.Run, place: torch.device) -> torch.nn.Module:
 def measure(place: torch.device, one: runs.Run) -> runs.Row:
     """A run's line, from its trained weights."""
     network, about = runs.trained(one, place)
-    row = one.about | runs.first_step(begun(one, place), one.experiment, place)
-    row |= runs.scores(network, one.experiment, place)
+    row = one.about | row_measures.first_step(begun(one, place), one.experiment, place)
+    row |= row_measures.scores(network, one.experiment, place)
     return row | {"diverged": "yes" if about["diverged"] else "no", "scale": one.experiment.scale}
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from lineage import runs
+from lineage import row_measures, runs
 from lineage.engine import checkpoint, device
 from lineage.engine.experiment import Experiment
 from lineage.files import claimed, write_table
@@ -64,8 +64,8 @@ def boundary(trained: dict[Cell, bool]) -> list[Cell]:
 def measure(place: torch.device, one: runs.Run) -> runs.Row:
     """A run's line, from its trained weights."""
     network, about = runs.trained(one, place)
-    row = one.about | runs.first_step(runs.untrained(one.experiment, one.seed, place), one.experiment, place)
-    row |= runs.scores(network, one.experiment, place)
+    row = one.about | row_measures.first_step(runs.untrained(one.experiment, one.seed, place), one.experiment, place)
+    row |= row_measures.scores(network, one.experiment, place)
     return row | {"diverged": "yes" if about["diverged"] else "no", "scale": one.experiment.scale}
 
 

@@ -8,7 +8,7 @@ from conftest import as_signs, one_line, sha256
 from test_train import experiment
 
 import initialisations
-from lineage import runs
+from lineage import row_measures, runs
 
 CPU = torch.device("cpu")
 
@@ -48,7 +48,7 @@ def test_training_begins_with_the_initialisation(prepared, monkeypatch):
     one = initialisations.read()["random-0.1"]
     network = one.network.model_copy(update={"initialisation": "dirac"})
     dirac = runs.Run(one.model_copy(update={"network": network}), 1, Path("runs/dirac"), "key")
-    row = runs.carry_out("dirac", [dirac], lambda run: runs.scores(runs.trained(run, CPU)[0], one, CPU), CPU)[0]
+    row = runs.carry_out("dirac", [dirac], lambda run: row_measures.scores(runs.trained(run, CPU)[0], one, CPU), CPU)[0]
     ours = table[(table.initialisation == "random-0.1") & (table.seed == 1)].iloc[0]
     assert ours.train_loss == pytest.approx(row["train_loss"], abs=1e-6)
     assert ours.val_loss == pytest.approx(row["val_loss"], abs=1e-6)

@@ -109,24 +109,26 @@ def test_how_many_seeds_train_at_once_changes_no_byte(workspace, run_here):
     assert results["1"] == results["2"] == results["3"]
 
 
-def test_trained_seeds_stay_until_they_are_recorded(workspace, run_here):
+@pytest.mark.parametrize("how", ["run_here", pytest.param("run_script", marks=pytest.mark.slow)])
+def test_trained_seeds_stay_until_they_are_recorded(workspace, request, how):
     """`dvc` may die, or find the disk full, while it takes the outputs over."""
+    run = request.getfixturevalue(how)
     experiment()
-    assert "seed 1  epoch" in run_here("train", "mine").stdout
+    assert "seed 1  epoch" in run("train", "mine").stdout
     whole = outputs()
     for folder in ("models", "plots", "metrics"):  # as DVC does before it runs a stage
         shutil.rmtree(folder)
-    again = run_here("train", "mine")
+    again = run("train", "mine")
     assert "seed 0: trained already" in again.stdout and "  epoch " not in again.stdout
     assert outputs() == whole
     history = Path("plots/history/mine.csv").read_bytes()
     Path("dvc.lock").write_text(f"md5: {hashlib.md5(history).hexdigest()}\n")
-    forced = run_here("train", "mine").stdout
+    forced = run("train", "mine").stdout
     assert "trained already" not in forced and "seed 1  epoch" in forced
     assert outputs() == whole
     Path("dvc.lock").unlink()
     experiment(seeds=3)  # a further seed needs no more than its own training
-    more = run_here("train", "mine").stdout
+    more = run("train", "mine").stdout
     assert "seed 1: trained already" in more and "seed 1  epoch" not in more and "seed 2  epoch" in more
     assert whole["models/mine/seed-1.safetensors"] == outputs()["models/mine/seed-1.safetensors"]
 
@@ -326,7 +328,7 @@ def test_the_end_of_one_process_is_one_line_and_the_others_are_stopped(workspace
     assert len(errors.splitlines()) == 1 and "was ended by SIGKILL; if memory was short, SEEDS_AT_ONCE=1" in errors
     assert not second.is_running()
     assert not list(Path().rglob("*.part"))
-    result = run_here("train", "mine")
+    result = run_here("train", "mine", SEEDS_AT_ONCE="2")
     assert "resuming at epoch" in result.stdout
     assert outputs() == whole
 
@@ -448,7 +450,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_it(workspace
         assert "cannot read or write runs/mine/seed-" in on_a_full_disk(100_000, at_once)  # the state
     assert outputs() == before
     assert len(list(Path("runs").rglob("*.state"))) == 2  # of the run before
-    run_here("train", "mine")
+    run_here("train", "mine", SEEDS_AT_ONCE="2")
     whole = outputs()
     for folder in ("models", "plots", "metrics"):  # as DVC does before it runs a stage
         shutil.rmtree(folder)

@@ -182,7 +182,7 @@ def test_branches_are_compared(clone):
 def test_a_sweep_in_dvcs_queue_is_judged_on_validation(clone):
     dvc("exp", "run", "--queue", "-S", "train.lr=0.05,0.2", f"train@{NAME}")
     dvc("queue", "start", "-j", "2")
-    for _ in range(30):
+    for _ in range(60):
         time.sleep(3)  # to ask takes two seconds of a core
         states = dvc("queue", "status").stdout.split("Worker status")[0]
         if not re.search(r"Queued|Running", states):

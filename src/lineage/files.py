@@ -128,6 +128,7 @@ def read_json(path: Path) -> dict[str, object]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise Mistake(f"{path} is missing{advice if path.parts[0] == 'recipes' else ''}") from None
+        first = ": run `dvc repro recipes` first" if path.parts[0] == "recipes" else ""
+        raise Mistake(f"{path} is missing{first}") from None
     except ValueError as error:
         raise Failure(f"{path} is not JSON ({error}){advice}") from None

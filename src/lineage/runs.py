@@ -4,7 +4,6 @@ and kept as a row of a table as soon as it is through, so that a stage that is k
 
 import hashlib
 import json
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,20 +14,15 @@ from typing import Any, TypeVar
 import torch
 import yaml
 from pydantic import ValidationError
-from torch.nn import functional as F
 
-from lineage import anatomy
-from lineage.engine import augment, checkpoint, device, tensors, training
+from lineage.engine import augment, checkpoint, device, tensors
 from lineage.engine.experiment import Experiment
-from lineage.engine.optimisation import MOMENTUM, learning_rate
 from lineage.errors import Failure, Mistake
 from lineage.files import read_json, write_json
 from lineage.parallel import seeds_at_once, side_by_side
 from lineage.progress import Progress
 from lineage.seed import train_seed
-from lineage.started import most_mistakes
 
-PROBES = 64  # training images that the first gradient is measured with, as in src/evaluate.py
 Row = dict[str, Any]
 T = TypeVar("T")
 
@@ -105,9 +99,7 @@ class _Told:
 
 
 def read_recipes(path: Path, parse: Callable[[Any], T]) -> T:
-    """What `parse` makes of a file of recipes/. Raises `Mistake`."""
-    if not path.is_file():
-        raise Mistake(f"{path} is missing: run `dvc repro recipes` first")
+    """What `parse` makes of a file of recipes/. Raises `Mistake`, `Failure`."""
     try:
         return parse(read_json(path))
     except (AttributeError, KeyError, TypeError, ValidationError):  # another version of the code has written it
@@ -196,33 +188,3 @@ def untrained(experiment: Experiment, seed: int, place: torch.device) -> torch.n
     """A seed's network as its training begins."""
     torch.manual_seed(seed)
     return experiment.build().to(place, memory_format=augment.LAYOUTS[experiment.recipe.layout])
-
-
-def first_step(network: torch.nn.Module, experiment: Experiment, place: torch.device) -> Row:
-    """How large the first step of a network's training is, in the layer with the largest ‖gradient‖ / ‖W‖ on 64
-    training images without augmentation, in float32: that quotient, the learning rate of the first step, and how far
-    the step moves the layer, as a fraction of ‖W‖; not a number for Adam, whose step has another length. SGD's momentum
-    is the gradient itself in the first step, and Nesterov's form adds 0.9 times it to the gradient. Neither weight
-    decay nor a limit of the step (`trust`) is considered.
-    """
-    recipe = experiment.recipe
-    few = experiment.model_copy(update={"max_images": min(PROBES, experiment.max_images or PROBES)})
-    steps, per_epoch = recipe.steps(tensors.length(experiment.dataset, "train", experiment.max_images))
-    probes = augment.load(few, ("train",), place)["train"]
-    probes.input_size = recipe.size_in(1, math.ceil(steps / per_epoch))
-    layer, ratio = anatomy.steepest(network, probes.plain(0, len(probes)), probes.labels)
-    lr = learning_rate(recipe, 0, steps)
-    step = lr * (1 + MOMENTUM * recipe.nesterov) * ratio if recipe.optimiser == "sgd" else math.nan
-    return {"layer": layer, "gradient_ratio": ratio, "first_lr": lr, "first_step": step}
-
-
-def scores(network: torch.nn.Module, experiment: Experiment, place: torch.device) -> Row:
-    """Loss and error on the training and on the validation images without augmentation, and whether it has started to
-    train.
-    """
-    row = {}
-    for part, images in augment.load(experiment, ("train", "val"), place).items():
-        logits = training.predict(network, images, experiment.recipe.precision)
-        row[f"{part}_loss"] = F.cross_entropy(logits.double(), images.labels).item()
-        row[f"{part}_error"] = (logits.argmax(1) != images.labels).double().mean().item()
-    return row | {"trained": "yes" if row["train_error"] <= most_mistakes(experiment.classes) else "no"}

@@ -127,7 +127,7 @@ def test_a_conflict_of_git_is_one_line(workspace):
 
 
 @pytest.mark.parametrize(
-    ("path", "advice"), [("recipes/a.json", "; `dvc repro recipes` writes it again"), ("metrics/a.json", "")]
+    ("path", "advice"), [("recipes/a.json", ": run `dvc repro recipes` first"), ("metrics/a.json", "")]
 )
 def test_json_that_is_missing_is_a_mistake(workspace, path, advice):
     with pytest.raises(Mistake) as error:

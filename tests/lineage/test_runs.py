@@ -1,5 +1,4 @@
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +6,9 @@ import pytest
 import torch
 from test_seed import Told
 from test_train import experiment
-from torch.nn import functional as F
 
-from lineage import runs
-from lineage.engine import augment, checkpoint, tensors, training
+from lineage import row_measures, runs
+from lineage.engine import checkpoint, tensors
 from lineage.engine.experiment import Experiment
 from lineage.errors import Failure, Mistake
 from lineage.seed import train_seed
@@ -20,59 +18,6 @@ CPU = torch.device("cpu")
 
 def mine(**changes):
     return Experiment.model_validate(experiment(**changes))
-
-
-@pytest.mark.parametrize(("nesterov", "schedule"), [(True, "onecycle"), (False, "constant")])
-def test_the_first_step_is_as_long_as_the_engines(workspace, unchanged, nesterov, schedule):
-    """A batch of all images, so that both see the same gradient."""
-    one = mine(batch_size=64, epochs=4, lr=0.5, warm_up=0.5, nesterov=nesterov, schedule=schedule)
-    one = one.model_copy(update={"max_images": 64})
-    network = runs.untrained(one, 3, CPU)
-    measured = runs.first_step(network, one, CPU)
-    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-    images = augment.load(one, ("train", "val"), CPU)
-    job = training.Training(network, images["train"], images["val"], one.recipe, 3)
-    assert job.per_epoch == 1
-    line = job.epoch()
-    after = dict(network.named_parameters())
-    moved = {name: ((after[name] - w).norm() / w.norm()).item() for name, w in before.items() if w.ndim > 1}
-    assert max(moved, key=moved.get) == f"{measured['layer']}.weight"
-    assert max(moved.values()) == pytest.approx(measured["first_step"], rel=1e-3)
-    assert measured["first_lr"] == pytest.approx(line.lr)
-    factor = 1.9 if nesterov else 1
-    assert measured["first_step"] == pytest.approx(factor * measured["first_lr"] * measured["gradient_ratio"])
-
-
-def test_the_first_step_of_adam_is_not_that_of_sgd_and_inputs_that_grow_begin_small(workspace, unchanged):
-    adam = runs.first_step(runs.untrained(mine(), 0, CPU), mine(optimiser="adam"), CPU)
-    assert math.isnan(adam["first_step"]) and adam["gradient_ratio"] > 0
-    small, growing = mine(input_size=16), mine(input_size=24, grow={16: 0.5})
-    steps = [runs.first_step(runs.untrained(one, 0, CPU), one, CPU) for one in (small, growing, mine(input_size=24))]
-    assert steps[0] == steps[1] != steps[2]
-
-
-def test_scores_are_those_of_the_whole_parts(workspace):
-    one = mine()
-    network = runs.untrained(one, 0, CPU)
-    row = runs.scores(network, one, CPU)
-    for part, images in augment.load(one, ("train", "val"), CPU).items():
-        logits = training.predict(network, images, "fp32")
-        assert row[f"{part}_loss"] == pytest.approx(F.cross_entropy(logits.double(), images.labels).item())
-        assert row[f"{part}_error"] == pytest.approx((logits.argmax(1) != images.labels).double().mean().item())
-    assert row["train_loss"] != row["val_loss"]
-    assert row["train_error"] > 0.8 * 2 / 3 and row["trained"] == "no"
-
-
-def test_scores_of_a_network_that_knows_the_classes(workspace):
-    """They differ in brightness: the network answers by the channels' mean."""
-    one = mine()
-
-    class Brightness(torch.nn.Module):
-        def forward(self, x):
-            return -((x.mean((1, 2, 3))[:, None] - torch.tensor([-1.2, 0.0, 1.2])) ** 2)
-
-    row = runs.scores(Brightness(), one, CPU)
-    assert (row["train_error"], row["val_error"], row["trained"]) == (0, 0, "yes")
 
 
 def test_a_run_begins_with_the_weights_that_it_is_given(workspace, unchanged):
@@ -202,7 +147,7 @@ def test_a_trained_run_that_was_killed_before_its_row_is_only_measured(workspace
     for keep in (True, False):
         run.row.unlink(missing_ok=True)
         runs._carry_out(
-            lambda one: runs.scores(runs.trained(one, CPU)[0], one.experiment, CPU), CPU, 30, keep, run, told
+            lambda one: row_measures.scores(runs.trained(one, CPU)[0], one.experiment, CPU), CPU, 30, keep, run, told
         )
         assert run.row.is_file() and [name for name, _ in told.calls] == ["skip", "say"]
         assert run.state.exists() == keep  # until the row is there it stays

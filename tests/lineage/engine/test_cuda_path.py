@@ -214,7 +214,7 @@ def test_a_step_on_a_gpu_stays_there(case, fake_cuda, monkeypatch):
     with watch:
         runs[-1].step.take()
     assert not watch.faults
-    assert sum(watch.seen.values()) > 100
+    assert watch.seen["convolution_backward"]
     assert all(tensor.is_cuda for run in runs for tensor in run.step.state().values())
     assert training.predict(runs[0].result, val, recipe.precision, 3).is_cuda
 
