@@ -223,10 +223,10 @@ def git(*arguments, cwd=None):
     return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments], cwd=cwd, check=True)
 
 
-def outputs():
-    """The hash of each file that a stage has written in the current folder."""
-    folders = (Path("models"), Path("plots"), Path("metrics"))
-    return {path.as_posix(): sha256(path) for folder in folders for path in folder.rglob("*") if path.is_file()}
+def outputs(*more):
+    """The hash of each file that a stage has written in the current folder; `more` names further folders to look in."""
+    paths = [path for folder in ("models", "plots", "metrics", *more) for path in Path(folder).rglob("*")]
+    return {path.as_posix(): sha256(path) for path in paths if path.is_file()}
 
 
 def as_signs():

@@ -12,7 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import REPOSITORY, dvc, folders_zip, git, make_study, parameters, sha256, write_parameters
+from conftest import (
+    REPOSITORY,
+    dvc,
+    folders_zip,
+    git,
+    make_study,
+    outputs,
+    parameters,
+    sha256,
+    shell,
+    write_parameters,
+)
 
 from lineage.options import NETWORKS
 
@@ -141,16 +152,6 @@ def small_study(tmp_path_factory):
         yield folder
 
 
-def git_says(*arguments):
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout
-
-
-def all_files():
-    """What the stages have written, by content."""
-    folders = ("data/raw", "data/tensors", "models", "recipes", "metrics", "plots", "docs")
-    return {path: sha256(path) for folder in folders for path in Path(folder).rglob("*") if path.is_file()}
-
-
 def stale():
     """The stages that `dvc repro` would run, given that `recipes` has run."""
     dvc("repro", "recipes")
@@ -204,7 +205,7 @@ def test_everything_done_again_by_force_gives_the_same_bytes(small_study):
     assert len(resumed) == 4  # `initialisations` and `deepened`, from the weights that they were given
     assert all("at epoch 1 of 1" in line for line in resumed)
     assert "trained already" not in result.stdout
-    assert git_says("status", "--porcelain") == ""
+    assert shell("git status --porcelain").stdout == ""
     assert {path: sha256(path) for path in Path("models").rglob("*.safetensors")} == weights
 
 
@@ -259,7 +260,7 @@ def test_an_override_reaches_the_history_and_fetches_nothing_again(small_study):
         lines = Path("plots/history", f"{name}.csv").read_text().splitlines()
         column = lines[0].split(",").index("lr")
         assert {line.split(",")[column] for line in lines[1:]} == {"0.001"}
-    changed = git_says("diff", "--name-only", "HEAD").split()
+    changed = shell("git diff --name-only HEAD").stdout.split()
     assert "params.yaml" in changed
     assert not {"experiments.yaml", "data/datasets.yaml"} & set(changed)  # the tables stand as they were
     subprocess.run(["git", "checkout", "-q", "params.yaml"], check=True)
@@ -284,8 +285,9 @@ def test_an_override_reaches_the_history_and_fetches_nothing_again(small_study):
 )
 def test_a_mistake_stops_the_run_before_anything_is_deleted(small_study, path, change, said):
     text = Path(path).read_text()
-    kept = all_files()
-    assert any(path.suffix == ".safetensors" for path in kept) and any(path.parts[0] == "recipes" for path in kept)
+    everything = ("data/raw", "data/tensors", "recipes", "docs")
+    kept = outputs(*everything)
+    assert any(name.endswith(".safetensors") for name in kept) and any(name.startswith("recipes/") for name in kept)
     assert change[0] in text
     Path(path).write_text(text.replace(*change))
     try:
@@ -295,4 +297,4 @@ def test_a_mistake_stops_the_run_before_anything_is_deleted(small_study, path, c
         assert "Traceback" not in result.stderr
     finally:
         Path(path).write_text(text)
-    assert all_files() == kept
+    assert outputs(*everything) == kept

@@ -145,8 +145,7 @@ def test_what_was_trained_elsewhere_is_not_trained_again(clone, tmp_path, monkey
     said = dvc("repro", "--pull", f"evaluate@{NAME}").stdout
     assert "Running stage" not in said
     assert weights() == trained
-    status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True)
-    assert status.stdout == ""
+    assert shell("git status --porcelain").stdout == ""
 
 
 @pytest.mark.slow
