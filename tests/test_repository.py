@@ -251,7 +251,7 @@ def test_the_readmes_primary_comparisons_are_the_recorded_ones(committed):
         assert len(numbers) == 3
         for mine, recorded in zip(re.findall(r"-?\d+\.\d+", difference), numbers, strict=True):
             assert abs(float(mine) - recorded) < 0.51 * 0.1 ** len(mine.partition(".")[2]), row
-        assert (p, said.rstrip(" ¹²").strip("*")) == (judged[key][6], judged[key][8].split(",")[0].strip("*")), row
+        assert (p, said.rstrip(" ¹²³").strip("*")) == (judged[key][6], judged[key][8].split(",")[0].strip("*")), row
         assert judged[key][4] == ("4 / 4" if "cifar10" in larger else "5 / 5")
         if part == "train":  # that of a test error covers the bootstrap's, too
             deep, shallow = (recorded_errors(f"{name}/scores", part=part) for name in (larger, smaller))
@@ -269,6 +269,9 @@ def test_the_readmes_primary_comparisons_are_the_recorded_ones(committed):
 def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
     text = " ".join(README.split())
     for name, part, words in (
+        ("plain-56-cifar10", "test", "With 56 layers the test error is {mean:.1f} % without shortcuts"),
+        ("resnet-56-cifar10", "test", "without shortcuts and {mean:.1f} % with them"),
+        ("resnet-110-signs32", "train", "while residual ones end with a training error of {mean:.2f} %"),
         ("plain-56-signs32", "train", "One of the five seeds has {max:.1f} %"),
         ("plain-56-signs32-long", "train", "plain networks of 56 layers is {mean:.2f} ± {std:.2f} % (n = 3)"),
         ("alexnet4-norm-lrn-cifar10", "test", "on CIFAR-10: {mean:.1f} ± {std:.1f} with it"),
@@ -284,7 +287,9 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
         (needed,) = {*re.findall(re.escape(card) + r" (\d+\.\d\d ± \d\.\d\d) \(4 of 4 seeds get there\)", report)}
         assert words.format(needed) in text
     (ratio,) = re.findall(r"say six times as fast: × (\S+) \((\S+) … (\S+)\), \*\[does not hold\]", report)
-    assert "{} times as many, {} to {}: six times *does not hold*".format(*ratio) in text
+    assert "{} times as many, {} to {}: faster *holds*, six times *does not hold*".format(*ratio) in text
+    assert "*[holds](#claim-relu-tanh)*" in report
+    assert re.search(r'id="claim-lrn-useless".*\*\*holds\*\*', report) and "it is useless (*holds*)" in text
     (high,) = re.findall(r"until the training error is 50 %: -\S+ epochs \(-\S+ … (\S+)\)", report)
     assert float(high) < 0 and "until 50 % tanh is ahead" in text
     losses = {}
@@ -298,9 +303,13 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
     deep, shallow = losses["plain-56-signs32-long"], losses["plain-20-signs32-long"]
     assert stats.ttest_ind(deep, shallow, equal_var=False).confidence_interval(0.95).low > 0
     assert "though the loss probably stays higher than that of 20 layers" in text
-    history = pd.read_csv(io.BytesIO(content("plots/history/plain-56-cifar10.csv")))
-    before, last = history.groupby("epoch").train_error.mean().iloc[-2:]
-    assert f"still falls by {100 * (before - last):.1f} points" in text
+    fall = {}
+    for name in ("plain-20", "plain-56", "resnet-20", "resnet-56"):
+        history = pd.read_csv(io.BytesIO(content(f"plots/history/{name}-cifar10.csv")))
+        before, last = history.groupby("epoch").train_error.mean().iloc[-2:]
+        fall[name] = 100 * (before - last)
+    falls = f"still falls by {fall.pop('plain-56'):.1f} points in the plain networks of 56 layers, by "
+    assert f"{falls}{min(fall.values()):.1f} to {max(fall.values()):.1f} in the others" in text
     gradients = pd.read_csv(io.BytesIO(content("plots/gradients.csv"))).query("family == 'plain' and depth == 110")
     gradients = gradients[gradients.batch_norm == "yes"].set_index(["initialisation", "seed", "layer"]).gradient
     rise = gradients.xs(1, level="layer") / gradients.xs(109, level="layer")  # layer 110 is the linear one
@@ -326,6 +335,7 @@ DEEP = [  # where the numbers of each row of the README's table on plain network
     ("initialisations", {"depth": 110, "initialisation": "looks-linear"}),
     ("plain-110-signs32-dirac/scores", {"part": "train"}),
     ("plain-110-signs32-dirac-low-lr/scores", {"part": "train"}),
+    ("crossed", {"start": "he", "lengths": "he"}),
     ("crossed", {"start": "he", "lengths": "dirac"}),
     ("crossed", {"start": "dirac", "lengths": "he"}),
     ("equalised", EQUALISED | {"initialisation": "he"}),
