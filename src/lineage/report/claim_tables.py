@@ -3,12 +3,14 @@
 import math
 from collections import Counter
 
-from lineage.report.claims import ALL_STARTED, LOSS_FACTOR
+from lineage.report.claim_measures import QUARTER
+from lineage.report.claims import ALL_STARTED, FLOOR, LOSS_FACTOR
 from lineage.report.comparisons import Judgement, Judgements
 from lineage.report.entries import Claim
 from lineage.report.markdown import details, link, table
 from lineage.report.study import CLAIMS, GROUPS, PRIMARY, UNTESTED
 from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_COMPARED, NOT_DECIDED, NOT_RUN, REVERSED, VERDICTS
+from lineage.started import STARTED
 
 
 def primary() -> str:
@@ -30,17 +32,17 @@ A claim says that one experiment exceeds another by some measure, or that it doe
   reach this verdict, so a finding says *probably* even where the comparison is primary;
 - *leans*, *leans against*: by its interval the claim holds (or does not), but there are too few seeds (with three
   against three, no exact permutation test can fall below 5 %; this is asked before any correction), or it fails Holm's
-  correction, or the difference is smaller than the relevant one; of a *start* claim, that all seeds of one side failed
-  and none of the other, three or more each, but p is not below 5 %;
-- *at the floor*: both training errors are below 0.3 %. The training losses are compared instead; their ratio is
+  correction, or the difference is smaller than the relevant one; of a *start* claim, which
+  needs three seeds of either side, that all seeds of one failed and none of the other, but p is not below 5 %;
+- *at the floor*: both training errors are below {floor} %. The training losses are compared instead; their ratio is
   relevant from {loss_factor} on;
 - *not compared*: the training of one side diverged, or some of its seeds *did not start to train*: their
-  training error ends above 80 % of that at chance level. Their errors are no measure of the network. Where there
-  is a *start* claim, it counts the seeds instead (Fisher's exact test);
+  training error ends above {started:.0f} % of that at chance level. Their errors are no measure of the network. Where
+  there is a *start* claim, it counts the seeds instead (Fisher's exact test);
 - *not decided*: everything else.
 
-The smallest relevant difference is 0.5 percentage points (pp) where a claim names no other, and never less than one
-test image, except where the question is whether a number is reached: there it is 0. These comparisons were named as
+The smallest relevant difference is {relevant} percentage points (pp) where a claim names no other, and never less than
+one test image, except where the question is whether a number is reached: there it is 0. These comparisons were named as
 **primary**, when a first record of SIGNS was known, before the present one and before any network of the group
 `cifar10` was recorded. They are held to Holm's correction for all of them, run or not:
 
@@ -52,8 +54,9 @@ bootstrap over seeds and test images (*seeds and images*), and p is the larger o
 normal distribution). It is that of no difference, or of the threshold that a claim names (*six times*). Holm's
 correction uses that p. All intervals are conditional on one split of the data. Two claims rest on one measurement, the
 gradients of untrained networks with batch norm: three draws of He's initialisation on one batch of images. Only there,
-and against an article's number, are three values enough. Where a claim compares the epochs to a training error of 25 %,
-the mean error of an epoch counts in its middle, with a straight line in between, from chance level at the beginning.
+and against an article's number, are three values enough. Where a claim compares the epochs to a training error of
+{quarter:.0f} %, the mean error of an epoch counts in its middle, with a straight line in between, from chance level at
+the beginning.
 Seeds of the first side that never get there count as if they did in the middle of their last epoch; the claim then
 holds only with enough seeds, each of them later than every seed of the second side by the smallest relevant difference.
 If one of the second side never gets there, nothing is decided. A recipe that reaches 75 % confirms that claim; one that
@@ -63,7 +66,14 @@ them."""
 
 def rules() -> str:
     """What each verdict means, and which comparisons are primary."""
-    return RULES.format(loss_factor=LOSS_FACTOR, primary=primary())
+    return RULES.format(
+        floor=FLOOR,
+        loss_factor=LOSS_FACTOR,
+        started=100 * STARTED,
+        relevant=Claim.relevant,
+        quarter=100 * QUARTER,
+        primary=primary(),
+    )
 
 
 def section(found: Judgements) -> list[str]:

@@ -56,7 +56,7 @@ def judged(comparison: Comparison, results: Results) -> Judgement:
         return _of_failures(one, sides)
     if claim.measure in ("epochs", "epochs_ratio"):
         return _of_epochs(one, sides)
-    failed = [int((~side.started()).sum()) for side in sides]
+    failed = [side.failed for side in sides]
     if any(failed):
         return replace(one, verdict=NOT_COMPARED, note=f"did not start to train: {against(failed, one.n)}")
     if claim.measure == "train_error" and len(sides) == 2 and all(train_error(side).mean() < FLOOR for side in sides):
@@ -117,11 +117,11 @@ def _bootstrapped(measure: Measure, sides: list[Result], number: str | float) ->
 
 def _of_failures(one: Judgement, sides: list[Result]) -> Judgement:
     """By the number of seeds that failed to start to train."""
-    failed = tuple(int((~side.started()).sum()) for side in sides)
+    failed = tuple(side.failed for side in sides)
     p = verdicts.fisher(failed, one.n)
     more = failed[0] / one.n[0] - failed[1] / one.n[1]
     said = NOT_DECIDED
-    if p < verdicts.ALPHA and min(one.n) > 1:
+    if p < verdicts.ALPHA and min(one.n) >= verdicts.FEWEST:
         said = HOLDS if more > 0 else REVERSED
     elif abs(more) == 1 and min(one.n) >= verdicts.FEWEST:  # all of one side and none of the other
         said = verdicts.WEAKER[HOLDS if more > 0 else REVERSED]

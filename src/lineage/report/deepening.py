@@ -91,7 +91,10 @@ def finding() -> list[str]:
         how = "a higher or a lower training loss"
         opening = f"**Whether {who} end with {how} {than} probably depends on the inserted layers.**"
     elif found := worse or better:
-        how = "" if len(found) == len(ways) else f", if the inserted layers are {' or '.join(found)}"
+        how, open_ = "", [one for one in map(sweep_figures.WAYS.get, ways) if one not in found]
+        if open_:
+            how = f", if the inserted layers are {' or '.join(found)}; if they are {' or '.join(open_)}, "
+            how += "this is not decided"
         higher = "higher" if worse else "lower"
         opening = f"**{capitalised(who)} probably end with a {higher} training loss {than}{how}.**"
     whole = (

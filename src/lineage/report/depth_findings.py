@@ -82,19 +82,25 @@ def _errors(m: Measured, one: Judgement, part: str) -> str:
 
 def longer(m: Measured) -> list[str]:
     """What more epochs change, and what they do not."""
-    said, places = [], []
+    said, places, losses = [], [], []
     for one in deepest(m, "plain-train", AT_FLOOR):
         group = one.comparison.group
-        if fell(m, one) and one.loss.verdict in (HOLDS, LEANS):
+        if fell(m, one):
+            losses.append(one.loss.verdict)
             places.append(GROUPS[group].title)
             error = m.error(one.comparison.larger, "train")
             loss = f"its training loss is {times(one.loss)} that of {link(one.comparison.smaller)}"
             said.append(
-                f"{GROUPS[group].title}: training error {error}, but {loss} (n = {seeds(one)}; {verdict(one.loss)}"
+                f"{GROUPS[group].title}: training error {error}, and {loss} (n = {seeds(one)}; {verdict(one.loss)}"
                 f"{'' if can_decide(one.n) else ': so few seeds cannot decide'}).{on_warm_up(m, one)}"
             )
     falls = "With more epochs the training error of a deep plain network falls to almost 0"
-    opening = f"**{falls}{scope(['; '.join(places)])}; its loss probably stays above the shallow one's.**"
+    stays = "its loss probably stays above the shallow one's"
+    if not {HOLDS, LEANS} & {*losses}:
+        stays = "whether its loss stays above the shallow one's is not decided"
+        if NOT_DECIDED not in losses:
+            stays = "its loss probably does not stay above the shallow one's"
+    opening = f"**{falls}{scope(['; '.join(places)])}; {stays}.**"
     return finding(opening, said)
 
 

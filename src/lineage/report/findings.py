@@ -108,41 +108,6 @@ def headline(m: Measured) -> list[str]:
     return [" ".join(sentences)]
 
 
-def defects(_: Measured) -> list[str]:
-    """What the articles' defects do to the reported error."""
-    return defect_costs.finding()
-
-
-def agreement(m: Measured) -> list[str]:
-    """Whether batches ask for the same step before training."""
-    return agreement_findings.finding(m.results)
-
-
-def equalised(m: Measured) -> list[str]:
-    """Which networks train if all gradients have the same relative length."""
-    return equalising.finding(m.results)
-
-
-def crossed(m: Measured) -> list[str]:
-    """Which networks train with the gradients' lengths of another initialisation."""
-    return crossing.finding(m.results)
-
-
-def in_float64(m: Measured) -> list[str]:
-    """Whether deep plain networks train in float64."""
-    return rounding_findings.finding(m.results)
-
-
-def learning_rates(_: Measured) -> list[str]:
-    """Whether deep plain networks train with a lower learning rate."""
-    return first_steps.finding()
-
-
-def solution(_: Measured) -> list[str]:
-    """Whether a plain network keeps a solution that it is given."""
-    return deepening.finding()
-
-
 FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
     "What depth does": [
         depth_findings.degradation,
@@ -154,15 +119,22 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
     ],
     "Why deep plain networks fail": [
         before_training,
-        learning_rates,
+        lambda _: first_steps.finding(),
         start_findings.dirac,
-        agreement,
-        equalised,
-        crossed,
-        in_float64,
-        solution,
+        lambda m: agreement_findings.finding(m.results),
+        lambda m: equalising.finding(m.results),
+        lambda _: crossing.finding(),
+        lambda m: rounding_findings.finding(m.results),
+        lambda _: deepening.finding(),
     ],
-    "The articles": [blocks, defects, pair_findings.parts, pair_findings.speed, best_on_signs, headline],
+    "The articles": [
+        blocks,
+        lambda _: defect_costs.finding(),
+        pair_findings.parts,
+        pair_findings.speed,
+        best_on_signs,
+        headline,
+    ],
 }
 
 

@@ -17,14 +17,15 @@ FOUR_LAYERS = "a four-layer network after Krizhevsky et al. (2012) on CIFAR-10"
 BLOCKS = "VGG with residual blocks on CIFAR-10"
 ONE_RECIPE = "All three normalisations have one recipe, which was chosen for none of them."
 ALPHA = "LRN's alpha was not tuned ([what it divides by](#what-lrn-divides-by))."
+GUESSED = "Both have one recipe, a first guess"
 # Of a claim about the test error: what is said to lower it, whose, and what else to know.
 PARTS = {
     "lrn-helps": ("local response normalisation (LRN)", FOUR_LAYERS, f"{ONE_RECIPE} {ALPHA}"),
     "batch-norm-helps": ("batch norm", FOUR_LAYERS, ONE_RECIPE),
     "batch-norm": ("batch norm instead of LRN", FOUR_LAYERS, f"{ONE_RECIPE} {ALPHA}"),
-    "vgg-shortcut": ("a shortcut in every block", "VGG on CIFAR-10", ""),
-    "projection": ("a projection instead of the identity where the channels differ", BLOCKS, ""),
-    "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS, ""),
+    "vgg-shortcut": ("a shortcut in every block", "VGG on CIFAR-10", f"{GUESSED}."),
+    "projection": ("a projection instead of the identity where the channels differ", BLOCKS, f"{GUESSED}."),
+    "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS, f"{GUESSED}."),
 }
 
 # Claims about the epochs until a quarter of the training images is wrong: what is said to need fewer, and than what.

@@ -46,6 +46,11 @@ class Result:
         """Seed by seed, whether it started to train: its training error is below 80 % of that at chance level."""
         return self.error("train") <= most_mistakes(len(self.labels["classes"]))
 
+    @property
+    def failed(self) -> int:
+        """How many seeds did not start to train."""
+        return int((~self.started()).sum())
+
     def wrong_answers(self) -> np.ndarray | None:
         """Seeds×images of the test set, true where the answer is wrong; None where the answers were not kept."""
         answers = self.table("answers")

@@ -2,7 +2,7 @@
 
 from lineage.report.comparisons import Judgement
 from lineage.report.markdown import link, percent
-from lineage.report.measured import Measured, deepest, difference, finding, quotients, sides, where
+from lineage.report.measured import Measured, difference, finding, quotients, sides, where
 from lineage.report.openings import opened
 from lineage.report.verdicts import HOLDS, NOT_RUN, VERDICTS
 from lineage.report.why import beginning
@@ -11,11 +11,10 @@ from lineage.report.why import beginning
 def no_start(m: Measured) -> list[str]:
     """Plain networks that did not start to train."""
     said, whole = [], False
-    for one in deepest(m, "plain-start", *VERDICTS):
+    for one in (one for place, one in m.judgements.items() if place[0] == "plain-start" and one.verdict in VERDICTS):
         result = m.results[one.comparison.larger]
-        failed = int((~result.started()).sum())
-        if failed:
-            whole |= failed == result.n
+        if result.failed:
+            whole |= result.failed == result.n
             shallower = m.results[one.comparison.smaller]
             turned = quotients(result)
             p = "" if one.p is None else f", Fisher's exact test: p = {one.p:.2g}"
@@ -27,8 +26,8 @@ def no_start(m: Measured) -> list[str]:
                 after = f" After training, that of the network's first layer is {turned.iloc[0]:.2g} (first seed)."
             what = "did not start or diverged" if result.metrics["diverged"] else "stayed near chance level"
             said.append(
-                f"{where(one)}: {link(result.name)}: {failed} of {result.n} seeds {what} (training error "
-                f"{percent(result.error('train'))} %; {link(shallower.name)}: {int((~shallower.started()).sum())} of "
+                f"{where(one)}: {link(result.name)}: {result.failed} of {result.n} seeds {what} (training error "
+                f"{percent(result.error('train'))} %; {link(shallower.name)}: {shallower.failed} of "
                 f"{shallower.n}; {difference(one)}{p}).{beside(m, one)}{before}{after}"
             )
     who = "deep plain networks" if whole else "seeds of deep plain networks"
@@ -43,8 +42,7 @@ def beside(m: Measured, one: Judgement) -> str:
         return ""
     result = m.results[other.comparison.smaller]
     p = "" if other.p is None else f", p = {other.p:.2g}"
-    failed = int((~result.started()).sum())
-    return f" With shortcuts, {link(result.name)}: {failed} of {result.n} ({difference(other)}{p})."
+    return f" With shortcuts, {link(result.name)}: {result.failed} of {result.n} ({difference(other)}{p})."
 
 
 def dirac(m: Measured) -> list[str]:
@@ -66,10 +64,11 @@ def dirac(m: Measured) -> list[str]:
     opening = opened(trained, "deep plain networks", f"train {better}", f"do not train {better}")
     if begun:
         usual, other = (m.results[name].started() for name in sides(begun[0]))
-        opening = (
+        start = (
             f"**With the Dirac initialisation, {int(other.sum())} of {len(other)} seeds of a deep plain network "
             f"started to train, without it {int(usual.sum())} of {len(usual)}.**"
         )
+        opening = f"{start} {opening}" if trained else start
     return finding(
         f"{opening} This initialisation makes each 3×3 kernel but the first the identity plus a tenth of He's weights "
         "(behind batch norm and ReLU the network is not the identity); all else is equal.",

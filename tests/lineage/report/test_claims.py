@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lineage.report import claims
+from lineage.report import claims, verdicts
 from lineage.report.comparisons import Comparison
 from lineage.report.entries import Claim
 from lineage.report.verdicts import (
@@ -50,6 +50,7 @@ def result(
         metrics={"diverged": diverged},
         predictions=pd.DataFrame({"image": [f"{dataset}-{i}" for i in range(images)], "actual": 0}),
         started=lambda: pd.Series([True] * len(test) if started is None else started),
+        failed=(started or []).count(False),
         wrong_answers=lambda: wrong,
         precision=precision,
         labels={"classes": ["zero", "one"]},
@@ -104,7 +105,8 @@ def test_what_did_not_start_to_train_has_no_percentage_points(measure):
         ([True] * 5, [False] * 5, REVERSED),
         ([False] * 3, [True] * 3, LEANS),  # p = 0.1
         ([True] * 3, [False] * 3, LEANS_AGAINST),
-        ([False] * 2, [True] * 5, HOLDS),  # p = 0.048
+        ([False] * 2, [True] * 5, NOT_DECIDED),  # p = 0.048, but two seeds
+        ([False] * 3, [True] * 5, HOLDS),
         ([False], [True] * 5, NOT_DECIDED),  # a single seed
         ([False] * 2, [True] * 2, NOT_DECIDED),
         ([True] * 5, [True] * 5, NOT_DECIDED),
@@ -249,6 +251,16 @@ def test_p_knows_the_sampling_of_the_test_images():
     seeds_only = judged(*(result(test, images=400) for test in tests))
     both = judged(*(result(test, images=400, wrong=side) for test, side in zip(tests, sides, strict=True)))
     assert seeds_only.p < 1e-6 and both.found[1] < 0 < both.found[2] and 0.05 < both.p < 1
+
+
+def test_p_knows_the_spread_of_the_seeds():
+    """Of many images: only with the seeds does the p value fit the interval."""
+    images = np.arange(4000)
+    sides = [np.array([images < 4000 * error for error in errors]) for errors in ((0.1, 0.3, 0.5), (0.1, 0.15, 0.2))]
+    tests = [side.mean(1) for side in sides]
+    one = judged(*(result(test, images=4000, wrong=side) for test, side in zip(tests, sides, strict=True)))
+    assert one.method == "seeds and images"
+    assert one.p == pytest.approx(verdicts.p_value(pd.Series(100 * tests[0]), pd.Series(100 * tests[1])))
 
 
 def epochs_claim(a, b, **about):

@@ -42,14 +42,14 @@ def text():
 
 
 def test_before_it_has_run_at_this_scale(write):
-    assert crossing.section({}, None) == crossing.finding({}) == []
+    assert crossing.section({}, None) == crossing.finding() == []
     write([0.8], [0.8], [0.8], [0.8], scale="sample")
-    assert crossing.section({}, None) == crossing.finding({}) == []
+    assert crossing.section({}, None) == crossing.finding() == []
     write([0.8], [0.8], [0.8], [0.1])
-    assert crossing.section({}, None) and crossing.finding({})
+    assert crossing.section({}, None) and crossing.finding()
     table = pd.read_csv(crossing.TABLE)
     table[table.start == "he"].to_csv(crossing.TABLE, index=False)
-    assert crossing.section({}, None) == crossing.finding({}) == []
+    assert crossing.section({}, None) == crossing.finding() == []
 
 
 def test_each_function_with_each_lengths(write):
@@ -57,7 +57,7 @@ def test_each_function_with_each_lengths(write):
     he = "| He | its own | 1 | 0 of 2 | 85.00 ± 7.07 | 0.5 | 85.00 ± 7.07 |"
     crossed = "| He | identity + 0.1 He (Dirac) | 0.25 … 3,000,000 | 1 of 2 | 40.00 ± 14.14 | 0.5 |"
     assert he in text() and crossed in text()
-    (said,) = crossing.finding({})
+    (said,) = crossing.finding()
     opening = (
         "**With the first gradients of another initialisation there started of plain networks of 110 layers 1 of 2 "
     )
@@ -74,7 +74,7 @@ def test_each_function_with_each_lengths(write):
 def test_whether_it_is_the_function(write):
     """Four seeds against four are enough for a test, if all of them say the same."""
     write([0.8] * 4, [0.9] * 4, [0.3, 0.3, 0.2, 0.2], [0.0, 0.1, 0.0, 0.1])
-    (said,) = crossing.finding({})
+    (said,) = crossing.finding()
     assert said.startswith(
         "**From He's initialisation and the Dirac initialisation, whether plain networks of 110 layers start to train "
         "goes with the function that they begin with, and not with the length of their first gradients** (exploratory; "
@@ -82,10 +82,13 @@ def test_whether_it_is_the_function(write):
     )
     assert "difference +20.00 pp (" in said and "same lengths: p = 0.029 and 0.029." in said
     write([0.8] * 10, [0.1, 0.9] * 5, [0.1] * 10, [0.0] * 10)  # with both
-    assert "p = 1.1e-05 and 0.033." in crossing.finding({})[0]
-    assert crossing.finding({})[0].startswith("**With the first gradients of another initialisation there started of ")
+    assert "p = 1.1e-05 and 0.033." in crossing.finding()[0]
+    assert crossing.finding()[0].startswith("**With the first gradients of another initialisation there started of ")
+    write([0.8] * 10, [0.1] * 4 + [0.9] * 6, [0.1] * 10, [0.0] * 10)  # with the lengths, too, perhaps
+    assert "p = 1.1e-05 and 0.011." in crossing.finding()[0]
+    assert crossing.finding()[0].startswith("**With the first gradients of another initialisation there started of ")
     write([0.8] * 4, [0.1] * 4, [0.9] * 4, [0.0] * 4)  # with the lengths
-    assert crossing.finding({})[0].startswith("**With the first gradients of another initialisation there started of ")
+    assert crossing.finding()[0].startswith("**With the first gradients of another initialisation there started of ")
 
 
 @pytest.mark.parametrize(

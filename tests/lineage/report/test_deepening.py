@@ -58,7 +58,8 @@ def test_the_finding(workspace):
     other = table[table.insertion == "training"].assign(insertion="use", train_loss=0.01)
     other.loc[other.seed == 0, "train_loss"] = 0.02
     pd.concat([table, other]).to_csv(deepening.DEEPENED, index=False)
-    assert "loss than they begin with, if the inserted layers are exact in training.** 36" in deepening.finding()[0]
+    both = "if the inserted layers are exact in training; if they are exact in evaluation only, this is not decided"
+    assert f"loss than they begin with, {both}.** 36" in deepening.finding()[0]
     before = other.loc[other.state == "inserted"].assign(train_loss=0.1)
     better = pd.concat([before, other[other.state != "inserted"].assign(train_loss=[0.01, 0.011, 0.012])])
     pd.concat([table, better]).to_csv(deepening.DEEPENED, index=False)

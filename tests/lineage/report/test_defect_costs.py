@@ -1,8 +1,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from lineage.report import defect_costs
 
@@ -50,6 +52,17 @@ def test_the_defects_that_change_the_error_are_a_finding(workspace):
     opening = "**Of 2 defects of the articles, each tried alone, 1 changes the reported error; "
     assert line.startswith(f"{opening}for the other one this is not decided**")
     assert "n = 3: no eval(): +20.67 pp (+17.80 … +23.54). [" in line
+
+
+def test_a_difference_that_holms_correction_does_not_keep_is_not_told(workspace):
+    write()
+    runs = pd.read_csv(defect_costs.TABLE)
+    weak = runs[runs.defect == "no eval()"].assign(defect="weak")
+    weak["reported"] = weak.correct + np.array([0.08, 0.10, 0.16])
+    assert 0.025 < stats.ttest_1samp(weak.reported - weak.correct, 0).pvalue < 0.05
+    pd.concat([runs, weak]).to_csv(defect_costs.TABLE, index=False)
+    (line,) = defect_costs.finding()
+    assert "Of 3 defects" in line and "1 changes" in line and "weak" not in line
 
 
 def test_seeds_that_did_not_start_are_counted(workspace):

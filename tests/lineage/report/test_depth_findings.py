@@ -1,6 +1,7 @@
 import re
 from dataclasses import replace
 
+import pytest
 from test_compare import measured
 from test_findings import ALL, FEW, MANY, SIGNS, degrade, one, said
 
@@ -209,3 +210,18 @@ def test_more_epochs_and_whether_it_was_the_warm_up(workspace):
     assert "The longer warm-up alone" not in line
     assert f"With the short warm-up [{control}](experiments.md#{control}) has 15.00 ± 7.07 %" in line
     assert "so the longer warm-up may be what helps." in line
+
+
+@pytest.mark.parametrize(
+    ("errors", "said_of_the_loss"),
+    [
+        ((0.0011, 0.0012, 0.0010, 0.0012, 0.0011), "its loss probably does not stay above the shallow one's"),
+        ((0.0001, 0.005, 0.0001, 0.005, 0.0002), "whether its loss stays above the shallow one's is not decided"),
+    ],
+)
+def test_more_epochs_may_take_the_loss_down_as_well(workspace, errors, said_of_the_loss):
+    measured("plain-56-signs32", (0.2, 0.3, 0.25))
+    measured("plain-20-signs32-long", (0.0010, 0.0012, 0.0011, 0.0010, 0.0012))
+    measured("plain-56-signs32-long", errors)
+    names = ["plain-56-signs32", "plain-20-signs32-long", "plain-56-signs32-long"]
+    assert f"(SIGNS, 100 epochs); {said_of_the_loss}.**" in one(said(*names), "With more epochs")

@@ -45,7 +45,7 @@ def test_what_has_not_run_is_not_judged():
 
 
 def test_the_deepest_network_of_a_group_with_the_verdict():
-    m = all_of(judgement(HOLDS), judgement(HOLDS, 110), judgement(NOT_DECIDED, 44), judgement(HOLDS, 56, "cifar10"))
+    m = all_of(judgement(HOLDS, 110), judgement(HOLDS), judgement(NOT_DECIDED, 44), judgement(HOLDS, 56, "cifar10"))
     found = measured.deepest(m, "plain-train", HOLDS)
     assert {(one.comparison.group, one.comparison.depth) for one in found} == {("signs32", 110), ("cifar10", 56)}
 

@@ -27,6 +27,25 @@ def test_seeds_that_diverged_did_not_stay_near_guessing(workspace):
     assert "5 of 5 seeds did not start or diverged" in line and "stayed near" not in line
 
 
+def test_a_network_that_failed_is_told_although_a_deeper_one_started(workspace):
+    degrade()
+    names = [f"plain-{depth}-cifar10" for depth in (20, 44, 56)]
+    for name, errors in zip(names, ((0.1, 0.12, 0.1), (0.98, 0.97, 0.99), (0.3, 0.31, 0.3)), strict=True):
+        measured(name, errors)
+    line = one(said(*SIGNS, *names), "did not start to train")
+    assert "[plain-44-cifar10](experiments.md#plain-44-cifar10): 3 of 3 seeds stayed near chance level" in line
+    assert "plain-56-cifar10" not in line
+
+
+def test_networks_of_which_all_seeds_failed_are_not_only_some_seeds(workspace):
+    """Whatever comes after them."""
+    degrade()
+    names = ["plain-20-cifar10", "plain-56-cifar10"]
+    for name, errors in zip(names, ((0.1, 0.12, 0.1), (0.3, 0.31, 0.99)), strict=True):
+        measured(name, errors)
+    assert "**Some deep plain networks did not start" in one(said(*SIGNS, *names), "seeds are counted.")
+
+
 def test_the_dirac_initialisation(workspace):
     degraded = degrade()
     assert not any("Dirac" in line for line in degraded)
@@ -41,6 +60,9 @@ def test_the_dirac_initialisation(workspace):
     )
     assert "3 of 3 seeds started, training error 20.00 ± 5.00 %" in line
     assert "*[holds](#claim-dirac-start)*, exploratory, p = 0.018" in line
+    measured("plain-56-signs32-dirac", (0.02, 0.03, 0.02))  # beside it, what it does to networks that start anyway
+    both = one(said(*SIGNS, "plain-110-signs32-dirac", "plain-56-signs32-dirac"), "started to train, without it 0 of 5")
+    assert "0 of 5.** **Deep plain networks probably train better with the Dirac initialisation.** This" in both
     measured("plain-110-signs32-dirac", (0.97, 0.98, 0.99))
     assert one(said(*SIGNS, "plain-110-signs32-dirac"), "with the Dirac initialisation is not decided")
     measured("plain-56-signs32-dirac", (0.02, 0.03, 0.02))  # an exploratory comparison that holds

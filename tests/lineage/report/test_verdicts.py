@@ -127,7 +127,7 @@ def test_the_smallest_p_is_that_of_an_exact_permutation_test(n):
 
 def test_holms_correction():
     assert verdicts.holm([float("nan"), 0.001], 2) == [False, True]
-    """0.03 · 2 is above 5 %, and what comes after it fails with it: 0.04 · 1 alone would not."""
+    # 0.03 · 2 is above 5 %, and what comes after it fails with it: 0.04 · 1 alone would not
     assert verdicts.holm([0.01, 0.04, 0.03, 0.005], 4) == [True, False, False, True]
     assert verdicts.holm([0.03, 0.04], 2) == [False, False]
     assert verdicts.holm([0.02], 2) == [True] and verdicts.holm([0.02], 3) == [False]  # two are still to come
