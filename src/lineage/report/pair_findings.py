@@ -26,6 +26,7 @@ PARTS = {
     "vgg-shortcut": ("a shortcut in every block", "VGG on CIFAR-10", f"{GUESSED}."),
     "projection": ("a projection instead of the identity where the channels differ", BLOCKS, f"{GUESSED}."),
     "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS, f"{GUESSED}."),
+    "dropout-test": ("dropout", "VGG16 with two hidden layers of 4096 on CIFAR-100", ""),
 }
 
 # Claims about the epochs until a quarter of the training images is wrong: what is said to need fewer, and than what.

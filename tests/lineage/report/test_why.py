@@ -21,7 +21,7 @@ def test_why_deep_plain_networks_fail(workspace):
     write_table("tables/plain-110-signs32-dirac/beginnings", ratios)
     lines = "\n".join(why.section(read("plain-110-signs32", "plain-110-signs32-dirac"), None))
     assert "largest ‖gradient‖ / ‖W‖ before the first step" in lines
-    dirac = "Dirac initialisation (identity kernels plus a tenth of He's weights)"
+    dirac = "Dirac initialisation"
     assert f"| {dirac} | 0.13 … 1.1 | 2 of 2 | 1.50 ± 0.71 |" in lines
     assert "| nothing | not measured | 0 of 2 |" in lines
     assert why.section({}, None) == []
