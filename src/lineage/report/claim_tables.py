@@ -32,8 +32,8 @@ A claim says that one experiment exceeds another by some measure, or that it doe
   reach this verdict, so a finding says *probably* even where the comparison is primary;
 - *leans*, *leans against*: by its interval the claim holds (or does not), but there are too few seeds (with three
   against three, no exact permutation test can fall below 5 %; this is asked before any correction), or it fails Holm's
-  correction, or the difference is smaller than the relevant one; of a *start* claim, which
-  needs three seeds of either side, that all seeds of one failed and none of the other, but p is not below 5 %;
+  correction, or the difference is smaller than the relevant one; of a *start* claim, which needs three seeds of either
+  side, that all seeds of one failed and none of the other, but p is not below 5 %;
 - *at the floor*: both training errors are below {floor} %. The training losses are compared instead; their ratio is
   relevant from {loss_factor} on;
 - *not compared*: the training of one side diverged, or some of its seeds *did not start to train*: their
@@ -51,17 +51,17 @@ one test image, except where the question is whether a number is reached: there 
 All others are exploratory and not corrected: where there is no difference, about one in twenty still shows one.
 Intervals are Welch's, over the seeds. Where each seed's answers have been kept, they also cover the interval of a
 bootstrap over seeds and test images (*seeds and images*), and p is the larger of Welch's and the bootstrap's (by the
-normal distribution). It is that of no difference, or of the threshold that a claim names (*six times*). Holm's
-correction uses that p. All intervals are conditional on one split of the data. Two claims rest on one measurement, the
-gradients of untrained networks with batch norm: three draws of He's initialisation on one batch of images. Only there,
-and against an article's number, are three values enough. Where a claim compares the epochs to a training error of
-{quarter:.0f} %, the mean error of an epoch counts in its middle, with a straight line in between, from chance level at
-the beginning.
-Seeds of the first side that never get there count as if they did in the middle of their last epoch; the claim then
-holds only with enough seeds, each of them later than every seed of the second side by the smallest relevant difference.
-If one of the second side never gets there, nothing is decided. A recipe that reaches 75 % confirms that claim; one that
-does not reach it refutes nothing. We show published numbers that were chosen on the test set, but do not compare with
-them."""
+normal distribution). Simulated with normal distributions and three to five seeds, the wider of the two intervals
+contains the true difference in 93 to 97 of 100 cases. p is that of no difference, or of the threshold that a claim
+names (*six times*). Holm's correction uses that p. All intervals are conditional on one split of the data. Two claims
+rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation on one
+batch of images. Only there, and against an article's number, are three values enough. Where a claim compares the epochs
+to a training error of {quarter:.0f} %, the mean error of an epoch counts in its middle, with a straight line in
+between, from chance level at the beginning. Seeds of the first side that never get there count as if they did in the
+middle of their last epoch; the claim then holds only with enough seeds, each of them later than every seed of the
+second side by the smallest relevant difference. If one of the second side never gets there, nothing is decided. A
+recipe that reaches 75 % confirms that claim; one that does not reach it refutes nothing. We show published numbers that
+were chosen on the test set, but do not compare with them."""
 
 
 def rules() -> str:

@@ -157,6 +157,20 @@ def test_the_bootstrap_knows_the_spread_of_seeds():
     assert (low, high) == pytest.approx((0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05), abs=0.02)
 
 
+@pytest.mark.parametrize("seeds", [3, 4, 5])
+def test_the_wider_of_both_intervals_covers_93_to_97_of_100(seeds):
+    """As the report says of them; the bootstrap by the normal distribution, images and seeds in several proportions."""
+    draws, rng = 20_000, np.random.default_rng(0)
+    for image_error in (0, 0.5, 1, 2, 4):  # in standard errors of the seeds
+        sides = rng.standard_normal((2, draws, seeds))
+        images = image_error * math.sqrt(2 / seeds)
+        difference = sides[0].mean(1) - sides[1].mean(1) + images * rng.standard_normal(draws)
+        welch = stats.ttest_ind(*sides, axis=1, equal_var=False).confidence_interval(0.95)
+        bootstrap = 1.96 * np.sqrt(sides.var(2).sum(0) / seeds + images**2)  # which divides by n, not by n - 1
+        covered = np.abs(difference) <= np.maximum((welch.high - welch.low) / 2, bootstrap)
+        assert 93 <= round(100 * covered.mean()) <= 97
+
+
 def test_the_bootstrap_asks_both_sides_the_same_images():
     """Two sides with the same mistakes differ by nothing, whichever images are drawn."""
     one = wrong(1, 300, 0.3)
