@@ -49,7 +49,7 @@ def degradation(results: Results, draw: Draw) -> list[str]:
         ]
         header = "network | training error (%) | training loss | test error (%) | started | budget"
         lines += [*table(header, "l r r r r l", rows), conditions(members.values()), ""]
-        differs = f"{capitalised(GROUPS[group].unlike)}." if GROUPS[group].unlike else ""
+        differs = " ".join(f"{capitalised(text)}." for text in dict.fromkeys(GROUPS[group].unlike.values()))
         differs = f"{differs} {other_budget(GROUPS[group].title, members.values())}".strip()
         if about := f"{differs} {GROUPS[group].note}".strip():
             lines += [about, ""]

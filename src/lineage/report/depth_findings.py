@@ -6,7 +6,7 @@ from lineage.report import verdicts
 from lineage.report.claim_measures import MEASURES
 from lineage.report.claims import FLOOR, LOSS_FACTOR, on_test
 from lineage.report.comparisons import Judgement
-from lineage.report.markdown import capitalised, difference_text, link, percent
+from lineage.report.markdown import difference_text, link, percent
 from lineage.report.measured import (
     DECIDABLE,
     Measured,
@@ -20,6 +20,7 @@ from lineage.report.measured import (
     seeds,
     shallow,
     sides,
+    unlike,
     verdict,
     where,
 )
@@ -67,12 +68,6 @@ def by_loss(m: Measured, one: Judgement) -> str:
         return ""
     found = verdicts.difference(*(MEASURES["train_loss"].of(m.results[name]) for name in sides(one)))
     return f" Training loss, which the verdict does not consider: {difference_text(found, '×')}."
-
-
-def unlike(one: Judgement) -> str:
-    """What else differs between the depths of a group."""
-    differs = GROUPS[one.comparison.group].unlike
-    return f" {capitalised(differs)}, so a part of the difference may come from that." if differs else ""
 
 
 def _errors(m: Measured, one: Judgement, part: str) -> str:

@@ -2,7 +2,7 @@
 Python does for a wrong key; study.py says where that was.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 AXES = {"train_error": "training error in %", "val_error": "validation error in %"}  # what a figure by epoch can show
 MOST_LINES = 6  # of a figure: more colours can hardly be told apart
@@ -98,11 +98,13 @@ class Group:
     longer: str = ""
     same_warm_up: str = ""
     inside: bool = False
-    unlike: str = ""
+    unlike: dict[int, str] = field(default_factory=dict)  # by depth
     note: str = ""
 
     @classmethod
-    def of(cls, title: str, plain: dict[int, str], resnet: dict[int, str], **others: str | bool) -> "Group":
+    def of(
+        cls, title: str, plain: dict[int, str], resnet: dict[int, str], **others: str | bool | dict[int, str]
+    ) -> "Group":
         """A group as it stands in study.yaml: the experiments of each family by depth."""
         for family, members in (("plain", plain), ("resnet", resnet)):
             if not isinstance(members, dict) or not all(
@@ -110,7 +112,12 @@ class Group:
             ):
                 raise TypeError(f"`{family}` has an experiment for each depth: {{20: mine-20, 56: mine-56}}")
         for key, text in ({"title": title} | others).items():
-            if key != "inside" and not isinstance(text, str):
+            if key not in ("inside", "unlike") and not isinstance(text, str):
                 raise TypeError(f"`{key}` is a text, not {text!r}")
+        unlike = others.get("unlike", {})
+        if not isinstance(unlike, dict) or not all(isinstance(text, str) for text in unlike.values()):
+            raise TypeError("`unlike` has a text for each depth: {56: ran on another machine}")
+        if odd := unlike.keys() - plain.keys() - resnet.keys():
+            raise TypeError(f"`unlike` names {', '.join(map(str, odd))}, which is no depth of the group")
         named = {("plain", depth): name for depth, name in plain.items()}
         return cls(title, named | {("resnet", depth): name for depth, name in resnet.items()}, **others)

@@ -8,7 +8,7 @@ import pandas as pd
 from lineage.report.claim_measures import MEASURES
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgement, Judgements
-from lineage.report.markdown import link, listed, percent
+from lineage.report.markdown import capitalised, link, listed, percent
 from lineage.report.results import Result, Results
 from lineage.report.study import GROUPS
 from lineage.report.verdicts import (
@@ -118,7 +118,15 @@ def elsewhere(m: Measured, ones: list[Judgement], claim: str) -> list[str]:
     order = [*GROUPS]
     others = [one for one in others if one not in ones]
     others.sort(key=lambda one: (order.index(one.comparison.group), one.comparison.depth))
-    return [f"{briefly(m, one)}." for one in others]
+    return [f"{briefly(m, one)}.{unlike(one)}" for one in others]
+
+
+def unlike(one: Judgement) -> str:
+    """What else differs between the two depths of a comparison of depths."""
+    differs = GROUPS[one.comparison.group].unlike.get(one.comparison.depth)
+    if not differs or one.comparison.claim.each == "plain over resnet":
+        return ""
+    return f" {capitalised(differs)}, so a part of the difference may come from that."
 
 
 def briefly(m: Measured, one: Judgement) -> str:

@@ -52,16 +52,22 @@ def test_the_scope_of_several_groups_is_what_their_titles_share(workspace):
 
 def test_what_else_differs_between_depths_is_said_with_each_comparison(workspace, monkeypatch):
     alike = degrade()
-    unlike = replace(study.GROUPS["signs32"], unlike="networks of 20 layers ran elsewhere")
+    unlike = replace(study.GROUPS["signs32"], unlike=dict.fromkeys((56, 110), "networks of 20 layers ran elsewhere"))
     monkeypatch.setitem(study.GROUPS, "signs32", unlike)
     text = "Networks of 20 layers ran elsewhere, so a part of the difference may come from that."
     for opening, times in (
-        ("Plain networks of 56 layers train worse than shallow ones", 1),
+        ("Plain networks of 56 layers train worse than shallow ones", 1),  # 110 layers: not compared
         ("Plain networks of 56 layers probably do worse than shallow ones on the test set", 1),
         ("More layers probably raise the test error of residual networks", 2),
         ("Shortcuts lower the test error of deep networks", 0),  # at one depth
     ):
         assert one(said(*SIGNS), opening).count(text) == times and text not in one(alike, opening)
+    other = replace(unlike, unlike={110: "networks of 20 layers ran elsewhere"})
+    monkeypatch.setitem(study.GROUPS, "signs32", other)
+    assert text not in one(
+        said(*SIGNS), "Plain networks of 56 layers train worse than shallow ones"
+    )  # of another depth
+    assert one(said(*SIGNS), "More layers probably raise the test error of residual networks").count(text) == 1
     note = (
         "Networks of 20 layers ran elsewhere. **These networks were trained for 3 epochs, not for 30 epochs.** For some"
     )

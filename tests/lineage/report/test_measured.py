@@ -8,6 +8,7 @@ import pytest
 from lineage.report import measured
 from lineage.report.comparisons import Comparison, Judgement
 from lineage.report.entries import Claim
+from lineage.report.study import GROUPS
 from lineage.report.verdicts import (
     AT_FLOOR,
     DOES_NOT_HOLD,
@@ -120,13 +121,15 @@ def test_why_a_difference_is_not_decided():
     assert measured.difference(one) == "+1.00 pp, *[not decided](#claim-plain-train)*, a single seed, primary"
 
 
-def test_what_a_claim_has_in_other_groups():
+def test_what_a_claim_has_in_other_groups(monkeypatch):
+    monkeypatch.setitem(GROUPS, "cifar10", replace(GROUPS["cifar10"], unlike={56: "one ran elsewhere"}))
     here, there = judgement(HOLDS), judgement(NOT_DECIDED, 56, "cifar10", found=(1.0, -2.0, 4.0), n=(2, 2))
     void = judgement(NOT_RUN, 56, "signs32-long")
     m = all_of(here, there, void, errors=((0.3, 0.1), (0.05, 0.06)))
     results = dict(zip(measured.sides(there), m.results.values(), strict=True))
     (said,) = measured.elsewhere(replace(m, results=results), [here], "plain-train")
     found = "+1.00 pp (-2.00 … +4.00), *[not decided](#claim-plain-train)*, primary."
+    found += " One ran elsewhere, so a part of the difference may come from that."
     assert said == f"CIFAR-10, 12 epochs, 56 layers: 20.00 against 5.50 % (n = 2 / 2), difference {found}"
     assert measured.elsewhere(all_of(here), [here], "plain-train") == []
 

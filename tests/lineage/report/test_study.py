@@ -119,11 +119,14 @@ def test_wrong_keys_of_a_group(monkeypatch):
         "zero": {"resnet": {0: "b"}},
     }
     wrong |= {"year": {"title": 2024}, "noted": {"note": 5}}
+    wrong |= {"everywhere": {"unlike": "ran elsewhere"}, "elsewhere": {"unlike": {56: "ran elsewhere"}}}
     monkeypatch.setitem(study._STUDY, "groups", {"good": about} | {key: about | one for key, one in wrong.items()})
     monkeypatch.setattr(study, "FAULTS", [])
     assert list(study._by_name(Group.of, "groups")) == ["good"]
-    longer, no_depths, no_name, no_depth, year, noted = study.FAULTS
+    longer, no_depths, no_name, no_depth, year, noted, everywhere, elsewhere = study.FAULTS
     assert "none: `plain` has an experiment for" in no_name and "zero: `resnet` has an experiment for" in no_depth
+    assert "everywhere: `unlike` has a text for each depth: {56: ran on another machine}" in everywhere
+    assert "elsewhere: `unlike` names 56, which is no depth of the group" in elsewhere
     assert "year: `title` is a text, not 2024" in year and "noted: `note` is a text, not 5" in noted
     assert no_depths.startswith("study.yaml, groups, no: `plain` has an experiment for each depth")
     assert longer.startswith("study.yaml, groups, bad: got an unexpected keyword argument 'longr'; the comment above")
