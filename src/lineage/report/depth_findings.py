@@ -144,7 +144,7 @@ def shortcuts(m: Measured) -> list[str]:
 def residual(m: Measured) -> list[str]:
     """What depth does to residual networks, whatever came of it; the opening is about the deepest of each group."""
     said, ones = [], deepest(m, "residual-test", *VERDICTS)
-    for one in (one for key, one in m.judgements.items() if key[0] == "residual-test" and one.verdict in VERDICTS):
+    for one in m.tried("residual-test"):
         group, depth = one.comparison.group, one.comparison.depth
         said.append(f"{where(one)}: {_errors(m, one, 'test')}.{unlike(one)}")
         if one.method == "Welch":

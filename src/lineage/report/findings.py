@@ -25,7 +25,7 @@ from lineage.report.measured import Measured, difference
 from lineage.report.results import PRECISION_NAMES, Results
 from lineage.report.study import GROUPS, groups
 from lineage.report.style import FAMILY_WORDS
-from lineage.report.verdicts import NOT_RUN, REVERSED, exact_upper
+from lineage.report.verdicts import REVERSED, exact_upper
 
 
 def before_training(m: Measured) -> list[str]:
@@ -93,7 +93,7 @@ def best_on_signs(m: Measured) -> list[str]:
 
 def headline(m: Measured) -> list[str]:
     """S2's 75 % on CIFAR-100, by each of its networks that has run."""
-    tried = [one for place, one in m.judgements.items() if place[0] == "vgg16-75" and one.verdict != NOT_RUN]
+    tried = m.tried("vgg16-75")
     if not tried:
         return ["**S2's 75 % for VGG16 on CIFAR-100 has not been tested yet.**"]
     sentences = []

@@ -39,6 +39,10 @@ class Measured:
         one = self.judgements.get((claim, group, depth))
         return one if one and one.verdict != NOT_RUN else None
 
+    def tried(self, *claims: str) -> list[Judgement]:
+        """What was judged of these claims, without what has not run."""
+        return [one for place, one in self.judgements.items() if place[0] in claims and one.verdict != NOT_RUN]
+
     def error(self, name: str, part: str) -> str:
         """An experiment's name and its error: the mean and the standard deviation over its seeds."""
         return f"{link(name)} {percent(self.results[name].error(part))} % (n = {self.results[name].n})"

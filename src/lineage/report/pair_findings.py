@@ -10,7 +10,7 @@ from lineage.report.comparisons import Judgement
 from lineage.report.markdown import capitalised, difference_text, link, listed
 from lineage.report.measured import Measured, difference, named, sides
 from lineage.report.openings import opened
-from lineage.report.verdicts import NOT_RUN, REVERSED
+from lineage.report.verdicts import REVERSED
 
 OTHERS = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)  # training errors beside a quarter
 FOUR_LAYERS = "a four-layer network after Krizhevsky et al. (2012) on CIFAR-10"
@@ -38,7 +38,7 @@ def speed(m: Measured) -> list[str]:
     """A finding for each pair of activations that has run."""
     said = []
     for claim, (fast, slow) in FASTER.items():
-        for one in (one for place, one in m.judgements.items() if place[0] == claim and one.verdict != NOT_RUN):
+        for one in m.tried(claim):
             error = f"a training error of {100 * QUARTER:.0f} %"
             against = f"{'reaches' if one.verdict == REVERSED else 'does not reach'} {error} "
             against += f"{'later' if one.verdict == REVERSED else 'sooner'} than {slow}"
@@ -88,7 +88,7 @@ def parts(m: Measured) -> list[str]:
     """A finding for each part whose two networks have run."""
     said = []
     for claim, (part, network, also) in PARTS.items():
-        for one in (one for place, one in m.judgements.items() if place[0] == claim and one.verdict != NOT_RUN):
+        for one in m.tried(claim):
             error = f"the test error of {network}"
             against = f"raises {error}" if one.verdict == REVERSED else f"does not lower {error}"
             opening = opened([one], part, f"lowers {error}", against)

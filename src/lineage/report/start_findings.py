@@ -4,14 +4,14 @@ from lineage.report.comparisons import Judgement
 from lineage.report.markdown import link, percent
 from lineage.report.measured import Measured, difference, finding, quotients, sides, where
 from lineage.report.openings import opened
-from lineage.report.verdicts import HOLDS, NOT_RUN, VERDICTS
+from lineage.report.verdicts import HOLDS
 from lineage.report.why import beginning
 
 
 def no_start(m: Measured) -> list[str]:
     """Plain networks that did not start to train."""
     said, whole = [], False
-    for one in (one for place, one in m.judgements.items() if place[0] == "plain-start" and one.verdict in VERDICTS):
+    for one in m.tried("plain-start"):
         result = m.results[one.comparison.larger]
         if result.failed:
             whole |= result.failed == result.n
@@ -48,8 +48,7 @@ def beside(m: Measured, one: Judgement) -> str:
 def dirac(m: Measured) -> list[str]:
     """What the Dirac initialisation changes in deep plain networks."""
     said = []
-    tried = [one for place, one in m.judgements.items() if place[0] in ("dirac-start", "dirac-train")]
-    tried = [one for one in tried if one.verdict != NOT_RUN]
+    tried = m.tried("dirac-start", "dirac-train")
     for one in tried:
         before, after = (
             f"{link(result.name)} {int(result.started().sum())} of {result.n} seeds started, training error "

@@ -216,8 +216,10 @@ def test_a_step_on_a_gpu_stays_there(case, fake_cuda, monkeypatch):
         runs[-1].step.take()
     assert not watch.faults
     convolutions = sum(isinstance(module, nn.Conv2d) for module in network.modules())
-    assert watch.seen["convolution"] == convolutions * (len(recipe.grow) + 2)  # steps: each size, and one resumed
-    assert watch.seen[f"_fused_{recipe.optimiser}"] >= len(recipe.grow) + 2
+    steps = len(recipe.grow) + 2  # one of each size, and one resumed
+    assert watch.seen["convolution"] == steps * convolutions
+    groups = [group for group in runs[0].step.optimiser.param_groups if group["params"]]
+    assert watch.seen[f"_fused_{recipe.optimiser}"] == steps * len(groups)
     assert all(tensor.is_cuda for run in runs for tensor in run.step.state().values())
     assert training.predict(runs[0].result, val, recipe.precision, 3).is_cuda
 

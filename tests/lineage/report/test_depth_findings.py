@@ -64,10 +64,9 @@ def test_what_else_differs_between_depths_is_said_with_each_comparison(workspace
         assert one(said(*SIGNS), opening).count(text) == times and text not in one(alike, opening)
     other = replace(unlike, unlike={110: "networks of 20 layers ran elsewhere"})
     monkeypatch.setitem(study.GROUPS, "signs32", other)
-    assert text not in one(
-        said(*SIGNS), "Plain networks of 56 layers train worse than shallow ones"
-    )  # of another depth
-    assert one(said(*SIGNS), "More layers probably raise the test error of residual networks").count(text) == 1
+    lines = said(*SIGNS)  # of another depth nothing is said
+    assert text not in one(lines, "Plain networks of 56 layers train worse than shallow ones")
+    assert one(lines, "More layers probably raise the test error of residual networks").count(text) == 1
     note = (
         "Networks of 20 layers ran elsewhere. **These networks were trained for 3 epochs, not for 30 epochs.** For some"
     )

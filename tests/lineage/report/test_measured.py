@@ -45,6 +45,13 @@ def test_what_has_not_run_is_not_judged():
     assert m.judged("plain-train", "signs32", 44) is None
 
 
+def test_what_was_tried_of_some_claims_is_all_that_has_run():
+    ones = judgement(HOLDS, 110), judgement(NOT_DECIDED), judgement(NOT_RUN, 44), judgement(REVERSED, 56, "cifar10")
+    m = all_of(*ones)
+    assert m.tried("plain-train") == m.tried("plain-train", "plain-test") == [ones[0], ones[1], ones[3]]
+    assert m.tried("plain-test") == []
+
+
 def test_the_deepest_network_of_a_group_with_the_verdict():
     m = all_of(judgement(HOLDS, 110), judgement(HOLDS), judgement(NOT_DECIDED, 44), judgement(HOLDS, 56, "cifar10"))
     found = measured.deepest(m, "plain-train", HOLDS)

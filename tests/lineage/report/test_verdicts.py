@@ -96,6 +96,7 @@ def test_the_rule_for_a_claim_of_no_difference(found, expected):
 )
 def test_a_number_to_be_exceeded_takes_the_place_of_zero(found, expected):
     assert verdicts.verdict(found, relevant=6, least=6) == expected
+    assert verdicts.verdict(found, relevant=1, least=6) == expected  # whatever difference would be relevant
 
 
 def test_three_seeds_against_three_can_decide_nothing():
