@@ -46,11 +46,11 @@ class Claim:
     least: float = 0.0
     none: bool = False
     confirm_only: bool = False
-    unlike: str = ""
+    unlike: dict[str, str] = field(default_factory=dict, hash=False)  # by the first experiment of a pair
 
     def __post_init__(self) -> None:
         """Raises `TypeError`, as for a wrong key."""
-        _names(self, "id", "measure", "each", "unlike")
+        _names(self, "id", "measure", "each")
         for pair in self.pairs:
             if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str):
                 raise TypeError("`pairs` is a list of pairs: [[one experiment, another], …]")
@@ -58,6 +58,11 @@ class Claim:
                 raise TypeError(f"{pair[1]!r} in `pairs` is neither an experiment nor a number")
             if isinstance(pair[1], str) and pair[1].replace(".", "", 1).isdecimal():
                 raise TypeError(f"the number {pair[1]} in `pairs` stands there without quotes")
+        first = [pair[0] for pair in self.pairs]
+        if not isinstance(self.unlike, dict) or not all(isinstance(text, str) for text in self.unlike.values()):
+            raise TypeError("`unlike` has a text for the first experiment of a pair: {mine: ran on another machine}")
+        if odd := [str(name) for name in self.unlike if name not in first]:
+            raise TypeError(f"`unlike` names {', '.join(odd)}, with which no pair begins")
         for one in self.untrained:
             if not isinstance(one, list | tuple) or [type(value) for value in one] != [str, int]:
                 raise TypeError("`untrained` is a list of families and depths: [[plain, 56], …]")

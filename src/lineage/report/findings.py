@@ -121,6 +121,7 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
         before_training,
         lambda _: first_steps.finding(),
         start_findings.dirac,
+        start_findings.remaining,
         lambda m: agreement_findings.finding(m.results),
         lambda m: equalising.finding(m.results),
         lambda _: crossing.finding(),

@@ -126,9 +126,10 @@ def elsewhere(m: Measured, ones: list[Judgement], claim: str) -> list[str]:
 
 
 def unlike(one: Judgement) -> str:
-    """What else differs between the two depths of a comparison of depths."""
-    differs = GROUPS[one.comparison.group].unlike.get(one.comparison.depth)
-    if not differs or one.comparison.claim.each == "plain over resnet":
+    """What else differs between the two depths of a comparison of depths, or between the two networks of a pair."""
+    claim, group = one.comparison.claim, one.comparison.group
+    differs = GROUPS[group].unlike.get(one.comparison.depth) if group else claim.unlike.get(one.comparison.larger)
+    if not differs or claim.each == "plain over resnet":
         return ""
     return f" {capitalised(differs)}, so a part of the difference may come from that."
 

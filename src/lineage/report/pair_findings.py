@@ -8,7 +8,7 @@ from lineage.report import verdicts
 from lineage.report.claim_measures import QUARTER, epochs
 from lineage.report.comparisons import Judgement
 from lineage.report.markdown import capitalised, difference_text, link, listed
-from lineage.report.measured import Measured, difference, named, sides
+from lineage.report.measured import Measured, difference, named, sides, unlike
 from lineage.report.openings import opened
 from lineage.report.verdicts import REVERSED
 
@@ -56,10 +56,9 @@ def speed(m: Measured) -> list[str]:
 def conditions(m: Measured, one: Judgement, fast: str, slow: str) -> str:
     """What differs between the two beside the activation."""
     rates = [f"{m.results[name].experiment.recipe.lr:g}" for name in sides(one)]
-    unlike = f" {capitalised(one.comparison.claim.unlike)}." if one.comparison.claim.unlike else ""
     return (
         f"{capitalised(slow)} has learning rate {rates[0]}, {fast} {rates[1]}, each chosen with the first seed "
-        f"([how](recipes.md#activations-the-learning-rates)). {WEIGHTS}{unlike}"
+        f"([how](recipes.md#activations-the-learning-rates)). {WEIGHTS}{unlike(one)}"
     )
 
 

@@ -2,10 +2,17 @@
 
 from lineage.report.comparisons import Judgement
 from lineage.report.markdown import link, percent
-from lineage.report.measured import Measured, difference, finding, quotients, sides, where
+from lineage.report.measured import Measured, difference, finding, named, quotients, sides, unlike, where
 from lineage.report.openings import opened
 from lineage.report.verdicts import HOLDS
 from lineage.report.why import beginning
+
+# Of a claim on what the Dirac initialisation leaves: what is worse, by the error on which images, and the other ones.
+LEFT = {
+    "dirac-depth": ("a higher training error than shallow ones", "train", "test"),
+    "dirac-gap": ("a higher test error than residual ones", "test", "train"),
+}
+WORDS = {"train": "Training", "test": "Test"}
 
 
 def no_start(m: Measured) -> list[str]:
@@ -56,7 +63,7 @@ def dirac(m: Measured) -> list[str]:
             for result in (m.results[name] for name in sides(one))
         )
         p = f", p = {one.p:.2g}" if one.p is not None and not one.found else ""
-        said.append(f"{before}; {after} ({difference(one)}{p}).")
+        said.append(f"{before}; {after} ({difference(one)}{p}).{unlike(one)}")
     begun = [one for one in tried if one.comparison.claim.id == "dirac-start" and one.verdict == HOLDS]
     trained = [one for one in tried if one.comparison.claim.id == "dirac-train"]
     better = "better with the Dirac initialisation"
@@ -70,6 +77,20 @@ def dirac(m: Measured) -> list[str]:
         opening = f"{start} {opening}" if trained else start
     return finding(
         f"{opening} This initialisation makes each 3×3 kernel but the first the identity plus a tenth of He's weights "
-        "(behind batch norm and ReLU the network is not the identity); all else is equal.",
+        "(behind batch norm and ReLU the network is not the identity); the rest of the recipe is the same.",
         said,
     )
+
+
+def remaining(m: Measured) -> list[str]:
+    """What the Dirac initialisation leaves of the distance to shallow plain networks, and to residual ones."""
+    said = []
+    for claim, (worse, part, other) in LEFT.items():
+        tried, lines = m.tried(claim), []
+        for one in tried:
+            first, second = (", ".join(m.error(name, of) for name in sides(one)) for of in (part, other))
+            lines.append(f"{WORDS[part]} error: {first}, {named(one)}. {WORDS[other]} error: {second}.{unlike(one)}")
+        does = f"{worse} with the usual initialisation"
+        who = "deep plain networks with the Dirac initialisation"
+        said += finding(opened(tried, who, f"have {does}", f"do not have {does}"), lines)
+    return said
