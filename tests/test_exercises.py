@@ -52,7 +52,9 @@ def test_the_numbers_are_the_recorded_ones():
         assert other == (started if "110" in name else said(recorded_errors(f"{name}/scores", part="test"))), name
     page = " ".join(PAGE.split())
     few = {name: [f"{error:.1f}" for error in train_errors(name)[:2]] for name, _, _ in rows}
-    assert f"have training errors of {' and '.join(few['plain-56-signs32'])} % with plain-56-signs32, and of 0 %" in page
+    assert (
+        f"have training errors of {' and '.join(few['plain-56-signs32'])} % with plain-56-signs32, and of 0 %" in page
+    )
     assert few["plain-20-signs32"] == few["resnet-56-signs32"] == ["0.0", "0.0"]
     usual, dirac = (" and ".join(few[f"plain-110-signs32{other}"]) for other in ("", "-dirac"))
     assert f"The first two seeds have {usual} % without it, {dirac} % with it." in page

@@ -55,8 +55,9 @@ normal distribution). Simulated with normal distributions and three to five seed
 contains the true difference in 93 to 97 of 100 cases. p is that of no difference, or of the threshold that a claim
 names (*six times*). Holm's correction uses that p. All intervals are conditional on one split of the data. Two claims
 rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation on one
-batch of images. Only there, and against an article's number, are three values enough. Where a claim compares the epochs
-to a training error of {quarter:.0f} %, the mean error of an epoch counts in its middle, with a straight line in
+batch of images. There, and against an article's number, three values are enough; between two experiments three need
+five or more on the other side, or, where seeds that started are counted, a p below 5 %. Where a claim compares the
+epochs to a training error of {quarter:.0f} %, the mean error of an epoch counts in its middle, with a straight line in
 between, from chance level at the beginning. Seeds of the first side that never get there count as if they did in the
 middle of their last epoch; the claim then holds only with enough seeds, each of them later than every seed of the
 second side by the smallest relevant difference. If one of the second side never gets there, nothing is decided. A
@@ -117,7 +118,7 @@ def anchor(claim: str) -> str:
     return f"claim-{claim}"
 
 
-def words(one: Judgement, with_note: bool = True) -> str:
+def words(one: Judgement) -> str:
     """The verdict, the difference, and the reason: a cell of a table."""
     said = one.verdict if one.verdict in (NOT_DECIDED, NOT_COMPARED, AT_FLOOR) else f"**{one.verdict}**"
     parts = [said]
@@ -125,7 +126,7 @@ def words(one: Judgement, with_note: bool = True) -> str:
         parts += [f"training loss {one.loss.shown.split(' (')[0]}", f"**{one.loss.verdict}**"]
     elif one.found:
         parts.append(one.shown.split(" (")[0])
-    if with_note and one.note:
+    if one.note:
         parts.append(one.note)
     return ", ".join([*parts, one.precisions] if one.precisions else parts)
 

@@ -8,7 +8,9 @@ from lineage.report.claims import FLOOR, LOSS_FACTOR, on_test
 from lineage.report.comparisons import Judgement
 from lineage.report.markdown import difference_text, link, percent
 from lineage.report.measured import (
+    AGAINST,
     DECIDABLE,
+    FOR,
     Measured,
     apart,
     briefly,
@@ -28,8 +30,6 @@ from lineage.report.openings import opened, rests_on, scope
 from lineage.report.study import GROUPS
 from lineage.report.verdicts import (
     AT_FLOOR,
-    HOLDS,
-    LEANS,
     NOT_DECIDED,
     REVERSED,
     VERDICTS,
@@ -42,7 +42,7 @@ def degradation(m: Measured) -> list[str]:
     said, ones = [], main_ones(m, "plain-train")
     for one in ones:
         said.append(f"{where(one)}: {_errors(m, one, 'train')}.{apart(m, one)}{by_loss(m, one)}{unlike(one)}")
-    who = f"plain networks of {depths(ones)} layers"
+    who = networks(ones, "plain ")
     does, opposite = "train worse than shallow ones", "train better than shallow ones"
     opening = opened(ones, who, does, f"do not {does}", opposite)
     return finding(f"{opening} Error on the training images.", said + elsewhere(m, ones, "plain-train"))
@@ -52,14 +52,15 @@ def degradation_on_test(m: Measured) -> list[str]:
     """Where depth raises the test error of plain networks."""
     ones = main_ones(m, "plain-test")
     said = [f"{where(one)}: {_errors(m, one, 'test')}.{unlike(one)}" for one in ones]
-    who, than = f"plain networks of {depths(ones)} layers", "than shallow ones on the test set"
+    who, than = networks(ones, "plain "), "than shallow ones on the test set"
     opening = opened(ones, who, f"do worse {than}", f"do not do worse {than}", f"do better {than}")
     return finding(opening, said + elsewhere(m, ones, "plain-test"))
 
 
-def depths(ones: list[Judgement]) -> str:
-    """The depths that the opening rests on."""
-    return " or ".join(str(depth) for depth in sorted({one.comparison.depth for one in rests_on(ones)}))
+def networks(ones: list[Judgement], kind: str = "") -> str:
+    """The networks that the opening rests on, by their depth where they have the same."""
+    depths = {one.comparison.depth for one in rests_on(ones)}
+    return f"{kind}networks of {depths.pop()} layers" if len(depths) == 1 else f"deep {kind}networks"
 
 
 def by_loss(m: Measured, one: Judgement) -> str:
@@ -77,11 +78,11 @@ def _errors(m: Measured, one: Judgement, part: str) -> str:
 
 def longer(m: Measured) -> list[str]:
     """What more epochs change, and what they do not."""
-    said, places, losses = [], [], []
+    said, places, losses = [], [], set()
     for one in deepest(m, "plain-train", AT_FLOOR):
         group = one.comparison.group
         if fell(m, one):
-            losses.append(one.loss.verdict)
+            losses.add(loss_stays(one.loss.verdict))
             places.append(GROUPS[group].title)
             error = m.error(one.comparison.larger, "train")
             loss = f"its training loss is {times(one.loss)} that of {link(one.comparison.smaller)}"
@@ -90,13 +91,18 @@ def longer(m: Measured) -> list[str]:
                 f"{'' if can_decide(one.n) else ': so few seeds cannot decide'}).{on_warm_up(m, one)}"
             )
     falls = "With more epochs the training error of a deep plain network falls to almost 0"
-    stays = "its loss probably stays above the shallow one's"
-    if not {HOLDS, LEANS} & {*losses}:
-        stays = "whether its loss stays above the shallow one's is not decided"
-        if NOT_DECIDED not in losses:
-            stays = "its loss probably does not stay above the shallow one's"
+    stays = losses.pop() if len(losses) == 1 else "whether its loss stays above the shallow one's differs"
     opening = f"**{falls}{scope(['; '.join(places)])}; {stays}.**"
     return finding(opening, said)
+
+
+def loss_stays(said: str) -> str:
+    """What this verdict on a claim that the deep network's loss is higher means."""
+    if said in FOR:
+        return "its loss probably stays above the shallow one's"
+    if said in AGAINST:
+        return "its loss probably does not stay above the shallow one's"
+    return "whether its loss stays above the shallow one's is not decided"
 
 
 def fell(m: Measured, one: Judgement) -> bool:
@@ -133,7 +139,7 @@ def shortcuts(m: Measured) -> list[str]:
     said, ones = [], main_ones(deep, "shortcut-test")
     for one in ones:
         said.append(f"{where(one)}: {_errors(m, one, 'test')}.{apart(m, one)}")
-    error = "the test error of deep networks"
+    error = f"the test error of {networks(ones)}"
     what = f"lower {error}"
     said += elsewhere(deep, ones, "shortcut-test")
     if shown := [briefly(m, one) for one in small if one.verdict in DECIDABLE]:

@@ -77,8 +77,8 @@ def medians(by_depth: dict[int, float]) -> str:
     return ", ".join(f"{value:.2f} ({depth} layers)" for depth, value in by_depth.items())
 
 
-def best_on_signs(m: Measured) -> list[str]:
-    """The best network on SIGNS, and why it cannot be called better than others."""
+def resnet34_on_signs(m: Measured) -> list[str]:
+    """ResNet-34 on SIGNS, and why it cannot be ranked."""
     name = "resnet34-signs"
     if name not in m.results:
         return []
@@ -133,7 +133,7 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
         lambda _: defect_costs.finding(),
         pair_findings.parts,
         pair_findings.speed,
-        best_on_signs,
+        resnet34_on_signs,
         headline,
     ],
 }

@@ -15,7 +15,6 @@ from lineage.started import most_mistakes
 SWEEP = Path("plots/tables/sweep.csv")
 SHOWN = (20, 56, 110)  # depths in the finding
 HALF = 0.5  # of the training images wrong
-START_WORDS = {"he": "He's initialisation", "dirac": "the Dirac initialisation"}
 SWEEP_TEXT = """\
 *The first step*: the learning rate of the first step times the largest ‖gradient‖ / ‖W‖ of a layer, measured before
 training, times what momentum makes of it (1.9 in Nesterov's form). It is how far the step moves that layer, as a
@@ -107,9 +106,9 @@ def finding() -> list[str]:
     said = []
     for (name, depth), some in runs[runs.depth.isin(SHOWN)].groupby(["start", "depth"], sort=False):
         errors = [cell(some[some.lr == float(lr)], plain=True) for lr in lrs]
-        said.append(f"From {START_WORDS.get(name, name)}, {depth} layers: {', '.join(errors)}.")
+        said.append(f"From {crossing.WHO.get(name, name)}, {depth} layers: {', '.join(errors)}.")
     said += [told(name, some, runs) for name, some in runs.groupby("start", sort=False)]
-    start = f" from {' or '.join(START_WORDS.get(one, one) for one in failed)}" if failed else ""
+    start = f" from {' or '.join(crossing.WHO.get(one, one) for one in failed)}" if failed else ""
     whole = (
         f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (one "
         f"seed, or the mean of several, of which the number in brackets started). [More](#{PLACE})."
@@ -121,7 +120,7 @@ def told(start: str, runs: pd.DataFrame, everything: pd.DataFrame) -> str:
     """How well the first step, and how well the depth, tells which runs from one initialisation start; `everything` has
     the runs from the others, too.
     """
-    words, started = START_WORDS.get(start, start), (runs.trained == "yes").to_numpy()
+    words, started = crossing.WHO.get(start, start), (runs.trained == "yes").to_numpy()
     if started.all() or not started.any():
         return f"From {words} {'all' if started.all() else 'none of'} {len(runs)} runs started."
     value, wrong = threshold(runs.first_step.to_numpy(), started)

@@ -126,18 +126,30 @@ def elsewhere(m: Measured, ones: list[Judgement], claim: str) -> list[str]:
 
 
 def unlike(one: Judgement) -> str:
+    """What else differs between the two sides of a comparison, as a sentence on their difference."""
+    also = differs(one)
+    return f" {capitalised(also)}, so a part of the difference may come from that." if also else ""
+
+
+def differs(one: Judgement) -> str:
     """What else differs between the two depths of a comparison of depths, or between the two networks of a pair."""
     claim, group = one.comparison.claim, one.comparison.group
-    differs = GROUPS[group].unlike.get(one.comparison.depth) if group else claim.unlike.get(one.comparison.larger)
-    if not differs or claim.each == "plain over resnet":
+    if claim.each == "plain over resnet":
         return ""
-    return f" {capitalised(differs)}, so a part of the difference may come from that."
+    return GROUPS[group].unlike.get(one.comparison.depth, "") if group else claim.unlike.get(one.comparison.larger, "")
 
 
 def briefly(m: Measured, one: Judgement) -> str:
     """The mean errors, their difference, and where."""
     both = (MEASURES[one.comparison.claim.measure].of(m.results[name]).mean() for name in sides(one))
     return f"{where(one)}: {' against '.join(f'{mean:.2f}' for mean in both)} % (n = {seeds(one)}), {named(one)}"
+
+
+def group_of(one: Judgement) -> str:
+    """The training group of a comparison; of a pair the first group that has one of its networks, if any."""
+    pair = {one.comparison.larger, one.comparison.smaller}
+    groups = (group for group, about in GROUPS.items() if pair & {*about.members.values()})
+    return one.comparison.group or next(groups, "")
 
 
 def where(one: Judgement) -> str:

@@ -17,15 +17,14 @@ FOUR_LAYERS = "a four-layer network after Krizhevsky et al. (2012) on CIFAR-10"
 BLOCKS = "VGG with residual blocks on CIFAR-10"
 ONE_RECIPE = "All three normalisations have one recipe, which was chosen for none of them."
 ALPHA = "LRN's alpha was not tuned ([what it divides by](#what-lrn-divides-by))."
-GUESSED = "Both have one recipe, a first guess"
 # Of a claim about the test error: what is said to lower it, whose, and what else to know.
 PARTS = {
     "lrn-helps": ("local response normalisation (LRN)", FOUR_LAYERS, f"{ONE_RECIPE} {ALPHA}"),
     "batch-norm-helps": ("batch norm", FOUR_LAYERS, ONE_RECIPE),
     "batch-norm": ("batch norm instead of LRN", FOUR_LAYERS, f"{ONE_RECIPE} {ALPHA}"),
-    "vgg-shortcut": ("a shortcut in every block", "VGG on CIFAR-10", f"{GUESSED}."),
-    "projection": ("a projection instead of the identity where the channels differ", BLOCKS, f"{GUESSED}."),
-    "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS, f"{GUESSED}."),
+    "vgg-shortcut": ("a shortcut in every block", "VGG on CIFAR-10", ""),
+    "projection": ("a projection instead of the identity where the channels differ", BLOCKS, ""),
+    "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS, ""),
     "dropout-test": ("dropout", "VGG16 with two hidden layers of 4096 on CIFAR-100", ""),
 }
 
@@ -93,5 +92,12 @@ def parts(m: Measured) -> list[str]:
             opening = opened([one], part, f"lowers {error}", against)
             without, with_it = (m.error(name, "test") for name in sides(one))
             trained = ", ".join(m.error(name, "train") for name in sides(one))
-            said.append(f"{opening} {without}, {with_it}, {named(one)}. Training error: {trained}. {also}".rstrip())
+            told = f"{opening} {without}, {with_it}, {named(one)}. Training error: {trained}. {rates(m, one)}{also}"
+            said.append(f"{told.rstrip()}{unlike(one)}")
     return said
+
+
+def rates(m: Measured, one: Judgement) -> str:
+    """The two learning rates, where they differ."""
+    first, second = (f"{m.results[name].experiment.recipe.lr:g}" for name in sides(one))
+    return "" if first == second else f"Learning rates {first} and {second}. "

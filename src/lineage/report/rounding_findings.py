@@ -35,10 +35,11 @@ def opening_and_ending(one: Case, who: str) -> tuple[str, str]:
         )
     if enough and (exact, usual) == n:
         return f"In float64 and in bfloat16 all seeds of {who} start to train", "So there is no failure to explain"
-    if p < verdicts.ALPHA and exact / n[0] > usual / n[1]:
+    decided = enough and p < verdicts.ALPHA
+    if decided and exact / n[0] > usual / n[1]:
         ending = f"So with this recipe rounding is a part of the reason ({test})"
         return f"In float64 more seeds of {who} start to train", ending
-    if p < verdicts.ALPHA:
+    if decided:
         return f"In float64 fewer seeds of {who} start to train", f"So rounding does not explain failures ({test})"
     where = ". Where a seed fails in float64, rounding is not why" if exact < n[0] else ""
     return f"Whether more or fewer seeds of {who} start to train in float64 is not decided", f"{test}{where}"

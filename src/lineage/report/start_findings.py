@@ -1,11 +1,12 @@
 """The findings on plain networks that do not start to train, and on the initialisation with which they do."""
 
 from lineage.report.comparisons import Judgement
-from lineage.report.markdown import link, percent
-from lineage.report.measured import Measured, difference, finding, named, quotients, sides, unlike, where
+from lineage.report.markdown import capitalised, link, percent
+from lineage.report.measured import Measured, difference, differs, finding, named, quotients, sides, unlike, where
 from lineage.report.openings import opened
 from lineage.report.verdicts import HOLDS
 from lineage.report.why import beginning
+from lineage.started import STARTED
 
 # Of a claim on what the Dirac initialisation leaves: what is worse, by the error on which images, and the other ones.
 LEFT = {
@@ -31,11 +32,13 @@ def no_start(m: Measured) -> list[str]:
             after = ""
             if not result.started().iloc[0]:
                 after = f" After training, that of the network's first layer is {turned.iloc[0]:.2g} (first seed)."
-            what = "did not start or diverged" if result.metrics["diverged"] else "stayed near chance level"
+            what = f"ended above {100 * STARTED:.0f} % of the error at chance level"
+            what = "did not start or diverged" if result.metrics["diverged"] else what
+            also = f" {capitalised(differs(one))}." if differs(one) else ""
             said.append(
                 f"{where(one)}: {link(result.name)}: {result.failed} of {result.n} seeds {what} (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {shallower.failed} of "
-                f"{shallower.n}; {difference(one)}{p}).{beside(m, one)}{before}{after}"
+                f"{shallower.n}; {difference(one)}{p}).{also}{beside(m, one)}{before}{after}"
             )
     who = "deep plain networks" if whole else "seeds of deep plain networks"
     opening = f"**Some {who} did not start to train.** Their errors are not compared; seeds are counted."

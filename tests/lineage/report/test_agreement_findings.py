@@ -77,6 +77,20 @@ def test_two_initialisations_are_no_trend():
     assert len(outcomes.deepest(found)) == 2 and agreement_findings.goes_with(found) == []
 
 
+def test_what_goes_with_neither_measure():
+    """Both in the order of the errors but for one, in which they go half of the way: rank correlations of 0.5."""
+    measured("plain-44", (0.4, 0.44), network={"depth": 44})  # between the other two
+    table = pd.read_csv(outcomes.AGREEMENT)
+    for name, agreement, ratio in (("looks-linear", 0.2, 2.0), ("he", 0.3, 1.0), ("random-0.8", 0.1, 3.0)):
+        one = (table.family == "plain") & (table.depth == 44) & (table.normalisation == "batch")
+        table.loc[one & (table.initialisation == name), ["agreement", "gradient_ratio"]] = agreement, ratio
+    table.to_csv(outcomes.AGREEMENT, index=False)
+    found = outcomes.gathered({"plain-44": results.read("plain-44")})
+    assert agreement_findings.goes_with(found)[0].startswith(
+        "**From one initialisation to another, the training error of plain networks of 44 layers goes with neither of"
+    )
+
+
 def test_means_of_networks_of_which_some_seeds_did_not_start():
     networks = pd.DataFrame({"n": [3, 3, 3], "started": [3, 2, 0]})
     assert agreement_findings.void(networks).startswith(", and in 2 some seeds did not start, so their means are no")

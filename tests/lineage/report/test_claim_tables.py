@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from test_claims import LOW, judged, result
 from test_compare import card, measured
 
 from lineage.report import claim_tables, claims, results
@@ -35,6 +36,21 @@ def test_the_intervals_are_behind_it_and_say_what_is_primary(found):
     assert "| 0.5 pp | 4 / 4 | Welch | " in primary and "| primary | **holds**, +14.25 pp |" in primary
     (other,) = [line for line in opened if line.startswith(f"| plain-test | {pair} |")]
     assert "| 8.3 pp | 4 / 4 | Welch | " in other and "| exploratory |" in other  # one of twelve test images
+
+
+def test_a_loss_its_ratio_p_and_the_precisions_have_cells():
+    """Of two networks without mistakes, in two precisions, the losses are judged."""
+    lows = [result(LOW, train=0.0, loss=loss, precision=kind) for loss, kind in ((0.01, "fp32"), (0.002, "bf16"))]
+    one = judged(*lows, measure="train_error")
+    primary = replace(one.comparison, claim=CLAIMS["plain-train"], group="signs32", depth=56)
+    both = replace(one, comparison=primary, loss=replace(one.loss, comparison=primary))
+    kinds = [line.split(" | ")[7] for line in claim_tables.intervals({primary.place: both}) if " – " in line]
+    assert kinds == ["primary", "exploratory"]
+    assert claim_tables.words(one).endswith("float32 against bfloat16")
+    upper, lower = (line.split(" | ") for line in claim_tables.intervals({one.comparison.place: one}) if " – " in line)
+    assert lower[0] == "| a-b, training loss" and lower[2].startswith("× 5 (")
+    assert lower[3:6] == ["× 2", "5 / 5", "Welch"] and 0 < float(lower[6]) < 1e-3 and lower[7] == "exploratory"
+    assert upper[0] == "| a-b" and upper[2:4] == ["", ""] and upper[6] == ""
 
 
 def test_claims_are_counted_and_what_is_open_is_named(found):

@@ -193,6 +193,12 @@ def test_a_single_seed_has_no_interval_and_says_so():
         assert one.shown.endswith(" pp")
 
 
+def test_seeds_that_are_all_alike_decide_nothing():
+    """On both sides: there is no spread to judge a difference by."""
+    one = judged(result((0.3,) * 5), result((0.1,) * 5))
+    assert (one.verdict, one.note, one.p) == (NOT_DECIDED, "no spread over the seeds", None)
+
+
 def drawn(error, seeds=5, images=1000, **about):
     """A result whose answers are wrong so often."""
     wrong = np.random.default_rng(round(1000 * error)).random((seeds, images)) < error
@@ -335,5 +341,7 @@ def test_holms_correction_weakens_what_is_primary_and_nothing_else(monkeypatch, 
     assert found["shortcut-test", "signs32", 56].verdict == LEANS
     assert "Holm" in found["shortcut-test", "signs32", 56].note
     assert found["plain-test", "signs32", 56].verdict == HOLDS  # exploratory
+    other_way = {name: result(test, images=10000) for name, test in zip(names, (HIGH, LOW, HIGH), strict=True)}
+    assert claims.judge_all(other_way)["shortcut-test", "signs32", 56].verdict == LEANS_AGAINST
     monkeypatch.setattr(claims.verdicts, "p_value", lambda a, b: 0.009)
     assert claims.judge_all(results)["shortcut-test", "signs32", 56].verdict == HOLDS

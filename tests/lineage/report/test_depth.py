@@ -27,6 +27,18 @@ def test_errors_by_depth(workspace):
     assert means.to_dict() == pytest.approx(table.set_index(["family", "depth", "part"])["mean"].to_dict())
 
 
+def test_by_construction_is_the_error_of_the_shallowest(workspace, monkeypatch):
+    names = ["plain-20-signs32", "plain-56-signs32", "plain-110-signs32"]
+    for name, errors in zip(names, ((0.1, 0.2), (0.3, 0.4), (0.5, 0.6)), strict=True):
+        measured(name, errors)
+    marks = []
+    monkeypatch.setattr(depth.figures, "by_depth", lambda errors, seeds, drawn, title: marks.append(drawn))
+    assert depth.error_by_depth(read(*names), lambda *_: ["a figure"])[0] == "a figure"
+    test = marks[0][marks[0].part == "test"]
+    assert set(test.label) == {"by construction"} and test.depth.tolist() == [56, 110]
+    assert test.error.tolist() == pytest.approx([15, 15])
+
+
 def test_what_a_group_is_trained_with(workspace):
     measured("plain-20-signs32", recipe={"lr": 0.03, "nesterov": False})
     said = depth.conditions([results.read("plain-20-signs32")])

@@ -59,7 +59,7 @@ def test_what_else_differs_between_depths_is_said_with_each_comparison(workspace
         ("Plain networks of 56 layers train worse than shallow ones", 1),  # 110 layers: not compared
         ("Plain networks of 56 layers probably do worse than shallow ones on the test set", 1),
         ("More layers probably raise the test error of residual networks", 2),
-        ("Shortcuts lower the test error of deep networks", 0),  # at one depth
+        ("Shortcuts lower the test error of networks of 56 layers", 0),  # at one depth
     ):
         assert one(said(*SIGNS), opening).count(text) == times and text not in one(alike, opening)
     other = replace(unlike, unlike={110: "networks of 20 layers ran elsewhere"})
@@ -99,10 +99,52 @@ def test_a_primary_comparison_is_named_whatever_came_of_it(workspace):
     assert "difference +7.80 pp (-" in line and "*[not decided](#claim-plain-train)*, primary." in line
     assert "Each of the 5 seeds is above each of the 5 others" in line and "(2.00 to 35.00 %)" in line
     assert re.search(r"Training loss, which the verdict does not consider: × \d\.\d+ \(\d\.\d+ … \d+\.?\d*\)\.", line)
-    line = one(said(*SIGNS), "Whether shortcuts lower the test error of deep networks is not decided")
+    line = one(said(*SIGNS), "Whether shortcuts lower the test error of networks of 56 layers is not decided")
     assert "(4.00 to 70.00 %)" in line
     measured("plain-56-signs32", (0.01, 0.05, 0.05, 0.06, 0.7))
     assert "is above each" not in one(said(*SIGNS), "Whether plain networks of 56 layers train")
+
+
+def test_a_middle_depth_that_says_otherwise_is_not_in_the_opening(workspace):
+    """It is said below."""
+    degrade()
+    names = [f"{family}-{depth}-cifar10" for family in ("plain", "resnet") for depth in (20, 44, 56)]
+    for name, errors in zip(names, (FEW, FEW, MANY, FEW, MANY, FEW), strict=True):
+        measured(name, errors)
+    opening, _, _, middle, *_ = one(said(*SIGNS, *names), "hortcuts lower the test error").split("\n    - ")
+    assert opening.endswith(
+        "**Shortcuts lower the test error of networks of 56 layers (SIGNS, 30 epochs; CIFAR-10, 12 epochs).**"
+    )
+    assert middle.startswith("CIFAR-10, 12 epochs, 44 layers: ") and "*[reversed](#claim-shortcut-test)*" in middle
+
+
+def test_networks_of_several_depths_are_called_deep(workspace):
+    degrade()
+    names = ["plain-18-cifar100", "plain-34-cifar100"]
+    for name, errors in zip(names, (FEW, MANY), strict=True):
+        measured(name, errors)
+    line = one(said(*SIGNS, *names), "Deep plain networks probably do worse than shallow ones on the test set")
+    assert "\n    - CIFAR-100, 30 epochs, 34 layers: [plain-34-cifar100]" in line
+
+
+def test_the_depth_in_the_opening_is_that_which_it_rests_on(workspace):
+    """Not that of a deeper network in another group, on which the claim only leans."""
+    degrade()
+    names = ["plain-20-signs32-dirac", "plain-110-signs32-dirac"]
+    for name, errors in zip(names, (FEW[:3], MANY[:3]), strict=True):
+        measured(name, errors)
+    line = one(said(*SIGNS, *names), "Plain networks of 56 layers train worse than shallow ones (SIGNS, 30 epochs).**")
+    assert "\n    - SIGNS, 30 epochs, Dirac initialisation, 110 layers: " in line and "*[leans](" in line
+
+
+def test_what_a_reversed_claim_says_of_the_loss(workspace):
+    for name, errors in zip(SIGNS[3:], ((0.0001,) * 2 + (0.0002,) * 3, (0.004,) * 2 + (0.005,) * 3, FEW), strict=True):
+        measured(name, errors)
+    line = one(said(*SIGNS[3:]), "residual networks on the test set")
+    said_of_it = (
+        "Depth probably raises it (exploratory): the claim that it does not is *[reversed](#claim-residual-train)*"
+    )
+    assert said_of_it in line
 
 
 # a group of one depth has no networks that are not deep
@@ -114,7 +156,7 @@ def test_shallow_networks_say_nothing_about_shortcuts_in_deep_ones(workspace, mo
     for family, errors in (("plain", MANY), ("resnet", FEW)):
         measured(f"{family}-20-cifar10", errors[:3])
     shallow = ["plain-20-cifar10", "resnet-20-cifar10"]
-    line = one(said(*SIGNS, *shallow), "Shortcuts lower the test error of deep")
+    line = one(said(*SIGNS, *shallow), "Shortcuts lower the test error of networks of 56 layers")
     opening, deep, small = line.split("\n    - ")
     assert opening.endswith("(SIGNS, 30 epochs).**") and "[resnet-56-signs32]" in deep
     claim = "(#claim-shortcut-test)*, exploratory"
@@ -127,7 +169,7 @@ def test_shallow_networks_say_nothing_about_shortcuts_in_deep_ones(workspace, mo
     )
     with monkeypatch.context() as patched:
         patched.setitem(study.GROUPS, "signs32", replace(study.GROUPS["signs32"], members=ALONE))
-        assert "not deep" not in one(said(*SIGNS), "hortcuts lower the test error of deep networks")
+        assert "not deep" not in one(said(*SIGNS), "hortcuts lower the test error of networks of 56 layers")
     alone = one(said(*shallow), "Whether shortcuts lower the test error of deep networks is not decided.**")
     assert "** In networks that are not deep: CIFAR-10, 12 epochs, 20 layers: 33.33 against 2.33 % (n = 3" in alone
 

@@ -64,6 +64,8 @@ def test_an_opening_is_not_more_certain_than_its_primary_comparisons(signs, cifa
         (LEANS, HOLDS, "Depth probably hurts (SIGNS, 30 epochs)."),
         (HOLDS, NOT_DECIDED, "Depth hurts (SIGNS, 30 epochs)."),
         (LEANS, REVERSED, "Whether depth hurts may depend on the setting."),
+        (HOLDS, REVERSED, f"Depth hurts (SIGNS, 30 epochs); exploratory comparisons speak against it ({LOW})."),
+        (REVERSED, LEANS, f"Depth helps (SIGNS, 30 epochs); exploratory comparisons speak against it ({LOW})."),
         (
             NOT_DECIDED,
             LEANS,
@@ -103,6 +105,8 @@ def test_what_is_too_small_is_named_in_its_own_unit():
     """ReLU is sooner, only not by a whole epoch."""
     few = judgement(DOES_NOT_HOLD, 0, "", found=(0.6, 0.3, 0.9), unit="epochs", relevant=1)
     assert openings.at_least([few]) == " by 1 epoch or more"
+    small, large = (judgement(DOES_NOT_HOLD, found=(0.2, 0.1, 0.3), relevant=size) for size in (0.5, 0.83))
+    assert openings.at_least([small, large]) == openings.at_least([large, small]) == " by 0.83 pp or more"
     ratio = judgement(DOES_NOT_HOLD, 0, "", found=(0.6, 0.3, 0.9), unit="×", relevant=1)
     assert openings.at_least([ratio]) == ""
 
@@ -125,7 +129,11 @@ def test_an_opening_rests_on_what_is_most_certain():
     )
     assert openings.rests_on([primary, other, deeper]) == [primary]
     assert openings.rests_on([judgement(NOT_DECIDED), other, deeper]) == [other, deeper]
-    assert openings.rests_on([primary, judgement(REVERSED, 110)]) == [primary, judgement(REVERSED, 110)]
+    assert openings.rests_on([primary, judgement(REVERSED, 110)]) == [primary]
+    leaning = judgement(LEANS), judgement(REVERSED, 110)
+    assert openings.rests_on([*leaning]) == [*leaning]
+    opposed = primary, judgement(DOES_NOT_HOLD, 56, "cifar10")  # both primary
+    assert openings.rests_on([*opposed]) == [*opposed]
     assert openings.rests_on([judgement(NOT_DECIDED)]) == [judgement(NOT_DECIDED)]
 
 
@@ -136,3 +144,9 @@ def test_outside_of_the_groups_the_experiment_is_the_place():
     claim = Claim(id="c", by="S0", text="a exceeds b", measure="test_error", pairs=[["a", "b"]])
     pairs = [Judgement(Comparison(claim, name, "x", depth=i), said) for i, (name, said) in enumerate(PAIRS.items())]
     assert openings.opened(pairs, "depth", "hurts", "helps") == "**Depth probably hurts (a).**"
+
+
+def test_a_pair_of_networks_of_a_group_is_in_its_place():
+    claim = Claim(id="c", by="S0", text="a exceeds b", measure="test_error", pairs=[["plain-56-cifar10", "x"]])
+    pair = Judgement(Comparison(claim, "plain-56-cifar10", "x"), HOLDS)
+    assert openings.opened([pair], "depth", "hurts", "helps") == "**Depth probably hurts (CIFAR-10, 12 epochs).**"

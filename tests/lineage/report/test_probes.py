@@ -74,6 +74,15 @@ def test_what_a_block_costs_plain_and_residual_networks(read, draw):
     ]
 
 
+def test_a_network_that_did_not_start_to_train_has_nothing_to_lose(read, draw):
+    found = read("plain-20-signs32", "resnet-20-signs32")
+    measured("plain-20-signs32", (0.99, 0.1))  # lesions are those of the first seed
+    for name in found():
+        lesioned(name)
+    (line,) = [line for line in probes.lesions(found(), draw) if "removing one block" in line]
+    assert "costs nothing in the plain network, which did not start to train, and 3.0 pp in the residual" in line
+
+
 def test_lesions_without_batch_norm_have_the_statistics_as_they_are(read, draw):
     found = read("plain-vgg-cifar10")
     lesioned("plain-vgg-cifar10", ("kept",))

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from test_compare import measured, write_table
@@ -49,10 +50,24 @@ def test_why_is_concluded_from_what_was_tried(workspace):
     write_table(f"tables/{names[-1]}/beginnings", [{"seed": 0, "layer": "stem.0", "initial_gradient_ratio": 0.0025}])
     said = "may be too short: the largest ‖gradient‖ / ‖W‖ is 0.0025 there, times a learning rate of 1."
     assert said in "\n".join(why.section(read(*names), None))
+    measured("plain-110-signs32-clip", (0.98, 0.99), recipe={"clip": 1})  # another limit that does not help
+    assert concluded in "\n".join(why.section(read(names[0], "plain-110-signs32-clip", names[2]), None))
     measured(names[1], (0.02, 0.99), recipe=trust)  # a limit that helps one seed
     assert concluded not in "\n".join(why.section(read(*names), None))
     measured(names[0], (0.02, 0.99))  # a network that starts as it is
     assert "may be too short" not in "\n".join(why.section(read(*names), None))
+
+
+def test_networks_on_other_data_do_not_count(workspace):
+    names = ["plain-110-signs32", "plain-110-signs32-trust", "plain-110-signs32-dirac"]
+    for name, errors, recipe in zip(names, (0.98, 0.98, 0.02), ((), {"trust": 0.02}, ()), strict=True):
+        network = {"initialisation": "dirac"} if "dirac" in name else {}
+        measured(name, (errors, errors), recipe=recipe, network=network)
+    found = read(*names)
+    assert why.concluded(found)
+    other = found[names[1]].experiment.model_copy(update={"dataset": "feet"})
+    found[names[1]] = replace(found[names[1]], experiment=other)
+    assert why.concluded(found) == []
 
 
 def test_networks_of_other_kinds_have_no_part_in_it(workspace, monkeypatch):
