@@ -9,7 +9,7 @@ import pandas as pd
 from lineage.files import read_json
 from lineage.report import crossing, sweep_figures
 from lineage.report.agreement_findings import rounded_down, shown
-from lineage.report.markdown import Draw, digits, table
+from lineage.report.markdown import Draw, digits, prediction, table
 from lineage.report.outcomes import AGREEMENT, RECIPES, TRAINED, deepest, gathered, pixels
 from lineage.report.results import Results
 from lineage.report.style import FAMILY_WORDS
@@ -112,7 +112,7 @@ def predicted(found: pd.DataFrame) -> list[str]:
         if one.initialisation in PREDICTED:
             right = one.started if PREDICTED[one.initialisation] else one.n - one.started
             came.append(f"{one.words}: {one.started} of {one.n} seeds started, {right} of {one.n} as predicted")
-    return [*PREDICTION.splitlines(), f"Outcome: {'; '.join(came)}.", ""] if came else []
+    return prediction(PREDICTION, came)
 
 
 def concluded(found: pd.DataFrame) -> list[str]:

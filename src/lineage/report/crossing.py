@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lineage.report import figures, stage_tables, verdicts
-from lineage.report.markdown import Draw, capitalised, difference_text, digits, listed, percent, table
-from lineage.report.outcomes import words
+from lineage.report import stage_tables, verdicts
+from lineage.report.markdown import Draw, capitalised, digits, listed, percent, prediction, table
+from lineage.report.outcomes import Outcome, of_runs, words
 from lineage.report.results import Results
 
 TABLE = Path("plots/tables/crossed.csv")
@@ -32,11 +32,11 @@ measured.
 by the validation loss of the first seed of the [sweep](#does-the-first-step-tell-which-networks-train), and not for the
 others. Three seeds were planned; when the first of each network was known it became five, so that a test can decide."""
 # written before any of these had run, when the results of src/equalised.py were known
-PREDICTION = """\
+ERROR = 20  # per cent
+PREDICTION = f"""\
 *Predicted*, before any of these had run, from what equalised gradients do: with He's lengths the Dirac initialisation
 does not start to train with any seed; with the lengths of Dirac's, He's starts with at least one seed, and its mean
-training error stays above 20 %."""
-ERROR = 0.2
+training error stays above {ERROR} %."""
 WHO = {"he": "He's initialisation", "dirac": "the Dirac initialisation"}
 
 
@@ -48,16 +48,12 @@ class Case(NamedTuple):
     runs: pd.DataFrame
 
     @property
+    def came(self) -> Outcome:
+        return of_runs(self.runs)
+
+    @property
     def named(self) -> str:
         return f"{who(self.start)} with the lengths of {who(self.lengths)}"
-
-    @property
-    def started(self) -> str:
-        return f"{(self.runs.trained == 'yes').sum()} of {len(self.runs)}"
-
-    @property
-    def error(self) -> str:
-        return percent(self.runs.train_error)
 
 
 def who(initialisation: str) -> str:
@@ -81,9 +77,9 @@ def section(_: Results, __: Draw) -> list[str]:
     for one in cases:
         own, runs = one.start == one.lengths, one.runs
         factors = "1" if own else f"{digits(runs.least_factor.min())} … {digits(runs.largest_factor.max())}"
-        losses = f"{figures.geometric_mean(runs.train_loss):.2g}"
         lengths = "its own" if own else words(one.lengths)
-        rows.append((words(one.start), lengths, factors, one.started, one.error, losses, percent(runs.val_error)))
+        trained = one.came.counted, one.came.error, one.came.loss
+        rows.append((words(one.start), lengths, factors, *trained, percent(runs.val_error)))
     about = cases[0].runs.iloc[0]
     header = f"plain, {about.depth} layers, lr {about.lr:g}: initialisation | lengths of | factors of the gradients | "
     header += "started | training error (%) | training loss | validation error (%)"
@@ -95,19 +91,19 @@ def predicted(cases: list[Case]) -> list[str]:
     """What was predicted, and what came."""
     came = []
     for one in cases:
-        many = (one.runs.trained == "yes").sum()
+        many = sum(one.came.started)
         expected = {
             ("dirac", "he"): many == 0,
-            ("he", "dirac"): many > 0 and one.runs.train_error.mean() > ERROR,
+            ("he", "dirac"): many > 0 and 100 * one.runs.train_error.mean() > ERROR,
         }
         if (one.start, one.lengths) in expected:
             right = "as" if expected[one.start, one.lengths] else "not as"
-            came.append(f"{one.named}: {outcome(one)} ({right} predicted)")
-    return [*PREDICTION.splitlines(), f"Outcome: {'; '.join(came)}.", ""] if came else []
+            came.append(f"{one.named}: {in_words(one)} ({right} predicted)")
+    return prediction(PREDICTION, came)
 
 
-def outcome(one: Case) -> str:
-    return f"{one.started} seeds started, training error {one.error} %"
+def in_words(one: Case) -> str:
+    return f"{one.came.counted} seeds started, training error {one.came.error} %"
 
 
 def finding() -> list[str]:
@@ -119,7 +115,7 @@ def finding() -> list[str]:
         return []
     about = cases[0].runs.iloc[0]
     networks = f"plain networks of {about.depth} layers"
-    counts = [f"{one.started} from {one.named}" for one in crossed]
+    counts = [f"{one.came.counted} from {one.named}" for one in crossed]
     opening = f"With the first gradients of another initialisation there started of {networks} {', '.join(counts)}"
     same_lengths = [p for lengths in own if (p := fisher([one for one in cases if one.lengths == lengths])) is not None]
     same_start = [p for start in own if (p := fisher([one for one in cases if one.start == start])) is not None]
@@ -132,10 +128,12 @@ def finding() -> list[str]:
         "long, relative to the weights, as those of the other initialisation; their directions come with the function. "
         f"Compare [equal lengths in every step](#{EQUALISED}). [More](#{PLACE})."
     )
-    said = [
-        f"{capitalised(one.named)}: {outcome(one)}; with its own {outcome(own[one.start])}{apart(one, own[one.start])}."
-        for one in crossed
-    ]
+    said = []
+    for one in crossed:
+        usual = own[one.start]
+        difference = one.came.minus(usual.came)
+        also = f", difference {difference}" if difference else ""
+        said.append(f"{capitalised(one.named)}: {in_words(one)}; with its own {in_words(usual)}{also}.")
     if same_lengths:
         values = " and ".join(f"{p:.2g}" for p in same_lengths)
         said.append(
@@ -148,13 +146,5 @@ def fisher(both: list[Case]) -> float | None:
     """The test of how many seeds started; None where there are not two networks to compare."""
     if len(both) != 2:
         return None
-    failed = tuple(int((one.runs.trained != "yes").sum()) for one in both)
+    failed = tuple(one.came.started.count(False) for one in both)
     return verdicts.fisher(failed, tuple(len(one.runs) for one in both))
-
-
-def apart(one: Case, other: Case) -> str:
-    """The difference of the training errors, where all seeds started on both sides."""
-    runs = one.runs, other.runs
-    if min(map(len, runs)) < 2 or any((some.trained != "yes").any() for some in runs):
-        return ""
-    return f", difference {difference_text(verdicts.difference(*(100 * some.train_error for some in runs)), 'pp')}"

@@ -8,7 +8,7 @@ import pandas as pd
 from lineage.report import figures, stage_tables, sweep_figures, verdicts
 from lineage.report.agreeing import network_words
 from lineage.report.claims import FLOOR
-from lineage.report.markdown import Draw, difference_text, listed, percent, table
+from lineage.report.markdown import Draw, difference_text, listed, percent, prediction, table
 from lineage.report.outcomes import gathered, words
 from lineage.report.results import Results
 
@@ -105,7 +105,7 @@ def predicted(found: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
                 said = f"{one.started} of {one.n} seeds started with its own ratio, {good} ended below 1 %"
             right = good == one.n if PREDICTED[one.initialisation] else started == 0
             came.append(f"{one.words}: {said} ({'as' if right else 'not as'} predicted)")
-    return [*PREDICTION.splitlines(), f"Outcome: {'; '.join(came)}.", ""] if came else []
+    return prediction(PREDICTION, came)
 
 
 def finding(results: Results) -> list[str]:
@@ -120,7 +120,7 @@ def finding(results: Results) -> list[str]:
     others = found[~found.index.isin(deep.index)]
     fine = (others.error < FLOOR) & (others.usual < FLOOR)
     both = [*deep.itertuples(), *others[~fine].itertuples()]
-    said = [f"{network_words(one).capitalize()}, {one.words}: {outcome(one)}." for one in both]
+    said = [f"{network_words(one).capitalize()}, {one.words}: {in_words(one)}." for one in both]
     losses = [
         f"{network_words(one)}, from {figures.geometric_mean(one.as_usual.losses):.2g} to {one.loss:.2g}"
         for one in others[fine].itertuples()
@@ -146,7 +146,7 @@ def void(networks: pd.DataFrame) -> str:
     return f"; from {some} of them some seeds did not start, so means are no measure of the network" if some else ""
 
 
-def outcome(one: NamedTuple) -> str:
+def in_words(one: NamedTuple) -> str:
     """The training error of a line of `networks` and that of usual training; how many seeds started where some did not,
     else the difference with its interval.
     """

@@ -5,12 +5,12 @@ src/initialisations.py, or as an experiment by the same recipe.
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from lineage.engine.experiment import Experiment
 from lineage.files import read_json
-from lineage.report.markdown import percent
+from lineage.report import figures, verdicts
+from lineage.report.markdown import difference_text, percent
 from lineage.report.results import Result, Results, read_table
 from lineage.report.stage_tables import read
 
@@ -29,6 +29,28 @@ class Outcome(NamedTuple):
     started: list[bool]  # seed by seed
     errors: list[float]  # on the training images, fractions
     losses: list[float]
+
+    @property
+    def counted(self) -> str:
+        """How many seeds started."""
+        return f"{sum(self.started)} of {len(self.started)}"
+
+    @property
+    def error(self) -> str:
+        """The mean training error in per cent, and the standard deviation over the seeds."""
+        return percent(pd.Series(self.errors))
+
+    @property
+    def loss(self) -> str:
+        """The geometric mean of the training losses."""
+        return f"{figures.geometric_mean(pd.Series(self.losses)):.2g}"
+
+    def minus(self, other: "Outcome") -> str:
+        """The difference of the training errors with its interval, where all of several seeds started on both sides."""
+        if not all(len(one.started) > 1 and all(one.started) for one in (self, other)):
+            return ""
+        errors = (100 * pd.Series(one.errors) for one in (self, other))
+        return difference_text(verdicts.difference(*errors), "pp")
 
 
 def untrained() -> pd.DataFrame:
@@ -95,7 +117,7 @@ def gathered(results: Results) -> pd.DataFrame:
         row |= {name: some[f"{name}_cosine"].mean() for name in PRECISIONS}
         row |= {"reordered": some.reordered_cosine.min()}
         row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
-        row |= {"ratio": np.exp(np.log(some.gradient_ratio).mean())}
+        row |= {"ratio": figures.geometric_mean(some.gradient_ratio)}
         came = outcome(results, *key)
         row |= {"n": 0, "started": 0, "error": float("nan"), "shown": "not trained"}
         if came:

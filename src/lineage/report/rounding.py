@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from lineage.engine.experiment import Experiment
-from lineage.report import equalising, figures, stage_tables, verdicts
-from lineage.report.markdown import Draw, difference_text, percent, table
+from lineage.report import equalising, stage_tables
+from lineage.report.markdown import Draw, prediction, table
 from lineage.report.outcomes import Outcome, of_result, of_runs
 from lineage.report.results import Results
 
@@ -47,6 +47,11 @@ class Case(NamedTuple):
     @property
     def gradients(self) -> str:
         return "as usual" if self.ratio is None else f"of one relative length ({self.ratio:g})"
+
+    @property
+    def difference(self) -> str:
+        """Of the training errors, in float64 minus in bfloat16."""
+        return self.exact.minus(self.usual) if self.usual else ""
 
 
 def read(results: Results) -> list[Case]:
@@ -98,7 +103,7 @@ def section(results: Results, _: Draw) -> list[str]:
     rows = []
     for one in cases:
         usual = columns(one.usual) if one.usual else ("", "not trained", "")
-        rows.append((f"plain, {one.depth} layers", one.gradients, *columns(one.exact), *usual, apart(one)))
+        rows.append((f"plain, {one.depth} layers", one.gradients, *columns(one.exact), *usual, one.difference))
     header = "network | gradients | float64: started | training error (%) | training loss | bfloat16: started | "
     header += "training error (%) | training loss | training error, float64 – bfloat16 (95 % interval)"
     lines = table(header, "l l r r r r r r l", rows)
@@ -107,7 +112,7 @@ def section(results: Results, _: Draw) -> list[str]:
 
 
 def columns(one: Outcome) -> tuple[str, str, str]:
-    return started(one), error(one), f"{figures.geometric_mean(pd.Series(one.losses)):.2g}"
+    return one.counted, one.error, one.loss
 
 
 def predicted(cases: list[Case]) -> list[str]:
@@ -117,22 +122,6 @@ def predicted(cases: list[Case]) -> list[str]:
         if one.depth == DEEP:
             many, mean = sum(one.exact.started), 100 * pd.Series(one.exact.errors).mean()
             right = many == 0 if one.ratio is None else many > 0 and mean > ERROR
-            said = f"{one.gradients}: {started(one.exact)} seeds started, training error {error(one.exact)} %"
+            said = f"{one.gradients}: {one.exact.counted} seeds started, training error {one.exact.error} %"
             came.append(f"{said} ({'as' if right else 'not as'} predicted)")
-    return [*PREDICTION.splitlines(), f"Outcome: {'; '.join(came)}.", ""] if came else []
-
-
-def started(one: Outcome) -> str:
-    return f"{sum(one.started)} of {len(one.started)}"
-
-
-def error(one: Outcome) -> str:
-    return percent(pd.Series(one.errors))
-
-
-def apart(one: Case) -> str:
-    """The difference of the training errors, where all seeds started on both sides."""
-    if not (one.usual and all(one.exact.started) and all(one.usual.started)):
-        return ""
-    exact, usual = (100 * pd.Series(side.errors) for side in (one.exact, one.usual))
-    return difference_text(verdicts.difference(exact, usual), "pp")
+    return prediction(PREDICTION, came)

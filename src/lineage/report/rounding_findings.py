@@ -3,7 +3,7 @@
 from lineage.report import verdicts
 from lineage.report.markdown import listed
 from lineage.report.results import Results
-from lineage.report.rounding import PLACE, Case, apart, error, read, started
+from lineage.report.rounding import PLACE, Case, read
 
 
 def finding(results: Results) -> list[str]:
@@ -13,11 +13,11 @@ def finding(results: Results) -> list[str]:
     if deep is None:
         return []
     opening, ending = opening_and_ending(deep, f"plain networks of {deep.depth} layers")
-    counts = f"{started(deep.exact)} seeds, in bfloat16 {started(deep.usual)}"
+    counts = f"{deep.exact.counted} seeds, in bfloat16 {deep.usual.counted}"
     others = [f"With {one.depth} layers and gradients {one.gradients} {both(one)}" for one in known if one is not deep]
     whole = (
         f"**{opening}** ({counts}; exploratory, learning rate {deep.lr:g}, He's initialisation). Training error "
-        f"{error(deep.exact)} %, in bfloat16 {error(deep.usual)} %. {ending}. [More](#{PLACE})."
+        f"{deep.exact.error} %, in bfloat16 {deep.usual.error} %. {ending}. [More](#{PLACE})."
     )
     return [listed(whole, [f"{said}." for said in others])]
 
@@ -47,6 +47,6 @@ def opening_and_ending(one: Case, who: str) -> tuple[str, str]:
 
 def both(one: Case) -> str:
     """What came of a network in float64, and in bfloat16."""
-    said = f"the training error is {error(one.exact)} % ({started(one.exact)} seeds started), in bfloat16 "
-    said += f"{error(one.usual)} % ({started(one.usual)})"
-    return f"{said}, difference {apart(one)}" if apart(one) else said
+    said = f"the training error is {one.exact.error} % ({one.exact.counted} seeds started), in bfloat16 "
+    said += f"{one.usual.error} % ({one.usual.counted})"
+    return f"{said}, difference {one.difference}" if one.difference else said

@@ -25,6 +25,14 @@ def test_another_data_set_is_not_this_network():
     assert outcomes.outcome(found, "plain", 20, "batch", "he") is None
 
 
+def test_a_difference_of_several_seeds_that_all_started():
+    well, badly = (outcomes.Outcome([True] * 3, errors, [0.1] * 3) for errors in ([0.1, 0.11, 0.12], [0.3, 0.31, 0.32]))
+    assert badly.minus(well).startswith("+20.00 pp (+17.7") and (well.counted, well.error) == ("3 of 3", "11.00 ± 1.00")
+    assert well._replace(losses=[0.01, 0.1, 1.0]).loss == "0.1"
+    failed, single = well._replace(started=[True, False, True]), outcomes.Outcome([True], [0.1], [0.1])
+    assert {badly.minus(failed), failed.minus(well), badly.minus(single), single.minus(well)} == {""}
+
+
 def test_trained_at_another_scale_is_not_trained():
     table = pd.read_csv(outcomes.TRAINED)
     table.assign(scale="sample").to_csv(outcomes.TRAINED, index=False)
