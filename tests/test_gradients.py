@@ -10,7 +10,7 @@ from torch import nn
 
 import gradients
 from lineage import anatomy, models
-from lineage.engine import tensors
+from lineage.engine import augment, tensors
 from lineage.options.resnet import Options
 
 
@@ -39,6 +39,17 @@ def test_every_network_initialisation_and_seed(workspace, signs, monkeypatch, un
     assert table.groupby("seed").gradient.mean().nunique() == 2
     one = table[(table.family == "plain") & (table.depth == 14) & (table.seed == 0)]
     assert one.groupby(["initialisation", "batch_norm"]).gradient.sum().nunique() == 3 * 2  # each is another network
+    few = tensors.load("signs", "train", gradients.IMAGES)
+    about = [torch.from_numpy(few[key]) for key in ("images", "labels", "mean", "std")]
+    images = augment.Images(*about, 32, torch.device("cpu"))
+    for family, shortcut in (("plain", "none"), ("resnet", "identity")):
+        network = models.build("resnet", 6, 32, Options(depth=14, shortcut=shortcut))
+        torch.manual_seed(0)
+        begun = gradients.begun_anew(network, "he", True)
+        expected = [norm for norm, _ in anatomy.gradient_norms(begun, images.plain(0, 32), images.labels).values()]
+        chosen = (table.family == family) & (table.depth == 14) & (table.initialisation == "he")
+        found = table[chosen & (table.batch_norm == "yes") & (table.seed == 0)].gradient
+        assert found.tolist() == pytest.approx(expected, rel=1e-3)
     first = sha256("plots/gradients.csv")
     gradients.main()
     assert sha256("plots/gradients.csv") == first

@@ -33,6 +33,11 @@ def test_every_initialisation_and_seed(prepared, capsys):
     assert list(zip(table.initialisation, table.seed, strict=True)) == pairs
     assert table.train_error.between(0, 1).all() and set(table.trained) <= {"yes", "no"}
     assert table.gradient_ratio.nunique() == 4
+    found = table.set_index(["initialisation", "seed"]).gradient_ratio
+    for name, one in initialisations.read().items():  # before any training
+        run = runs.Run(one, 1, Path("runs"), "key", {"initialisation": name})
+        expected = row_measures.first_step(initialisations.begun(run, CPU), one, CPU)["gradient_ratio"]
+        assert found[name, 1] == pytest.approx(expected, rel=1e-4)
     whole = sha256(initialisations.TABLE)
     next(Path("runs/initialisations/plain-8-looks-linear").glob("*.json")).unlink()
     capsys.readouterr()

@@ -123,3 +123,25 @@ def test_every_defect_is_one_thing():
     for name, defect in defective.DEFECTS.items():
         assert bool(defect.spoil) + bool(defect.tested) + bool(defect.judge) == 1, name
         assert defect.in_training == (defect.judge is None)
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "dropout", "batches"),
+    [
+        ("no eval(): batches of 32", True, False, defective.mixed),
+        ("no eval(): images sorted by class", True, False, defective.by_class),
+        ("no eval(): one image at a time", True, False, defective.one_by_one),
+        ("no eval(): dropout stays on as well", True, True, defective.mixed),
+        ("F.dropout(x, 0.5): dropout stays on", False, True, defective.mixed),
+    ],
+)
+def test_each_judgement_is_what_its_name_says(name, norm, dropout, batches):
+    """Which layers work as in training, on which images at a time, and of which network."""
+    images, net, seen = pictures(70), network(dropout=0.5), []
+    net.register_forward_hook(lambda one, x, _: seen.append((one[1].training, one[5].training, x[0])))
+    defect = defective.DEFECTS[name]
+    defect.judge(trained(net, images))
+    expected = [images.plain(0, 70)[part] for part in batches(images)]
+    assert [flags for *flags, _ in seen] == [[norm, dropout]] * len(expected)
+    assert all(torch.equal(x, part) for (*_, x), part in zip(seen, expected, strict=True))
+    assert defect.network == ("dropout" if dropout else "residual")

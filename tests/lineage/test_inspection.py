@@ -122,3 +122,14 @@ def test_the_sample_removes_few_blocks(photographs, tmp_path):
     table = pd.read_csv(tmp_path / "lesions.csv")
     for _, rows in table.groupby("trained"):
         assert rows.block.unique().tolist() == ["intact", "stages.0.0", "stages.2.1"]
+
+
+def test_statistics_are_re_estimated_from_training_images(written, photographs):
+    seen = [torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 3]
+    network = anatomy.re_estimated(build("resnet", depth=8, shortcut="identity"), seen)
+    table = written(network, network)["batch-norm"].set_index(["part", "statistics"])
+    fresh = anatomy.re_estimated(network, anatomy.batches(photographs["train"]))
+    for part, images in photographs.items():
+        logits = predict(fresh, images, "fp32").double()
+        loss = torch.nn.functional.cross_entropy(logits, images.labels).item()
+        assert table.loss[part, "re-estimated"] == pytest.approx(loss, rel=1e-4)

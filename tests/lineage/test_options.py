@@ -29,6 +29,11 @@ def test_dropout_has_a_default_where_it_has_a_place():
         options_of("alexnet")(depth=4, dropout=0.3)
 
 
+@pytest.mark.parametrize(("model", "options"), [("vgg", {"depth": 16}), ("residual_vgg", {"shortcut": "none"})])
+def test_dropout_is_a_half_where_nothing_is_said(model, options):
+    assert options_of(model)(**options).dropout == 0.5
+
+
 def test_an_option_of_another_network_is_refused():
     with pytest.raises(ValidationError):
         options_of("lenet")(depth=5)

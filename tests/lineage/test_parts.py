@@ -194,3 +194,11 @@ def test_the_full_sets_are_what_is_published(name):
     assert len(split["train"]) + len(split["val"]) == 50_000 - twins
     assert len(split["test"]) == 10_000
     assert np.bincount(raw["labels"][split["val"]]).tolist() == [5000 // len(block.classes)] * len(block.classes)
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_of_a_class_with_few_images_one_validates(n):
+    raw = small(3 * n, 3) | {"part": np.zeros(3 * n, np.uint8), "labels": np.arange(3 * n) % 3}
+    split, _ = parts.split(**raw)
+    assert np.bincount(raw["labels"][split["val"]], minlength=3).tolist() == [1, 1, 1]
+    assert len(split["train"]) == 3 * n - 3

@@ -152,3 +152,18 @@ def test_a_trained_run_that_was_killed_before_its_row_is_only_measured(workspace
         assert run.row.is_file() and [name for name, _ in told.calls] == ["skip", "say"]
         assert run.state.exists() == keep  # until the row is there it stays
         told.calls.clear()
+
+
+def test_memory_is_that_of_the_deepest_network_and_seeds_are_all_runs_that_wait(workspace, monkeypatch):
+    shallow, asked = mine(), []
+    deep = shallow.model_copy(update={"network": shallow.network.model_copy(update={"depth": 14})})
+    monkeypatch.setattr(runs, "seeds_at_once", lambda one, _: asked.append((one.network.depth, one.recipe.seeds)) or 1)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "side_by_side", stopped)
+    many = [runs.Run(one, seed, Path("runs/some"), "key") for seed, one in enumerate((shallow, deep, shallow))]
+    with pytest.raises(KeyboardInterrupt):
+        runs.carry_out("some", many, None, CPU)
+    assert asked == [(14, 3)]

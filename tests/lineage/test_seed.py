@@ -84,3 +84,33 @@ def test_a_batch_of_one_value_per_channel_is_a_mistake(workspace):
     with pytest.raises(Mistake, match="batch norm needs more than one image"):
         trained([Path("a.state"), Path("b.state")], every=30)
     torch.use_deterministic_algorithms(False)
+
+
+def test_the_curves_of_a_run_that_goes_on_are_whole(workspace, monkeypatch, unchanged):
+    experiment(epochs=3, precision="fp32")
+    drawn, states = [], [Path("a.state"), Path("b.state")]
+
+    class Curves:
+        def __init__(self, _):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def add_scalar(self, name, _, epoch):
+            drawn.append((name, epoch))
+
+    class Killed(Told):
+        def begin(self, _, epoch):
+            if epoch == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("lineage.seed.SummaryWriter", Curves)
+    with pytest.raises(KeyboardInterrupt):
+        train_seed(read_experiment("mine"), torch.device("cpu"), states, 0, 1, Killed())
+    drawn.clear()
+    trained(states, every=0)
+    assert [epoch for name, epoch in drawn if name == "val_error"] == [1, 2, 3]

@@ -186,3 +186,12 @@ def test_cutmix_mixes_so_many_batches_and_any_share_of_them():
     assert 0.25 < area[area > 0].mean() < 0.4
     assert not drawn(400, epoch=9, cutmix=1.0, cutmix_off=0.2).patch.any()
     assert drawn(400, epoch=8, cutmix=1.0, cutmix_off=0.2).patch.any()
+
+
+def test_a_zoom_is_bilinear_and_about_the_middle():
+    images = Images(pictures(), LABELS, MEAN, STD, 8, torch.device("cpu"))
+    none = torch.zeros(6, 2, dtype=torch.long)
+    twice = torch.tensor([[0.5, 0, 0], [0, 0.5, 0]]).expand(6, 2, 3)
+    larger = images.batch(torch.arange(6), Plan(torch.arange(6), none, none[:, 0], none, twice, None)).images
+    expected = F.interpolate(images.plain(0, 6), 16, mode="bilinear", align_corners=False)[:, :, 4:12, 4:12]
+    assert torch.allclose(larger, expected, atol=1e-5)

@@ -13,6 +13,7 @@ from torch import nn
 from lineage import files
 from lineage.engine import checkpoint
 from lineage.engine.experiment import Experiment
+from lineage.engine.recipe import Recipe
 from lineage.errors import Failure, Mistake
 
 
@@ -188,3 +189,12 @@ def test_states_of_a_complete_run_stay_until_it_is_recorded(workspace):
     lock.write_text(f"outs:\n- path: mine.csv\n  md5: {hashlib.md5(history.read_bytes()).hexdigest()}\n")
     checkpoint.forget_recorded(runs)
     assert list(runs.iterdir()) == [other]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_versions_have_the_precision_that_the_device_computes_in(monkeypatch, native):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    plain = {"epochs": 1, "batch_size": 1, "lr": 0.1, "schedule": "constant", "input_size": 8}
+    recipes = [Recipe(**plain, precision=precision) for precision in ("bf16", "fp32")]
+    said = [checkpoint.versions(torch.device("cpu"), recipe)["precision"] for recipe in recipes]
+    assert said == ["bf16" if native else "fp32", "fp32"]

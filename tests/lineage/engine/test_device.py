@@ -1,6 +1,8 @@
+import os
 import platform
 import resource
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -117,3 +119,22 @@ def test_a_gpu_that_torch_was_not_built_for_is_a_mistake(gpu, capability):
     gpu(*capability)
     with pytest.raises(Mistake, match=r"Some GPU has compute capability \d\.\d, and this PyTorch needs 7\.5 or more"):
         device.choose()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_that_a_gpu_only_emulates_is_not_used(monkeypatch, native):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    assert device.precision_on(torch.device("cuda"), "bf16") == ("bf16" if native else "fp32")
+
+
+@pytest.mark.parametrize(("loaded", "tool"), [(True, None), (False, "/usr/bin/nvidia-smi"), (False, None)])
+def test_either_trace_of_a_driver_is_enough(monkeypatch, loaded, tool):
+    monkeypatch.setattr(device, "Path", lambda _: SimpleNamespace(exists=lambda: loaded))
+    monkeypatch.setattr(device.shutil, "which", lambda _: tool)
+    assert device._has_nvidia_driver() == (loaded or tool is not None)
+
+
+def test_cublas_is_told_before_its_first_use(monkeypatch, unchanged):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    device.prepare(torch.device("cpu"), 1)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"

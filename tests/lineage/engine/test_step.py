@@ -178,3 +178,13 @@ def test_all_captures_share_a_stream(pretended, monkeypatch):
     for _ in range(2):
         begin(network(), Recipe(**BASE)).step.captured()
     assert len(seen) == 2 and seen[0] is seen[1]
+
+
+def test_a_step_trains_on_images_with_the_recipes_square_cut_out():
+    net, seen = network(), []
+    net.register_forward_pre_hook(lambda _, x: seen.append(x[0].clone()))
+    run = begin(net, Recipe(**BASE, cutout=3))
+    run.step.which.copy_(torch.arange(8))
+    run.step.take()
+    whole, cut = (run.train.batch(torch.arange(8), run.step.choices, side).images for side in (0, 3))
+    assert torch.equal(seen[0], cut) and not torch.equal(cut, whole)

@@ -283,3 +283,29 @@ def test_prediction_does_not_depend_on_the_batch():
     assert whole.shape == (64, 4)
     assert torch.allclose(whole, training.predict(net, images, "fp32", batch_size=7), atol=1e-5)
     assert not net.training
+
+
+def test_every_epoch_of_every_seed_has_random_choices_of_its_own():
+    """Its own order, and its own numbers from the generator that dropout draws from."""
+    orders, drawn = [], []
+
+    class Noted(nn.Module):
+        def forward(self, x):
+            if self.training:
+                drawn.append(torch.rand(()).item())
+            return x
+
+    for seed in (0, 1):
+        run = begin(nn.Sequential(Noted(), *network()), Recipe(**BASE), seed)
+        for _ in range(2):
+            run.epoch()
+            orders.append(tuple(run.step.choices.order.tolist()))
+    assert len(set(orders)) == 4
+    assert len(set(drawn)) == len(drawn) == 32
+
+
+def test_the_validation_loss_is_without_label_smoothing():
+    run = begin(network(), Recipe(**BASE, precision="fp32", label_smoothing=0.1))
+    line = run.epoch()
+    expected = F.cross_entropy(training.predict(run.result, run.val, "fp32"), run.val.labels).item()
+    assert line.val_loss == pytest.approx(expected, rel=1e-6)

@@ -39,6 +39,12 @@ def test_sizes_and_parameters_of_the_four_layers():
     assert shapes(layers, 32) == [(channels, width, width) for channels, width in sizes]
 
 
+def test_four_layers_pool_before_the_first_activation_and_after_the_others():
+    kinds = [type(m) for m in build("alexnet", 32, depth=4).features if not isinstance(m, nn.Identity)]
+    after = [nn.Conv2d, nn.ReLU, nn.AvgPool2d]
+    assert kinds == [nn.Conv2d, nn.MaxPool2d, nn.ReLU, *after, *after]
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(("depth", "activations"), [(8, 7), (4, 3)])
 def test_the_activation_is_everywhere(activation, depth, activations):

@@ -184,3 +184,18 @@ def test_dropout_is_as_likely_as_the_option_says(model, size, options, layers):
     with torch.device("meta"):
         network = build(model, size, dropout=0.3, **options)
     assert [m.p for m in network.modules() if isinstance(m, nn.Dropout)] == [0.3] * layers
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "activation"),
+    [
+        ("vgg", {"depth": 11, "head": "classic"}, nn.ReLU),
+        ("residual_vgg", {"shortcut": "none"}, nn.ReLU),
+        ("lenet", {}, nn.Tanh),
+    ],
+)
+def test_an_activation_stands_between_the_linear_layers_of_a_head(model, options, activation):
+    with torch.device("meta"):
+        head = build(model, 32, **options).head
+    kinds = [type(m) for m in head if not isinstance(m, nn.Flatten | nn.Dropout)]
+    assert kinds == [nn.Linear, activation, nn.Linear, activation, nn.Linear]
