@@ -14,6 +14,7 @@ from lineage import archives, params, parts
 from lineage.engine import augment
 from lineage.engine.experiment import Experiment
 from lineage.engine.recipe import Recipe
+from lineage.errors import Mistake
 
 # training images of the full sets; of any other, as many as its sample has
 FULL = {"cifar10": 45_000, "cifar100": 45_000, "cats-vs-dogs": 20_000, "cats-vs-dogs-cifar": 9_000}
@@ -60,9 +61,14 @@ class Task:
 
 
 def prepared(experiment: Experiment, device: torch.device, folder: Path) -> Task:
-    recipe, dataset = experiment.recipe, params.read().datasets[experiment.dataset]
+    recipe, dataset = experiment.recipe, params.read().datasets.get(experiment.dataset)
+    if dataset is None:
+        raise Mistake(f"data/datasets.yaml has no {experiment.dataset}: run `dvc repro recipes` first")
     archive, size = Path("data/sample", dataset.sample.name), dataset.image_size
-    arrays = archives.read(dataset.sample.format, [archive], list(dataset.classes), size, subset=dataset.subset)[0]
+    if not archive.is_file():
+        raise Mistake(f"{archive} is missing: the benchmark takes its images from data/sample alone")
+    about = dataset.sample.format, [archive], list(dataset.classes), size
+    arrays, _ = archives.read(*about, unreadable=dataset.unreadable, subset=dataset.subset)
     images, labels = (arrays[key][arrays["part"] == 0] for key in ("images", "labels"))
     if recipe.input_size < size:  # once, for all three
         small = augment.shrink(torch.from_numpy(images).permute(0, 3, 1, 2), recipe.input_size)

@@ -14,14 +14,20 @@ fail() { echo "scripts/slurm.sh: $1" >&2 && exit 2; }
 
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then # on a node: the names are the arguments, as submitted below
   name=${*:SLURM_ARRAY_TASK_ID+1:1}
+  [ -n "$name" ] || fail "task $SLURM_ARRAY_TASK_ID has no experiment: the last of $# is task $(($# - 1))"
   cd "runs/slurm/$name"
   rm -f .dvc/tmp/rwlock # names processes that were killed, perhaps those of another node
-  trap : USR1           # the time limit is near: `wait` ends, and the task is queued again
+  why="it failed, see above"
+  trap 'why="its time limit was near"' USR1 # `wait` ends, and the task is queued again
   set -m                # dvc and what it starts are a process group
   { dvc repro "evaluate@$name" && dvc commit --force "evaluate@$name"; } & # `commit` puts it into the run-cache
   wait $! && exit
   kill -KILL -- -$! 2>/dev/null || true # training would go on without dvc, and be in the way of the next try
-  [ "${SLURM_RESTART_COUNT:-0}" -ge "${RETRIES:-5}" ] || scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
+  if [ "${SLURM_RESTART_COUNT:-0}" -lt "${RETRIES:-5}" ]; then
+    scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
+  else
+    echo "scripts/slurm.sh: $name: $why; no try is left: submit it again, and it goes on" >&2
+  fi
   exit 1
 fi
 
@@ -30,7 +36,10 @@ options=()
 while [[ ${1:-} == -* ]]; do options+=("$1") && shift; done
 [ $# -gt 0 ] || fail "name experiments: scripts/slurm.sh [--option=value ...] experiment ... (options go to sbatch)"
 command -v sbatch >/dev/null || fail "there is no sbatch here; run this where SLURM's jobs are submitted"
-[ -z "$(git status --porcelain -- src '*.yaml')" ] || fail "commit your changes: tasks train what is committed"
+command -v dvc >/dev/null || fail "there is no dvc here; activate the project's Python environment first"
+[[ ${RETRIES:-5} =~ ^[0-9]+$ ]] || fail "RETRIES should be a whole number, not '$RETRIES'"
+changes=$(git status --porcelain -- src '*.yaml') || fail "Git cannot read this folder; tasks need a clone"
+[ -z "$changes" ] || fail "commit your changes: tasks train what is committed"
 
 dvc repro recipes
 twice=$(printf '%s\n' "$@" | sort | uniq -d)

@@ -24,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 
 from lineage.engine.experiment import read_experiment
-from lineage.files import replacing, write_json, write_text
+from lineage.files import NO_RECIPES, replacing, write_json, write_text
 from lineage.report import cards, depth, figures, page
 from lineage.report.comparisons import check_all
 from lineage.report.results import Results, read
@@ -98,6 +98,8 @@ def replace(folder: Path, drawn: Path) -> None:
     except shutil.Error as error:  # of a copy, as the disk is full
         raise Failure(f"{folder} cannot be written ({error.args[0][0][-1]}): mend that, and run this again") from None
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise  # `errors.run` says it
         reason = error.strerror or str(error)
         raise Failure(f"{folder} cannot be replaced ({reason}): remove it yourself, and run this again") from None
 
@@ -123,7 +125,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     names = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
     if not names:
-        raise Mistake("recipes/experiments is missing: run `dvc repro recipes` first")
+        raise Mistake(NO_RECIPES)
     if FAULTS:
         raise Mistake(FAULTS[0])
     check_all()

@@ -11,18 +11,23 @@ from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the o
 
 # isort: split
 import argparse
+from pathlib import Path
 
 import torch
 import torchinfo
 
 from lineage import effort, models
 from lineage.engine.experiment import read_experiment
+from lineage.files import NO_RECIPES
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help="a key of `experiments` in experiments.yaml")
-    experiment = read_experiment(parser.parse_args().experiment)
+    name = parser.parse_args().experiment
+    if not Path("recipes/experiments").is_dir():
+        raise Mistake(NO_RECIPES)
+    experiment = read_experiment(name)
     size = experiment.recipe.input_size
     torch.manual_seed(0)
     source = f"src/lineage/models/{experiment.model}.py"
@@ -33,7 +38,11 @@ def main() -> None:
             raise
         raise Mistake(f"{source} needs a function `build`: docs/extending.md has an example") from None
     columns = ("output_size", "kernel_size", "num_params")
-    table = torchinfo.summary(network, (1, 3, size, size), col_names=columns, depth=9, verbose=0)
+    try:
+        table = torchinfo.summary(network, (1, 3, size, size), col_names=columns, depth=9, verbose=0)
+    except RuntimeError as error:  # torchinfo's own; its cause is what is wrong
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise Mistake(f"{source}: images of {size}×{size} pixels do not pass through its layers: {reason}") from None
     outputs = table.summary_list[0].output_size
     if outputs != [1, experiment.classes]:
         shape = "×".join(["N", *map(str, outputs[1:])])

@@ -62,6 +62,8 @@ def load(path: Path) -> tuple[Experiment, torch.nn.Module, dict]:
     """One seed's experiment, network and description; names, shapes and types are checked. Raises `Failure`."""
     again = f"run `dvc repro --force train@{path.parent.name}`"
     try:
+        if path.is_file():
+            path.open("rb").close()  # of a file that may not be read safetensors says that there is none
         weights, about = checkpoint.load(path)
         experiment = Experiment.model_validate(about["experiment"])
         with torch.device("meta"):  # nothing is initialised
@@ -105,11 +107,12 @@ def trained(name: str) -> list[tuple[Experiment, torch.nn.Module, dict]]:
     return seeds
 
 
-def classes_of(prepared: Path) -> list[str]:
-    """The classes of a file of images that `preprocess` has written. Raises `Failure`."""
+def prepared_with(prepared: Path) -> tuple[list[str], int]:
+    """The classes, and the size in pixels, of a file of images that `preprocess` has written. Raises `Failure`."""
+    prepared.open("rb").close()  # as above
     try:
         with safe_open(prepared, "numpy") as file:
-            return json.loads((file.metadata() or {})["classes"])
+            return json.loads((file.metadata() or {})["classes"]), file.get_slice("images").get_shape()[-1]
     except (SafetensorError, KeyError) as error:
         again = f"run `dvc repro --force preprocess@{prepared.parent.name}`"
         raise Failure(f"{prepared} is damaged ({error}): {again}") from None
@@ -129,13 +132,19 @@ def main() -> None:
     name, seeds = given.experiment, trained(given.experiment)
     known, scale = Path("recipes/datasets", f"{seeds[0][0].dataset}.json"), seeds[0][0].scale
     if not known.is_file():
-        raise Mistake(f"{known} is missing: run `dvc repro recipes` first")
+        other = f"or, if the data set has another name now, `dvc repro train@{name}`"
+        raise Mistake(f"{known} is missing: run `dvc repro recipes`, {other}")
     data = read_json(known)
     if len(data["classes"]) != seeds[0][0].classes:
         raise Mistake(f"{known} has another number of classes than models/{name}: run `dvc repro train@{name}`")
     prepared = tensors.path(seeds[0][0].dataset, "train")
-    if prepared.is_file() and classes_of(prepared) != data["classes"]:  # what was trained with, if it is still here
-        raise Mistake(f"{known} has other classes than {prepared}, or in another order: run `dvc repro train@{name}`")
+    if prepared.is_file():  # what was trained with, if it is still here
+        classes, size = prepared_with(prepared)
+        again = f"run `dvc repro train@{name}`"
+        if classes != data["classes"]:
+            raise Mistake(f"{known} has other classes than {prepared}, or in another order: {again}")
+        if size != data["image_size"]:
+            raise Mistake(f"{known} has images of {data['image_size']} pixels, {prepared} of {size}: {again}")
     pixels, pictures = zip(*(read(path, data["image_size"], bool(given.figure)) for path in paths), strict=True)
     mean = sum(probabilities(np.stack(pixels), *seed) for seed in seeds) / len(seeds)
     if mean.shape[1] != len(data["classes"]):

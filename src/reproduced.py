@@ -12,6 +12,9 @@ For people; not a stage. Takes seconds, needs no GPU and no network. One line pe
 - not run: the weights that the tables describe are not here, weights, tables and metrics are not from one run, or they
   come from another recipe, for example from `scale: sample` or from fewer seeds
 
+Where the weights come from it cannot know: those that DVC has fetched (`dvc repro --pull`, a shared cache) count as a
+second run. After you have committed results of your own, name the commit that has ours with `--against`.
+
 The interval is where the mean of a second run with as many seeds should lie, in 95 of 100 cases. It combines two
 independent half-widths as the root of the sum of their squares: the spread over seeds, by Student's t for the
 difference of two means (t · s · √(2/n)), and the sampling error of the test set (Wilson's interval for one proportion).
@@ -29,7 +32,6 @@ import csv
 import io
 import json
 import math
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -52,11 +54,11 @@ Files = dict[str, bytes]  # by path
 
 def recorded_files(revision: str) -> Files:
     """What the revision has below metrics/ and plots/. Raises `Mistake`."""
-    git = ["git", "archive", "--format=tar", revision, "metrics", "plots"]
-    result = subprocess.run(git, capture_output=True)
-    if result.returncode:
-        raise Mistake(f"no recorded results in {revision}: {result.stderr.decode(errors='replace').strip()}")
-    with tarfile.open(fileobj=io.BytesIO(result.stdout)) as tar:
+    try:
+        archive = lock.git("archive", "--format=tar", revision, "metrics", "plots")
+    except Mistake as error:
+        raise Mistake(f"no recorded results in {revision}: {error}") from None
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
 
 
@@ -121,6 +123,8 @@ def present(path: str, md5: str) -> bool:
 
 def why_not_run(name: str, there: dict[str, object], stages: dict[str, dict]) -> str:
     """Why the workspace has no second run of the recorded experiment; empty where it has one."""
+    if not Path("recipes/experiments", f"{name}.json").is_file():
+        return "experiments.yaml has no such experiment any more"
     weights, described = Path("models", name), Path("plots/tables", name, "experiment.json")
     needed = described, described.with_name("provenance.csv"), Path("metrics/experiments", f"{name}.json")
     if not (weights.is_dir() and all(path.is_file() for path in needed)):

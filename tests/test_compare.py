@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -505,6 +507,17 @@ def test_figures_that_cannot_be_removed(workspace, run_here, obstacle):
     finally:
         if obstacle == "mount":
             subprocess.run(["umount", figures], check=True)
+
+
+def test_figures_that_cannot_be_written_are_not_to_be_removed(workspace, run_here, monkeypatch):
+    measured("plain-20-hands")
+
+    def read_only(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "plots/figures.part")
+
+    monkeypatch.setattr(shutil, "copytree", read_only)
+    said = one_line(run_here("compare"), 1)
+    assert "cannot read or write plots/figures.part: Read-only file system" in said and "remove it" not in said
 
 
 @pytest.mark.parametrize("fault", ["the disk is full", "a process is gone"])

@@ -42,5 +42,15 @@ def test_a_network_that_is_no_classifier_of_these_classes(workspace, run_here, m
     assert "src/lineage/models/resnet.py needs a function `build`: docs" in one_line(run_here("describe", "mine"), 2)
 
 
+def test_layers_that_do_not_fit_each_other(workspace, run_here, monkeypatch):
+    experiment()
+    monkeypatch.setattr(resnet, "build", lambda *_: nn.Sequential(nn.Flatten(), nn.Linear(5, 3)))
+    said = one_line(run_here("describe", "mine"), 2)
+    assert "src/lineage/models/resnet.py: images of 16×16 pixels do not pass through its layers: mat1 and mat2" in said
+
+
 def test_an_unknown_experiment(workspace, run_here):
+    in_another_folder = one_line(run_here("describe", "nothing"), 2)
+    assert "recipes/experiments is missing: run this in the top folder, after `dvc repro recipes`" in in_another_folder
+    Path("recipes/experiments").mkdir(parents=True)
     assert "nothing.json is missing" in one_line(run_here("describe", "nothing"), 2)

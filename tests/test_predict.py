@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import os
@@ -214,14 +215,17 @@ def test_mistakes_say_what_to_do(place, monkeypatch):
     assert "another number of classes" in said("mine", "photos/0.png")
     write_json(known, {"classes": list("102345"), "image_size": 64})  # two have changed places
     one = {"images": np.zeros((1, 3, 2, 2), np.uint8), "labels": np.zeros(1, np.int64)}
-    tensors.save(Path("data/tensors/signs/train.safetensors"), one, list("012345"))
-    assert "or in another order: run `dvc repro train@mine`" in said("mine", "photos/0.png")
     prepared = Path("data/tensors/signs/train.safetensors")
+    tensors.save(prepared, one, list("012345"))
+    assert "or in another order: run `dvc repro train@mine`" in said("mine", "photos/0.png")
+    write_json(known, {"classes": list("012345"), "image_size": 64})
+    sizes = f"{known} has images of 64 pixels, {prepared} of 2: run `dvc repro train@mine`"
+    assert said("mine", "photos/0.png") == sizes
     prepared.write_bytes(prepared.read_bytes()[:100])
     damaged = said("mine", "photos/0.png", of=Failure)
     assert damaged.startswith(f"{prepared} is damaged (") and "run `dvc repro --force preprocess@signs`" in damaged
     known.unlink()
-    assert "signs.json is missing: run `dvc repro recipes` first" in said("mine", "photos/0.png")
+    assert "signs.json is missing: run `dvc repro recipes`, or, if the data set has" in said("mine", "photos/0.png")
     shutil.rmtree("models")
     assert said("mine", "photos/0.png") == "mine has not been trained here: run `dvc repro train@mine`"
     write_json(Path("metrics/data/signs.json"), {"train_images": 961})
@@ -271,6 +275,19 @@ def test_weights_that_do_not_fit_are_refused(place, monkeypatch):
     other = about["experiment"] | {"scale": "full"}
     checkpoint.save(path, weights, about | {"experiment": other})
     assert "seeds of different recipes" in mistake(monkeypatch, "mine", "photos", of=Failure)
+
+
+def test_weights_that_may_not_be_read(place, monkeypatch):
+    """Safetensors says of them that there are none."""
+    opened = Path.open
+
+    def refused(path, *arguments, **options):
+        if path.name == "seed-3.safetensors":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert "seed-3.safetensors" in mistake(monkeypatch, "mine", "photos", of=PermissionError)
 
 
 def test_one_line_and_the_exit_code_of_a_mistake(place):

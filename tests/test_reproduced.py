@@ -29,6 +29,7 @@ def measured(
     """What a training run and its evaluation leave behind."""
     described = {"name": name, "scale": scale, "dataset": "hands", "recipe": RECIPE | {"seeds": seeds} | recipe}
     write(f"plots/tables/{name}/experiment.json", json.dumps(described))
+    write(f"recipes/experiments/{name}.json", json.dumps(described))
     write(f"plots/tables/{name}/scores.csv", f"seed,part,top1\n0,test,{top1}\n")
     write(f"plots/tables/{name}/provenance.csv", "key,value\n" + "".join(f"{k},{v}\n" for k, v in environment.items()))
     write(f"plots/history/{name}.csv", f"seed,epoch,val_error\n0,1,{1 - top1}\n")
@@ -94,6 +95,18 @@ def test_other_bytes_in_one_file_alone(recorded, run_here, path):
     kind, remark = verdict(run_here("reproduced"))
     assert kind == "yes"
     assert remark == f"another CPU, other code or other data; files that differ: 1, first {path}"
+
+
+def test_files_that_dvc_ignores_change_nothing(recorded, run_here):
+    for name in (".DS_Store", "seed-0.safetensors~", ".seed-0.swp"):
+        write(f"models/mine/{name}", "of another program")
+    assert verdict(run_here("reproduced")) == ("same bytes", "")
+    assert {*lock.IGNORED} <= {*(REPOSITORY / ".dvcignore").read_text().splitlines()}
+
+
+def test_an_experiment_that_is_gone(recorded, run_here):
+    Path("recipes/experiments/mine.json").unlink()
+    assert verdict(run_here("reproduced")) == ("not run", "experiments.yaml has no such experiment any more")
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
@@ -193,6 +206,8 @@ def test_mistakes_are_one_line(recorded, run_here):
     message = one_line(run_here("reproduced", "yours"), 2)
     assert "yours is not recorded in HEAD; recorded are mine" in message
     assert "no recorded results in nowhere" in one_line(run_here("reproduced", "--against", "nowhere"), 2)
+    without_git = one_line(run_here("reproduced", PATH="/nowhere"), 2)
+    assert "no recorded results in HEAD: git is not installed, or not in PATH" in without_git
     Path("dvc.lock").unlink()
     assert "dvc.lock is missing" in one_line(run_here("reproduced"), 2)
     assert "dvc.lock is missing" in one_line(run_here("reproduced", "--against", "nowhere"), 2)  # as in a subfolder

@@ -159,6 +159,31 @@ def test_without_slurm_it_says_so(without_dvc):
         Path("bin", name).symlink_to(shutil.which(name))
     result = run("scripts/slurm.sh", *NAMES, PATH=str(Path("bin").absolute()))
     assert result.returncode == 2 and "there is no sbatch here" in result.stderr
+    program("sbatch", "echo 7")
+    Path("bin/dvc").unlink()
+    result = run("scripts/slurm.sh", *NAMES, PATH=str(Path("bin").absolute()))
+    assert result.returncode == 2 and "there is no dvc here; activate" in result.stderr
+    assert calls() == []
+
+
+def test_without_a_clone_it_says_so(without_dvc):
+    shutil.rmtree(".git")
+    result = run("scripts/slurm.sh", *NAMES)
+    assert result.returncode == 2 and result.stderr.endswith("Git cannot read this folder; tasks need a clone\n")
+    assert calls() == []
+
+
+def test_a_number_of_tries_that_is_none(without_dvc):
+    """It would be no limit."""
+    result = run("scripts/slurm.sh", *NAMES, RETRIES="ten")
+    assert result.returncode == 2
+    assert result.stderr == "scripts/slurm.sh: RETRIES should be a whole number, not 'ten'\n" and calls() == []
+
+
+def test_a_task_without_an_experiment_is_not_queued_again(without_dvc):
+    Path("runs/slurm").mkdir(parents=True)
+    result = run("scripts/slurm.sh", *NAMES, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="2")
+    assert result.returncode == 2 and "task 2 has no experiment: the last of 2 is task 1" in result.stderr
     assert calls() == []
 
 
@@ -176,6 +201,8 @@ def test_a_task_that_fails_is_queued_again_but_not_for_ever(without_dvc, fails, 
     last = [f"scontrol {what} 7_1" for what in expected] if fails != "exit 0" else [f"dvc commit --force {stage}"]
     assert calls() == [f"dvc repro {stage}", *last]
     get_main_parser().parse_args(["commit", "--force", stage])
+    given_up = f"{NAMES[1]}: it failed, see above; no try is left: submit it again, and it goes on"
+    assert (given_up in result.stderr) == (restarts == "5")
 
 
 def test_a_task_is_queued_again_where_its_time_ends(without_dvc):

@@ -40,7 +40,7 @@ def how_long(experiment: Experiment) -> str:
     seeds = math.ceil(recipe.seeds / at_once) * at_once  # the last one leaves a core idle
     passes = recipe.steps(images)[0] * min(recipe.batch_size, images) * seeds
     minutes = passes * seconds_an_image(experiment) / 60
-    said = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.0f} hours"
-    said = said if minutes >= 1.5 else "a minute"
+    said = f"{math.ceil(minutes)} minutes" if minutes < 90 else f"{math.ceil(minutes / 60)} hours"
+    said = said if minutes > 1 else "a minute"
     cores = "two CPU cores with bfloat16 in hardware" if recipe.precision == "bf16" else "two CPU cores with AVX-512"
     return f"up to {said} on {cores}, estimated"

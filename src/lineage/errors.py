@@ -22,7 +22,7 @@ _DISK |= {errno.EIO, errno.ENAMETOOLONG, errno.ESTALE, errno.ENOLCK}  # the last
 
 _FILES = "too many open files: allow more (`ulimit -n 4096`), and run it again"
 _PROCESSES = "the system starts no more processes: set SEEDS_AT_ONCE=1, or allow more (`ulimit -u`)"
-_NO_MEMORY = "out of memory: close other programs, set SEEDS_AT_ONCE=1, or try `-S scale=sample`"
+_NO_MEMORY = "out of memory: close other programs, or set SEEDS_AT_ONCE=1"
 # faults of the machine's limits
 _LIMITS = {errno.ENOMEM: _NO_MEMORY, errno.EMFILE: _FILES, errno.ENFILE: _FILES, errno.EAGAIN: _PROCESSES}
 # what errors of torch, and of Python's threads, say; it is not imported here, because it takes seconds

@@ -15,6 +15,8 @@ from filelock import FileLock, Timeout
 
 from lineage.errors import Failure, Mistake
 
+NO_RECIPES = "recipes/experiments is missing: run this in the top folder, after `dvc repro recipes`"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -124,11 +126,13 @@ def read_json(path: Path) -> dict[str, object]:
     """Raises `Mistake` where there is no such file, and `Failure` for one that is not JSON, such as one where Git has
     marked a conflict in it.
     """
-    advice = {"recipes": "; `dvc repro recipes` writes it again", "runs": ": remove it"}.get(path.parts[0], "")
+    restore = f": resolve the conflict in it, or `git restore {path}`"
+    advice = {"recipes": "; `dvc repro recipes` writes it again", "runs": ": remove it"}
+    advice |= {"metrics": restore, "plots": restore}
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         first = ": run `dvc repro recipes` first" if path.parts[0] == "recipes" else ""
         raise Mistake(f"{path} is missing{first}") from None
     except ValueError as error:
-        raise Failure(f"{path} is not JSON ({error}){advice}") from None
+        raise Failure(f"{path} is not JSON ({error}){advice.get(path.parts[0], '')}") from None

@@ -11,6 +11,8 @@ import yaml
 
 from lineage.errors import Failure, Mistake
 
+IGNORED = (".DS_Store", "*.sw?", "*~")  # DVC counts no such files, because they are in .dvcignore
+
 
 def git(*arguments: str) -> bytes:
     """What git prints. Raises `Mistake`."""
@@ -52,9 +54,14 @@ def at_revision(path: str, revision: str) -> str | None:
 
 
 def today(path: str, pattern: str = "*.py") -> dict[str, object]:
-    """A dependency as it is in the working tree; of a folder, the files whose names have the pattern."""
+    """A dependency as it is in the working tree; of a folder, the files whose names have the pattern. Raises
+    `Failure`.
+    """
     place, files = Path(path), {}
+    if not place.exists():
+        raise Failure(f"{path}, which dvc.yaml names, is missing")
     paths = [p for p in place.rglob(pattern) if p.is_file()] if place.is_dir() else [place]
+    paths = [p for p in paths if not any(map(p.match, IGNORED))]
     for one in paths:
         with one.open("rb") as file:
             files[one.as_posix()] = hashlib.file_digest(file, "md5").hexdigest()
@@ -112,4 +119,6 @@ def recorded_by(entry: dict[str, object]) -> str:
     for revision in git("log", "--format=%H", "--", "src").decode().split():
         if all(at_revision(path, revision) == md5 for path, md5 in wanted.items()):
             return revision
-    raise Failure("no commit has the code that it was recorded with")
+    shallow = git("rev-parse", "--is-shallow-repository").strip() == b"true"
+    more = ": this clone is shallow, `git fetch --unshallow` brings the older ones" if shallow else ""
+    raise Failure(f"no commit here has the code that it was recorded with{more}")

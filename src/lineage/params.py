@@ -41,6 +41,7 @@ STAGES = (
     "deepened",
     "defects",
 )  # which train networks of their own
+OTHER_STAGES = ("recipes", "fetch", "preprocess", "train", "evaluate", "gradients", "agreement", "compare")
 # the blocks of each file
 FILES = {
     "params.yaml": ("scale", "train", "recipes", *STAGES),
@@ -91,7 +92,7 @@ def read(folder: Path = Path()) -> Params:
             raise Mistake(f"{name}: {block}: unknown key; allowed are {', '.join(blocks)}")
         content |= found
     params = _checked(Params, content, {block: f"{name}:" for name, blocks in FILES.items() for block in blocks})
-    if taken := sorted(set(STAGES) & params.experiments.keys()):
+    if taken := sorted({*STAGES, *OTHER_STAGES} & params.experiments.keys()):
         raise Mistake(f"experiments.yaml: experiments.{taken[0]}: this is the name of a stage; choose another one")
     recipes = {name: _part(block, f"params.yaml: recipes.{name}") for name, block in params.recipes.items()}
     return params.model_copy(update={"train": _part(params.train, "params.yaml: train"), "recipes": recipes})

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, one_line
+from conftest import REPOSITORY, folders_zip, one_line, parameters, sha256, write_parameters
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -18,7 +19,7 @@ from torchvision import transforms
 from lineage import models
 from lineage.engine import device, training
 from lineage.engine.experiment import Experiment
-from lineage.errors import Failure
+from lineage.errors import Failure, Mistake
 
 sys.path.append(str(REPOSITORY / "bench"))
 import measure
@@ -199,7 +200,30 @@ def test_the_bare_network_has_the_precision_of_the_recipe(task, monkeypatch):
 
 
 def test_an_unknown_experiment_is_one_line(workspace):
+    assert "recipes/experiments is missing: run this in the top folder" in one_line(bench("small"), 2)
+    Path("recipes/experiments").mkdir(parents=True)
     assert "no such experiment" in one_line(bench("small"), 2)
+
+
+def test_a_data_set_of_ones_own(task, workspace):
+    """With a file that is no image, which is left out; then without its archive, and under another name."""
+    for name in ("params.yaml", "experiments.yaml", "data"):
+        (workspace / name).unlink()
+    archive = Path("data/sample/mine.zip")
+    archive.parent.mkdir(parents=True)
+    pixels = np.full((40, 40, 3), 100, np.uint8)
+    members = {f"{part}/{kind}/{i}.png": pixels for part in ("train", "test") for kind in "ab" for i in range(2)}
+    folders_zip(archive, members | {"train/a/none.png": b"no image"})
+    sample = {"format": "folders", "name": archive.name, "sha256": sha256(archive)}
+    content = parameters() | {"experiments": {"mine": {"dataset": "mine", "model": "lenet", "recipe": "small"}}}
+    content["datasets"] = {"mine": {"image_size": 40, "classes": "a b", "unreadable": "skip", "sample": sample}}
+    write_parameters(content)
+    assert len(task("mine", 2).images) == 4
+    archive.unlink()
+    with pytest.raises(Mistake, match=r"^data/sample/mine\.zip is missing: the benchmark takes its images from"):
+        task("mine", 2)
+    with pytest.raises(Mistake, match=r"^data/datasets\.yaml has no gone: run `dvc repro recipes` first$"):
+        task("gone", 2)
 
 
 def test_a_recipe_in_miniature_is_not_timed(task):

@@ -40,7 +40,7 @@ def test_in_words(workspace):
     assert effort.seconds_an_image(growing) < 0.8 * effort.seconds_an_image(still)
     assert effort.how_long(short) == ""  # nothing is known of the data
     write_json(Path("metrics/data/signs.json"), {"train_images": 961})
-    assert effort.how_long(short).startswith("up to 3 minutes on two CPU cores")
+    assert effort.how_long(short).startswith("up to 4 minutes on two CPU cores")
     assert effort.how_long(short).endswith("with bfloat16 in hardware, estimated")
     in_float32 = short.model_copy(update={"recipe": short.recipe.model_copy(update={"precision": "fp32"})})
     assert effort.how_long(in_float32).endswith("with AVX-512, estimated")
@@ -57,4 +57,4 @@ def test_on_two_cores_the_last_seed_alone_takes_as_long_as_two(workspace, thread
     changed = experiment.recipe.model_copy(update={"threads": threads, "seeds": seeds})
     hours = int(re.match(r"up to (\d+) hours", effort.how_long(experiment.model_copy(update={"recipe": changed})))[1])
     passes = changed.epochs * 100_000 * counted
-    assert hours == pytest.approx(passes * effort.seconds_an_image(experiment) / 3600, abs=0.6)
+    assert 0 <= hours - passes * effort.seconds_an_image(experiment) / 3600 < 1  # it is an upper bound

@@ -19,7 +19,7 @@ from lineage.errors import Failure, Mistake, run
         (Mistake("wrong key"), 2, "wrong key"),
         (Failure("no\n  network"), 1, "no network"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (MemoryError(), 1, "out of memory"),
+        (MemoryError(), 1, "out of memory: close other programs, or set SEEDS_AT_ONCE=1"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 1, "SEEDS_AT_ONCE=1"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), 1, "the data set, which lies there"),
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), 1, "out of GPU memory"),

@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,13 +117,19 @@ def test_a_key_of_yaml_stands_there_once(workspace):
         files.read_yaml(path)
 
 
-def test_a_conflict_of_git_is_one_line(workspace):
-    path = Path("recipes/a.json")
+@pytest.mark.parametrize(
+    ("folder", "advice"),
+    [
+        ("recipes", "; `dvc repro recipes` writes it again"),
+        ("metrics", ": resolve the conflict in it, or `git restore metrics/a.json`"),
+        ("plots", ": resolve the conflict in it, or `git restore plots/a.json`"),
+    ],
+)
+def test_a_conflict_of_git_is_one_line(workspace, folder, advice):
+    path = Path(folder, "a.json")
     path.parent.mkdir()
     path.write_text('{\n<<<<<<< HEAD\n"lr": 0.1\n')
-    with pytest.raises(
-        Failure, match=r"recipes/a.json is not JSON \(.*line 2.*\); `dvc repro recipes` writes it again"
-    ):
+    with pytest.raises(Failure, match=rf"^{folder}/a.json is not JSON \(.*line 2.*\){re.escape(advice)}$"):
         files.read_json(path)
 
 

@@ -26,7 +26,12 @@ def test_the_hashes_are_dvcs(workspace):
         assert lock.today(path)["md5"] == found.hash_info.value
 
 
-def test_the_commit_that_recorded_it_is_the_newest_with_its_hashes(workspace):
+def test_a_dependency_that_is_gone(workspace):
+    with pytest.raises(Failure, match=r"^src/engine\.py, which dvc\.yaml names, is missing$"):
+        lock.today("src/engine.py")
+
+
+def test_the_commit_that_recorded_it_is_the_newest_with_its_hashes(workspace, monkeypatch):
     def commit():
         git("add", "-A")
         git("commit", "-qm", "t")
@@ -42,8 +47,13 @@ def test_the_commit_that_recorded_it_is_the_newest_with_its_hashes(workspace):
     lock.tree.cache_clear()
     assert (lock.recorded_by(entry), lock.recorded_by(later)) == (first, second)
     Path("src/engine/a.py").write_text("a = 3\n")
-    with pytest.raises(Failure, match="no commit has the code"):
+    with pytest.raises(Failure, match=r"^no commit here has the code that it was recorded with$"):
         lock.recorded_by({"deps": [lock.today("src/engine")]})
+    git("clone", "-q", "--depth", "1", f"file://{workspace}", "shallow")
+    monkeypatch.chdir("shallow")
+    assert lock.recorded_by(later) == second
+    with pytest.raises(Failure, match="recorded with: this clone is shallow, `git fetch --unshallow` brings"):
+        lock.recorded_by(entry)
 
 
 def test_what_dvc_yaml_says_of_a_stage_with_the_names_of_the_experiment(workspace):

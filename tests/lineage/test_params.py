@@ -3,6 +3,7 @@ import json
 
 import pytest
 import torch
+import yaml
 from conftest import REPOSITORY, parameters, write_parameters
 
 from lineage import params
@@ -206,6 +207,7 @@ def test_numbers_in_scientific_notation(tmp_path):
         ),
         ("train/keep", "best", "params.yaml: train.keep: with `grow`, the errors of epochs with other input sizes"),
         ("experiments/sweep", {"dataset": "signs"}, "experiments.sweep: this is the name of a stage; choose another"),
+        ("experiments/train", {"dataset": "signs"}, "experiments.train: this is the name of a stage; choose another"),
         (
             "experiments/Up",
             {"dataset": "signs"},
@@ -275,3 +277,8 @@ def test_a_file_that_is_no_params(tmp_path, name, text):
     path.unlink()
     with pytest.raises(Mistake, match=f"{name} is missing.*top folder"):
         params.read(tmp_path)
+
+
+def test_the_names_of_all_stages_are_known():
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    assert {*params.STAGES, *params.OTHER_STAGES} == stages.keys()

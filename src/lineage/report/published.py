@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import yaml
+
+from lineage.errors import Mistake
+from lineage.files import read_yaml
+from lineage.report.study import FAULTS
 
 
 class Published(NamedTuple):
@@ -16,8 +19,28 @@ class Published(NamedTuple):
     article: str = ""  # what the article says that the experiment answers
 
 
-_TABLES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-PUBLISHED = {name: Published(**entry) for name, entry in _TABLES["figures"].items()}
+def _read(path: Path) -> dict:
+    """The tables of the file; empty ones, and a fault, where it cannot be read."""
+    try:
+        return read_yaml(path)
+    except Mistake as error:
+        FAULTS.append(str(error).removeprefix(f"{path.parent}/"))
+        return {"figures": {}, "errors": [], "answers": []}
+
+
+def _published(figures: dict[str, dict[str, str]]) -> dict[str, Published]:
+    """The entry of each experiment; a fault for a wrong key."""
+    found = {}
+    for name, entry in figures.items():
+        try:
+            found[name] = Published(**entry)
+        except TypeError as error:
+            FAULTS.append(f"published.yaml, figures, {name}: {error}; allowed are {', '.join(Published._fields)}")
+    return found
+
+
+_TABLES = _read(Path(__file__).with_suffix(".yaml"))
+PUBLISHED = _published(_TABLES["figures"])
 ANSWERS = [tuple(row) for row in _TABLES["answers"]]  # article, section, file, experiments, anchor or page, figure
 
 

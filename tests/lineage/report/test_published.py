@@ -1,6 +1,7 @@
 from conftest import REPOSITORY
 
 from lineage import params
+from lineage.report import published
 from lineage.report.published import ANSWERS, PUBLISHED, reported
 from lineage.report.study import LINEAGE
 from lineage.report.style import MARKS
@@ -39,3 +40,16 @@ def test_answers_name_files_and_experiments_that_exist():
         assert kind in ("", "gradients", "activations", "degradation", "additions") or name in EXPERIMENTS, figure
         assert not place.endswith(".md") or place == "experiments.md" or (REPOSITORY / "docs" / place).exists()
     assert {article for article, *_ in ANSWERS} == {"S0", "S1", "S2", "S3"}
+
+
+def test_what_is_wrong_with_the_file_is_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "FAULTS", [])
+    path = tmp_path / "published.yaml"
+    path.write_text("figures:\n<<<<<<< HEAD\n")
+    assert published._read(path) == {"figures": {}, "errors": [], "answers": []}
+    assert published._published({"mine": {"public": "75"}, "other": {"publc": "75"}}).keys() == {"mine"}
+    unreadable, misspelt = published.FAULTS
+    assert unreadable.startswith("published.yaml is not YAML in UTF-8: ")
+    assert misspelt.startswith("published.yaml, figures, other: ") and misspelt.endswith(
+        "'publc'; allowed are public, source, selection, article"
+    )
