@@ -35,6 +35,14 @@ def test_an_experiment_has_one_place_and_is_what_the_place_says():
         assert (network["shortcut"] == "none") == (family == "plain"), name
 
 
+def test_a_network_of_a_group_with_another_recipe_is_said_to_be_unlike_the_others():
+    everything = params.read(REPOSITORY)
+    for title, group in study.GROUPS.items():
+        recipes = {key: params.resolve(everything, name).recipe for key, name in group.members.items()}
+        usual = recipes[min(recipes, key=lambda key: key[1])]
+        assert {depth for (_, depth), recipe in recipes.items() if recipe != usual} <= group.unlike.keys(), title
+
+
 def test_every_claim_can_be_compared():
     for claim in study.CLAIMS.values():
         assert claim.measure in MEASURES or claim.untrained
