@@ -66,7 +66,7 @@ def prepared(experiment: Experiment, device: torch.device, folder: Path) -> Task
         raise Mistake(f"data/datasets.yaml has no {experiment.dataset}: run `dvc repro recipes` first")
     archive, size = Path("data/sample", dataset.sample.name), dataset.image_size
     if not archive.is_file():
-        raise Mistake(f"{archive} is missing: the benchmark takes its images from data/sample alone")
+        raise Mistake(f"{archive} is missing: put it there; the benchmark reads no other folder")
     about = dataset.sample.format, [archive], list(dataset.classes), size
     arrays, _ = archives.read(*about, unreadable=dataset.unreadable, subset=dataset.subset)
     images, labels = (arrays[key][arrays["part"] == 0] for key in ("images", "labels"))

@@ -14,11 +14,11 @@ fail() { echo "scripts/slurm.sh: $1" >&2 && exit 2; }
 
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then # on a node: the names are the arguments, as submitted below
   name=${*:SLURM_ARRAY_TASK_ID+1:1}
-  [ -n "$name" ] || fail "task $SLURM_ARRAY_TASK_ID has no experiment: the last of $# is task $(($# - 1))"
+  [ -n "$name" ] || fail "task $SLURM_ARRAY_TASK_ID has no experiment: submit again, with --array up to $(($# - 1))"
   cd "runs/slurm/$name"
   rm -f .dvc/tmp/rwlock # names processes that were killed, perhaps those of another node
   why="it failed, see above"
-  trap 'why="its time limit was near"' USR1 # `wait` ends, and the task is queued again
+  trap 'why="its time limit was near"' USR1 # `wait` ends, and the task is queued again if a try is left
   set -m                # dvc and what it starts are a process group
   { dvc repro "evaluate@$name" && dvc commit --force "evaluate@$name"; } & # `commit` puts it into the run-cache
   wait $! && exit
@@ -38,7 +38,7 @@ while [[ ${1:-} == -* ]]; do options+=("$1") && shift; done
 command -v sbatch >/dev/null || fail "there is no sbatch here; run this where SLURM's jobs are submitted"
 command -v dvc >/dev/null || fail "there is no dvc here; activate the project's Python environment first"
 [[ ${RETRIES:-5} =~ ^[0-9]+$ ]] || fail "RETRIES should be a whole number, not '$RETRIES'"
-changes=$(git status --porcelain -- src '*.yaml') || fail "Git cannot read this folder; tasks need a clone"
+changes=$(git status --porcelain -- src '*.yaml' 2>&1) || fail "Git cannot read this folder (${changes//$'\n'/ }); run this in a clone"
 [ -z "$changes" ] || fail "commit your changes: tasks train what is committed"
 
 dvc repro recipes

@@ -63,7 +63,7 @@ def load(path: Path) -> tuple[Experiment, torch.nn.Module, dict]:
     again = f"run `dvc repro --force train@{path.parent.name}`"
     try:
         if path.is_file():
-            path.open("rb").close()  # of a file that may not be read safetensors says that there is none
+            path.open("rb").close()  # of one that may not be read safetensors says that there is none
         weights, about = checkpoint.load(path)
         experiment = Experiment.model_validate(about["experiment"])
         with torch.device("meta"):  # nothing is initialised
@@ -109,7 +109,7 @@ def trained(name: str) -> list[tuple[Experiment, torch.nn.Module, dict]]:
 
 def prepared_with(prepared: Path) -> tuple[list[str], int]:
     """The classes, and the size in pixels, of a file of images that `preprocess` has written. Raises `Failure`."""
-    prepared.open("rb").close()  # as above
+    prepared.open("rb").close()  # of one that may not be read safetensors says that there is none
     try:
         with safe_open(prepared, "numpy") as file:
             return json.loads((file.metadata() or {})["classes"]), file.get_slice("images").get_shape()[-1]

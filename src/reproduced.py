@@ -9,8 +9,9 @@ For people; not a stage. Takes seconds, needs no GPU and no network. One line pe
 - same bytes: metrics and tables are identical
 - yes: they are not, but the mean test top-1 lies in the interval below
 - no: it lies outside
-- not run: the weights that the tables describe are not here, weights, tables and metrics are not from one run, or they
-  come from another recipe, for example from `scale: sample` or from fewer seeds
+- not run: the weights that the tables describe are not here, weights, tables and metrics are not from one run, they
+  come from another recipe (for example from `scale: sample` or from fewer seeds), or experiments.yaml no longer has the
+  experiment
 
 Where the weights come from it cannot know: those that DVC has fetched (`dvc repro --pull`, a shared cache) count as a
 second run. After you have committed results of your own, name the commit that has ours with `--against`.

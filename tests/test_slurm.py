@@ -169,7 +169,8 @@ def test_without_slurm_it_says_so(without_dvc):
 def test_without_a_clone_it_says_so(without_dvc):
     shutil.rmtree(".git")
     result = run("scripts/slurm.sh", *NAMES)
-    assert result.returncode == 2 and result.stderr.endswith("Git cannot read this folder; tasks need a clone\n")
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("scripts/slurm.sh: Git cannot read this folder (")
     assert calls() == []
 
 
@@ -183,7 +184,7 @@ def test_a_number_of_tries_that_is_none(without_dvc):
 def test_a_task_without_an_experiment_is_not_queued_again(without_dvc):
     Path("runs/slurm").mkdir(parents=True)
     result = run("scripts/slurm.sh", *NAMES, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="2")
-    assert result.returncode == 2 and "task 2 has no experiment: the last of 2 is task 1" in result.stderr
+    assert result.returncode == 2 and "task 2 has no experiment: submit again, with --array up to 1" in result.stderr
     assert calls() == []
 
 
@@ -213,6 +214,9 @@ def test_a_task_is_queued_again_where_its_time_ends(without_dvc):
     assert result.returncode == 1
     time.sleep(1.5)
     assert calls()[1:] == [f"dvc repro evaluate@{NAMES[0]}", "scontrol requeue 7_0"]
+    task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "SLURM_RESTART_COUNT": "5"}
+    last = run("bin/slurmstepd", *NAMES, **task)
+    assert f"{NAMES[0]}: its time limit was near; no try is left: submit it again" in last.stderr
 
 
 @pytest.mark.slow

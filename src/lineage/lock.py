@@ -59,7 +59,7 @@ def today(path: str, pattern: str = "*.py") -> dict[str, object]:
     """
     place, files = Path(path), {}
     if not place.exists():
-        raise Failure(f"{path}, which dvc.yaml names, is missing")
+        raise Failure(f"{path}, which dvc.yaml names, is missing: `git restore {path}`, or take it out of dvc.yaml")
     paths = [p for p in place.rglob(pattern) if p.is_file()] if place.is_dir() else [place]
     paths = [p for p in paths if not any(map(p.match, IGNORED))]
     for one in paths:

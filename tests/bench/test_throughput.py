@@ -220,7 +220,7 @@ def test_a_data_set_of_ones_own(task, workspace):
     write_parameters(content)
     assert len(task("mine", 2).images) == 4
     archive.unlink()
-    with pytest.raises(Mistake, match=r"^data/sample/mine\.zip is missing: the benchmark takes its images from"):
+    with pytest.raises(Mistake, match=r"^data/sample/mine\.zip is missing: put it there; the benchmark reads no"):
         task("mine", 2)
     with pytest.raises(Mistake, match=r"^data/datasets\.yaml has no gone: run `dvc repro recipes` first$"):
         task("gone", 2)

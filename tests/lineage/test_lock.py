@@ -27,7 +27,9 @@ def test_the_hashes_are_dvcs(workspace):
 
 
 def test_a_dependency_that_is_gone(workspace):
-    with pytest.raises(Failure, match=r"^src/engine\.py, which dvc\.yaml names, is missing$"):
+    with pytest.raises(
+        Failure, match=r"^src/engine\.py, which dvc\.yaml names, is missing: `git restore src/engine\.py`, or"
+    ):
         lock.today("src/engine.py")
 
 

@@ -49,7 +49,9 @@ def degradation(results: Results, draw: Draw) -> list[str]:
         ]
         header = "network | training error (%) | training loss | test error (%) | started | budget"
         lines += [*table(header, "l r r r r l", rows), conditions(members.values()), ""]
-        differs = " ".join(f"{capitalised(text)}." for text in dict.fromkeys(GROUPS[group].unlike.values()))
+        unlike = GROUPS[group].unlike
+        texts = dict.fromkeys(unlike[depth] for _, depth in members if depth in unlike)
+        differs = " ".join(f"{capitalised(text)}." for text in texts)
         differs = f"{differs} {other_budget(GROUPS[group].title, members.values())}".strip()
         if about := f"{differs} {GROUPS[group].note}".strip():
             lines += [about, ""]

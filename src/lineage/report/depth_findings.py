@@ -91,7 +91,9 @@ def longer(m: Measured) -> list[str]:
                 f"{'' if can_decide(one.n) else ': so few seeds cannot decide'}).{on_warm_up(m, one)}"
             )
     falls = "With more epochs the training error of a deep plain network falls to almost 0"
-    stays = losses.pop() if len(losses) == 1 else "whether its loss stays above the shallow one's differs"
+    stays = (
+        losses.pop() if len(losses) == 1 else "the verdicts on whether its loss stays above the shallow one's differ"
+    )
     opening = f"**{falls}{scope(['; '.join(places)])}; {stays}.**"
     return finding(opening, said)
 

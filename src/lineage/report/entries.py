@@ -96,7 +96,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Group:
-    """Plain and residual networks that differ in shortcuts and depth alone."""
+    """Plain and residual networks that differ in shortcuts and depth alone, but for what `unlike` names."""
 
     title: str
     members: dict[tuple[str, int], str]  # experiments, by family (plain, resnet) and depth

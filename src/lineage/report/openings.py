@@ -34,7 +34,7 @@ def opened(ones: list[Judgement], who: str, does: str, does_not: str, opposite: 
     if sum(one.comparison.primary for one in ones) > 1:
         open_ = [f"{title(one)}: {one.verdict}" for one in weaker]
     if others := [title(one) for one in ones if one.verdict in (AGAINST if sides == {True} else FOR)]:
-        open_.append(f"exploratory comparisons speak against it ({'; '.join(others)})")
+        open_.append(f"against it, exploratory: {'; '.join(others)}")
     certainly = "" if certain else "probably "
     return f"**{'; '.join([f'{capitalised(who)} {certainly}{what}{scope(where)}', *open_])}.**"
 

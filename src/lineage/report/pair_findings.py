@@ -22,7 +22,7 @@ PARTS = {
     "lrn-helps": ("local response normalisation (LRN)", FOUR_LAYERS, f"{ONE_RECIPE} {ALPHA}"),
     "batch-norm-helps": ("batch norm", FOUR_LAYERS, ONE_RECIPE),
     "batch-norm": ("batch norm instead of LRN", FOUR_LAYERS, f"{ONE_RECIPE} {ALPHA}"),
-    "vgg-shortcut": ("S0's shortcut, with a convolution, in every block", "VGG on CIFAR-10", ""),
+    "vgg-shortcut": ("S0's shortcut (a convolution) in every block", "VGG on CIFAR-10", ""),
     "vgg-identity": ("an identity shortcut in every block", "VGG on CIFAR-10", ""),
     "projection": ("a projection instead of the identity where the channels differ", BLOCKS, ""),
     "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS, ""),

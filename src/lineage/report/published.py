@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lineage.errors import Mistake
-from lineage.files import read_yaml
-from lineage.report.study import FAULTS
+from lineage.report.study import FAULTS, read_blocks
 
 
 class Published(NamedTuple):
@@ -19,15 +17,6 @@ class Published(NamedTuple):
     article: str = ""  # what the article says that the experiment answers
 
 
-def _read(path: Path) -> dict:
-    """The tables of the file; empty ones, and a fault, where it cannot be read."""
-    try:
-        return read_yaml(path)
-    except Mistake as error:
-        FAULTS.append(str(error).removeprefix(f"{path.parent}/"))
-        return {"figures": {}, "errors": [], "answers": []}
-
-
 def _published(figures: dict[str, dict[str, str]]) -> dict[str, Published]:
     """The entry of each experiment; a fault for a wrong key."""
     found = {}
@@ -35,11 +24,13 @@ def _published(figures: dict[str, dict[str, str]]) -> dict[str, Published]:
         try:
             found[name] = Published(**entry)
         except TypeError as error:
-            FAULTS.append(f"published.yaml, figures, {name}: {error}; allowed are {', '.join(Published._fields)}")
+            said = str(error).partition("() ")[2] or error
+            FAULTS.append(f"published.yaml, figures, {name}: {said}; allowed are {', '.join(Published._fields)}")
     return found
 
 
-_TABLES = _read(Path(__file__).with_suffix(".yaml"))
+EMPTY = {"figures": {}, "errors": [], "answers": []}
+_TABLES = read_blocks(Path(__file__).with_suffix(".yaml"), EMPTY)
 PUBLISHED = _published(_TABLES["figures"])
 ANSWERS = [tuple(row) for row in _TABLES["answers"]]  # article, section, file, experiments, anchor or page, figure
 

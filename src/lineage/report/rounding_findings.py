@@ -41,8 +41,9 @@ def opening_and_ending(one: Case, who: str) -> tuple[str, str]:
         return f"In float64 more seeds of {who} start to train", ending
     if decided:
         return f"In float64 fewer seeds of {who} start to train", f"So rounding does not explain failures ({test})"
+    few = "" if enough else ": so few seeds cannot decide"
     where = ". Where a seed fails in float64, rounding is not why" if exact < n[0] else ""
-    return f"Whether more or fewer seeds of {who} start to train in float64 is not decided", f"{test}{where}"
+    return f"Whether more or fewer seeds of {who} start to train in float64 is not decided", f"{test}{few}{where}"
 
 
 def both(one: Case) -> str:

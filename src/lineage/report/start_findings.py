@@ -8,10 +8,10 @@ from lineage.report.verdicts import HOLDS
 from lineage.report.why import beginning
 from lineage.started import STARTED
 
-# Of a claim on what the Dirac initialisation leaves: what is worse, by the error on which images, and the other ones.
+# Of a claim on what the Dirac initialisation leaves: the error that is compared, on which images, and the other ones.
 LEFT = {
-    "dirac-depth": ("a higher training error than shallow ones", "train", "test"),
-    "dirac-gap": ("a higher test error than residual ones", "test", "train"),
+    "dirac-depth": ("training error than shallow ones", "train", "test"),
+    "dirac-gap": ("test error than residual ones", "test", "train"),
 }
 WORDS = {"train": "Training", "test": "Test"}
 
@@ -88,12 +88,13 @@ def dirac(m: Measured) -> list[str]:
 def remaining(m: Measured) -> list[str]:
     """What the Dirac initialisation leaves of the distance to shallow plain networks, and to residual ones."""
     said = []
-    for claim, (worse, part, other) in LEFT.items():
+    for claim, (error, part, other) in LEFT.items():
         tried, lines = m.tried(claim), []
         for one in tried:
             first, second = (", ".join(m.error(name, of) for name in sides(one)) for of in (part, other))
             lines.append(f"{WORDS[part]} error: {first}, {named(one)}. {WORDS[other]} error: {second}.{unlike(one)}")
-        does = f"{worse} with the usual initialisation"
+        higher, lower = (f"a {kind} {error} with the usual initialisation" for kind in ("higher", "lower"))
         who = "deep plain networks with the Dirac initialisation"
-        said += finding(opened(tried, who, f"have {does}", f"do not have {does}"), lines)
+        opening = opened(tried, who, f"have {higher}", f"do not have {higher}", f"have {lower}")
+        said += finding(opening, lines)
     return said

@@ -62,27 +62,27 @@ def _texts(block: str, wanted: str) -> dict[str, str]:
     return {name: text for name, text in _STUDY[block].items() if isinstance(name, str) and isinstance(text, str)}
 
 
-def _read(path: Path) -> dict:
-    """The blocks of the file; empty ones where it cannot be read."""
+def read_blocks(path: Path, empty: dict) -> dict:
+    """The blocks of the file; those of `empty`, and a fault, where it cannot be read."""
     try:
         found = read_yaml(path)
         if not isinstance(found, dict):
-            raise Mistake(f"{path} should hold {', '.join(EMPTY)}")
-        for block, nothing in EMPTY.items():
+            raise Mistake(f"{path} should hold {', '.join(empty)}")
+        for block, nothing in empty.items():
             if not isinstance(found.get(block) or nothing, type(nothing)):
                 kind = {dict: "names with what belongs to each", list: "a list", str: "a text"}[type(nothing)]
                 raise Mistake(f"{path}: {block} should be {kind}")
-        return EMPTY | {block: content for block, content in found.items() if content is not None}
+        return empty | {block: content for block, content in found.items() if content is not None}
     except Mistake as error:
         FAULTS.append(str(error).removeprefix(f"{path.parent}/"))
-        return EMPTY
+        return empty
 
 
 FAULTS: list[str] = []  # each says where and what
 FILE = Path(__file__).with_suffix(".yaml")
 EMPTY = {"articles": {}, "groups": {}, "claims": [], "figures": [], "primary": [], "untested": [], "why": {}}
 EMPTY |= {"lineage": [], "precision": [], "gpu": ""}
-_STUDY = _read(FILE)
+_STUDY = read_blocks(FILE, EMPTY)
 ARTICLES: dict[str, Article] = _by_name(Article, "articles")
 GROUPS: dict[str, Group] = _by_name(Group.of, "groups")
 CLAIMS: dict[str, Claim] = _entries(Claim, "claims")

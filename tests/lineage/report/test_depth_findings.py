@@ -272,3 +272,14 @@ def test_more_epochs_may_take_the_loss_down_as_well(workspace, errors, said_of_t
     measured("plain-56-signs32-long", errors)
     names = ["plain-56-signs32", "plain-20-signs32-long", "plain-56-signs32-long"]
     assert f"(SIGNS, 100 epochs); {said_of_the_loss}.**" in one(said(*names), "With more epochs")
+
+
+def test_more_epochs_where_the_verdicts_on_the_loss_differ(workspace):
+    names = [f"plain-{depth}-{group}" for group in ("signs32", "cifar10") for depth in (20, 56)]
+    names += [f"{name}-long" for name in names]
+    low, high, either = (0.0001,) * 2 + (0.0002,), (0.004,) * 2 + (0.005,), (0.0001, 0.005, 0.0001)
+    errors = [low, (0.2, 0.3, 0.25), low, (0.2, 0.3, 0.25), low, high, low, either]
+    for name, some in zip(names, errors, strict=True):
+        measured(name, some)
+    line = one(said(*names), "With more epochs")
+    assert "(SIGNS, 100 epochs; CIFAR-10, 36 epochs); the verdicts on whether its loss stays above" in line

@@ -64,8 +64,8 @@ def test_an_opening_is_not_more_certain_than_its_primary_comparisons(signs, cifa
         (LEANS, HOLDS, "Depth probably hurts (SIGNS, 30 epochs)."),
         (HOLDS, NOT_DECIDED, "Depth hurts (SIGNS, 30 epochs)."),
         (LEANS, REVERSED, "Whether depth hurts may depend on the setting."),
-        (HOLDS, REVERSED, f"Depth hurts (SIGNS, 30 epochs); exploratory comparisons speak against it ({LOW})."),
-        (REVERSED, LEANS, f"Depth helps (SIGNS, 30 epochs); exploratory comparisons speak against it ({LOW})."),
+        (HOLDS, REVERSED, f"Depth hurts (SIGNS, 30 epochs); against it, exploratory: {LOW}."),
+        (REVERSED, LEANS, f"Depth helps (SIGNS, 30 epochs); against it, exploratory: {LOW}."),
         (
             NOT_DECIDED,
             LEANS,

@@ -39,7 +39,13 @@ def test_what_is_not_decided_or_cannot_be_compared(workspace):
     measured("plain-vgg-cifar10", (0.3, 0.1, 0.2))
     measured("residual-vgg-cifar10", (0.2, 0.3, 0.1))
     measured("residual-vgg-projection-cifar10", (1.0, 0.1, 0.2))
-    lines = said("plain-vgg-cifar10", "residual-vgg-cifar10", "residual-vgg-projection-cifar10")
+    measured("residual-vgg-always-convolved-cifar10", (0.01, 0.02, 0.01))
+    kinds = ("", "-projection", "-always-convolved")
+    lines = said("plain-vgg-cifar10", *(f"residual-vgg{kind}-cifar10" for kind in kinds))
+    own = one(
+        lines, "S0's shortcut (a convolution) in every block lowers the test error of VGG on CIFAR-10 is not decided"
+    )
+    assert "[residual-vgg-always-convolved-cifar10](" in own and "*[not decided](#claim-vgg-shortcut)*" in own
     opening = "**Whether an identity shortcut in every block lowers the test error of VGG on CIFAR-10 is not decided.**"
     assert opening in one(lines, "an identity shortcut")
     line = one(lines, "a projection")

@@ -1,7 +1,7 @@
 from conftest import REPOSITORY
 
 from lineage import params
-from lineage.report import published
+from lineage.report import published, study
 from lineage.report.published import ANSWERS, PUBLISHED, reported
 from lineage.report.study import LINEAGE
 from lineage.report.style import MARKS
@@ -43,13 +43,18 @@ def test_answers_name_files_and_experiments_that_exist():
 
 
 def test_what_is_wrong_with_the_file_is_a_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr(published, "FAULTS", [])
+    faults = []
+    for module in (published, study):
+        monkeypatch.setattr(module, "FAULTS", faults)
     path = tmp_path / "published.yaml"
-    path.write_text("figures:\n<<<<<<< HEAD\n")
-    assert published._read(path) == {"figures": {}, "errors": [], "answers": []}
+    for content in ("figures:\n<<<<<<< HEAD\n", "- mine\n"):
+        path.write_text(content)
+        assert study.read_blocks(path, published.EMPTY) == published.EMPTY
+    path.write_text("answers: []\n")  # the others may be missing
+    assert study.read_blocks(path, published.EMPTY) == published.EMPTY
     assert published._published({"mine": {"public": "75"}, "other": {"publc": "75"}}).keys() == {"mine"}
-    unreadable, misspelt = published.FAULTS
+    unreadable, odd, misspelt = faults
     assert unreadable.startswith("published.yaml is not YAML in UTF-8: ")
-    assert misspelt.startswith("published.yaml, figures, other: ") and misspelt.endswith(
-        "'publc'; allowed are public, source, selection, article"
-    )
+    assert odd == "published.yaml should hold figures, errors, answers"
+    wrong = "got an unexpected keyword argument 'publc'; allowed are public, source, selection, article"
+    assert misspelt == f"published.yaml, figures, other: {wrong}"

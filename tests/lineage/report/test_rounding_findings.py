@@ -34,8 +34,13 @@ def test_the_finding(study, elsewhere):  # noqa: F811
     ("exact", "usual", "opening", "ending"),
     [
         ("xxx", "xxxxx", "In float64, too, {} do not start to train", "rounding is not needed for the failure."),
-        ("x", "xxxxx", "Whether more or fewer seeds of {} start", "p = 1."),  # a single seed
-        ("oo", "xxxxx", "Whether more or fewer seeds of {} start", "p = 0.048."),  # two seeds
+        (
+            "x",
+            "xxxxx",
+            "Whether more or fewer seeds of {} start",
+            "p = 1: so few seeds cannot decide.",
+        ),  # a single seed
+        ("oo", "xxxxx", "Whether more or fewer seeds of {} start", "p = 0.048: so few seeds cannot decide."),
         ("xxx", "ooooo", "In float64 fewer seeds of {} start to train", "rounding does not explain failures"),
         ("xxxxo", "oooooooo", "In float64 fewer seeds of {} start to train", "(Fisher's exact test: p = 0.007)"),
         ("ooo", "xxxxx", "In float64 more seeds of {} start to train", "rounding is a part of the reason"),

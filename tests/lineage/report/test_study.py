@@ -54,7 +54,7 @@ def test_every_claim_can_be_compared():
 def test_blocks_may_be_empty(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "FAULTS", [])
     (tmp_path / "study.yaml").write_text("claims:\nfigures:\nwhy: {mine: nothing}\n")
-    assert study._read(tmp_path / "study.yaml") == study.EMPTY | {"why": {"mine": "nothing"}}
+    assert study.read_blocks(tmp_path / "study.yaml", study.EMPTY) == study.EMPTY | {"why": {"mine": "nothing"}}
     assert study.FAULTS == []
 
 
@@ -88,7 +88,7 @@ def test_wrong_keys_and_the_same_id_twice(monkeypatch):
 def test_a_file_that_is_no_study(tmp_path, monkeypatch, text, said):
     monkeypatch.setattr(study, "FAULTS", [])
     (tmp_path / "study.yaml").write_text(text)
-    assert study._read(tmp_path / "study.yaml") == study.EMPTY
+    assert study.read_blocks(tmp_path / "study.yaml", study.EMPTY) == study.EMPTY
     (fault,) = study.FAULTS
     assert fault.startswith(said)
 
