@@ -26,17 +26,18 @@ float64; again the median over the convolutions. 1: rounding does no harm; 0: it
 *Reordered*: the cosine between that gradient in float64 and the same with the images in another order, which are
 rounded differently; the lowest of all convolutions and seeds, rounded down. *1-NN error*: how often the nearest other
 image, by what the untrained network hands to its last layer, is of another class. *‖gradient‖ / ‖W‖*: the largest of
-any layer, in the first of these batches (the table above has other images and, where an experiment has more of them,
-more seeds). The last two are measured in float32.
+any layer, in the first of these batches (the table above has other images, and up to five seeds). The last two are
+measured in float32.
 
 Known from the literature: batch norm makes gradients of networks without shortcuts grow exponentially with depth, less
-so near a linear network, and one step shrinks their range (Yang et al. 2019, *A mean field theory of batch
-normalization*). The gradients of plain networks with respect to their inputs, a related quantity, become like white
-noise with depth, those of residual ones much more slowly (Balduzzi et al. 2017, *The shattered gradients problem*).
-Training can amplify errors of the size of the last bit (Sun et al. 2022, *Surprising instabilities in training deep
-networks and a theoretical analysis*). *Looks linear* is Balduzzi's initialisation with the delta-orthogonal kernels of
-Xiao et al. (2018): all layers before the last ReLU begin as a linear map that is not the identity. The other
-initialisations are the identity plus a share of He's weights; He's alone is not the end of that series."""
+so near a linear network, and after one step they differ less from layer to layer (Yang et al. 2019, *A mean field
+theory of batch normalization*). The gradients of plain networks with respect to their inputs, a related quantity,
+become like white noise with depth, those of residual ones much more slowly (Balduzzi et al. 2017, *The shattered
+gradients problem*). Training can amplify errors of the size of the last bit (Sun et al. 2022, *Surprising instabilities
+in training deep networks and a theoretical analysis*). *Looks linear* is Balduzzi's initialisation with the
+delta-orthogonal kernels of Xiao et al. (2018): all layers before the last ReLU begin as a linear map that is not the
+identity. The other initialisations are the identity plus a share of He's weights; He's alone has no share of the
+identity and is not one of that series."""
 CAUSE = (
     "Whether long gradients are a cause is tested with [limits on the steps](#why-do-deep-plain-networks-fail), with "
     "[gradients of the same relative length](#do-they-train-if-all-gradients-have-the-same-relative-length), and with "

@@ -53,11 +53,11 @@ def agreed(networks: pd.DataFrame) -> list[str]:
         if plain < ORTHOGONAL and residual > ALIGNED:
             opening = (
                 "**Before training, the gradients of two batches are almost orthogonal in deep plain networks from "
-                "He's initialisation, and not in residual ones"
+                "He's initialisation, and not in residual ones."
             )
             if 2 * networks.shuffled["resnet", "he"] > residual:
-                opening += ", where most of what they share does not come from the classes"
-            opening += ".**"
+                opening += " There most of what they share is left if the labels are shuffled."
+            opening += "**"
     return [
         f"{opening} Their *agreement* is the cosine of the angle between them, in the median convolution "
         f"(n = {untrained().seed.nunique()}). With {networks.depth.max()} layers it is "
@@ -122,7 +122,8 @@ def goes_with(found: pd.DataFrame) -> list[str]:
         follows = "falls with that agreement" if -ranks.agreement > CLEAR else "goes with neither of two measures"
     return [
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
-        f"{follows}** (exploratory). That holds for the means of {len(alike)} initialisations (n = {alike.n.min()} or "
+        f"{follows}** (exploratory, little evidence). That holds for the means of {len(alike)} initialisations "
+        f"(n = {alike.n.min()} or "
         f"more), in this order: {', '.join(alike.words)}. In {sum(neighbours)} of {len(neighbours)} pairs of "
         f"neighbours the seeds overlap{void(alike)}. {capitalised(ends[0])}; {ends[1]}. [Rank correlations](#{PLACE})."
     ]
@@ -131,7 +132,9 @@ def goes_with(found: pd.DataFrame) -> list[str]:
 def void(networks: pd.DataFrame) -> str:
     """Of how many the mean error is no measure, because some of their seeds did not start."""
     some = (networks.started < networks.n).sum()
-    return f", and in {some} some seeds did not start, so their means are no measure of the network" if some else ""
+    return (
+        f"; from {some} of the initialisations some seeds did not start, so their means are no measure" if some else ""
+    )
 
 
 def enumerated(said: list[str]) -> str:

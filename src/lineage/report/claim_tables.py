@@ -9,7 +9,7 @@ from lineage.report.comparisons import Judgement, Judgements
 from lineage.report.entries import Claim
 from lineage.report.markdown import details, link, table
 from lineage.report.study import CLAIMS, GROUPS, PRIMARY, UNTESTED
-from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_COMPARED, NOT_DECIDED, NOT_RUN, REVERSED, VERDICTS
+from lineage.report.verdicts import AT_FLOOR, HOLDS, NOT_COMPARED, NOT_DECIDED, NOT_RUN, REVERSED, VERDICTS, smallest_p
 from lineage.started import STARTED
 
 
@@ -31,9 +31,11 @@ A claim says that one experiment exceeds another by some measure, or that it doe
 - *does not hold*: the whole interval lies below the smallest relevant difference. Holm's correction does not
   reach this verdict, so a finding says *probably* even where the comparison is primary;
 - *leans*, *leans against*: by its interval the claim holds (or does not), but there are too few seeds (with three
-  against three, no exact permutation test can fall below 5 %; this is asked before any correction), or it fails Holm's
-  correction, or the difference is smaller than the relevant one; of a *start* claim, which needs three seeds of either
-  side, that all seeds of one failed and none of the other, but p is not below 5 %;
+  against three, no exact permutation test can fall below 5 %; this is asked before any correction: with four against
+  four the smallest p is {four:.2g}, which Holm's correction for {named} comparisons does not pass, so that primary
+  verdicts with so many seeds rest on Welch's test, which assumes normal distributions), or it fails Holm's correction,
+  or the difference is smaller than the relevant one; of a *start* claim, which needs three seeds of either side, that
+  all seeds of one failed and none of the other, but p is not below 5 %;
 - *at the floor*: both training errors are below {floor} %. The training losses are compared instead; their ratio is
   relevant from {loss_factor} on;
 - *not compared*: the training of one side diverged, or some of its seeds *did not start to train*: their
@@ -74,6 +76,8 @@ def rules() -> str:
         relevant=Claim.relevant,
         quarter=100 * QUARTER,
         primary=primary(),
+        named=len(PRIMARY),
+        four=smallest_p((4, 4)),
     )
 
 

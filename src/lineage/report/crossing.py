@@ -117,11 +117,15 @@ def finding() -> list[str]:
     networks = f"plain networks of {about.depth} layers"
     counts = [f"{one.came.counted} from {one.named}" for one in crossed]
     opening = f"With the first gradients of another initialisation there started of {networks} {', '.join(counts)}"
-    same_lengths = [p for lengths in own if (p := fisher([one for one in cases if one.lengths == lengths])) is not None]
+    tested = {lengths: fisher([one for one in cases if one.lengths == lengths]) for lengths in own}
+    same_lengths = {lengths: p for lengths, p in tested.items() if p is not None}
     same_start = [p for start in own if (p := fisher([one for one in cases if one.start == start])) is not None]
-    if same_lengths and max(same_lengths) < verdicts.ALPHA and min(same_start) > 1 - verdicts.TINY:
-        opening = f"From {' and '.join(who(start) for start in own)}, whether {networks} start to train goes with the "
-        opening += "function that they begin with, and not with the length of their first gradients"
+    if same_lengths and max(same_lengths.values()) < verdicts.ALPHA and min(same_start) > 1 - verdicts.TINY:
+        opening = f"From {' and '.join(who(start) for start in own)}, whether {networks} start to train depends on the "
+        opening += (
+            "function that they begin with and on the directions of its gradients, not on the length of the first "
+        )
+        opening += "gradients"
     whole = (
         f"**{opening}** (exploratory; learning rate {about.lr:g}, chosen for the Dirac initialisation with its own "
         "lengths). All gradients were multiplied by factors that never change, so that in the first step they are as "
@@ -135,10 +139,8 @@ def finding() -> list[str]:
         also = f", difference {difference}" if difference else ""
         said.append(f"{capitalised(one.named)}: {in_words(one)}; with its own {in_words(usual)}{also}.")
     if same_lengths:
-        values = " and ".join(f"{p:.2g}" for p in same_lengths)
-        said.append(
-            f"Fisher's exact test of the seeds that started, between the two with the same lengths: p = {values}."
-        )
+        values = ", ".join(f"those of {who(lengths)}: p = {p:.2g}" for lengths, p in same_lengths.items())
+        said.append(f"Fisher's exact test of the seeds that started, with the same lengths on both sides ({values}).")
     return [listed(whole, said)]
 
 

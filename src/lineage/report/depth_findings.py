@@ -78,21 +78,24 @@ def _errors(m: Measured, one: Judgement, part: str) -> str:
 
 def longer(m: Measured) -> list[str]:
     """What more epochs change, and what they do not."""
-    said, places, losses = [], [], set()
+    said, told, losses = [], [], set()
     for one in deepest(m, "plain-train", AT_FLOOR):
         group = one.comparison.group
         if fell(m, one):
             losses.add(loss_stays(one.loss.verdict))
-            places.append(GROUPS[group].title)
+            told.append(one)
             error = m.error(one.comparison.larger, "train")
             loss = f"its training loss is {times(one.loss)} that of {link(one.comparison.smaller)}"
             said.append(
                 f"{GROUPS[group].title}: training error {error}, and {loss} (n = {seeds(one)}; {verdict(one.loss)}"
                 f"{'' if can_decide(one.n) else ': so few seeds cannot decide'}).{on_warm_up(m, one)}"
             )
-    falls = "With more epochs the training error of a deep plain network falls to almost 0"
+    depths = {one.comparison.depth for one in told}
+    who = f"plain networks of {depths.pop()} layers" if len(depths) == 1 else "deep plain networks"
+    falls = f"With more epochs the training error of {who} falls to almost 0"
+    places = [GROUPS[one.comparison.group].title for one in told]
     stays = (
-        losses.pop() if len(losses) == 1 else "the verdicts on whether its loss stays above the shallow one's differ"
+        losses.pop() if len(losses) == 1 else "the verdicts on whether their loss stays above the shallow ones' differ"
     )
     opening = f"**{falls}{scope(['; '.join(places)])}; {stays}.**"
     return finding(opening, said)
@@ -101,10 +104,10 @@ def longer(m: Measured) -> list[str]:
 def loss_stays(said: str) -> str:
     """What this verdict on a claim that the deep network's loss is higher means."""
     if said in FOR:
-        return "its loss probably stays above the shallow one's"
+        return "their loss probably stays above the shallow ones'"
     if said in AGAINST:
-        return "its loss probably does not stay above the shallow one's"
-    return "whether its loss stays above the shallow one's is not decided"
+        return "their loss probably does not stay above the shallow ones'"
+    return "whether their loss stays above the shallow ones' is not decided"
 
 
 def fell(m: Measured, one: Judgement) -> bool:

@@ -8,7 +8,8 @@ from lineage.report.results import PRECISION_NAMES, Result, Results
 from lineage.report.study import LINEAGE
 
 TEXT = """\
-Test accuracy in per cent. Ours are the weights that the recipe names (last or best on validation), evaluated once."""
+Test accuracy in per cent. *Ours*: of the weights that the recipe names (those after the last epoch, or the best on
+validation), evaluated once."""
 NOTES = {
     "best that we found": "Many published numbers are the best epoch on the test set, or do not say how they were "
     "chosen; no verdict rests on them. Where the last cell is empty, we have not looked for one.",

@@ -40,7 +40,10 @@ multiple comparisons (Holm). *Exploratory* ones are not: where there is no diffe
 one. *Probably*: it leans or *does not hold*, or it holds or is reversed in an exploratory comparison. A seed *started*
 to train if its training error ends below 80 % of that at chance level (on SIGNS, with six classes, below 66.7 %, on
 CIFAR-10, with ten, below 72 %). Where some seeds of a network did not start, its mean error is given, but is no measure
-of the network, and no claim compares it."""
+of the network, and no claim compares it. *Plain* networks are ResNets without shortcuts, batch norm included. *Dirac
+initialisation*: each 3×3 kernel but the first begins as the identity plus a tenth of He's weights; *looks linear*: all
+layers before the last ReLU begin as a linear map. A residual block computes x + F(x). `cats-vs-dogs-cifar`: the cats
+and dogs of CIFAR-10, enlarged to 224 pixels."""
 
 
 def results(results: Results, missing: list[str], folder: Path, scale: str) -> list[str]:
@@ -90,9 +93,7 @@ def articles() -> list[str]:
     """What S0 to S3 are."""
     lines = [f"- **{key}**, *{about.title}*: {about.claims}." for key, about in ARTICLES.items()]
     said = "The four articles that this study follows, and what they claim:"
-    unknown = (
-        "Their authors and places of publication are not known. They are followed for what they claim: it is tested."
-    )
+    unknown = "Their authors and places of publication are not known. This study tests what they claim."
     return [said, "", *lines, "", unknown, ""]
 
 
@@ -100,7 +101,7 @@ def not_run(missing: list[str]) -> list[str]:
     lines = ["## Experiments that have not run", ""]
     for title, names in {
         "They need a GPU": [name for name in missing if name in GPU],
-        "The others": [name for name in missing if name not in GPU],
+        "A CPU is enough": [name for name in missing if name not in GPU],
     }.items():
         if names:
             lines += details(f"{title}: {len(names)}", [f"- {link(name)}" for name in names] + [""])

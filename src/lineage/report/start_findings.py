@@ -70,11 +70,11 @@ def dirac(m: Measured) -> list[str]:
     begun = [one for one in tried if one.comparison.claim.id == "dirac-start" and one.verdict == HOLDS]
     trained = [one for one in tried if one.comparison.claim.id == "dirac-train"]
     better = "better with the Dirac initialisation"
-    opening = opened(trained, "deep plain networks", f"train {better}", f"do not train {better}")
+    opening = opened(trained, plain(m, trained), f"train {better}", f"do not train {better}")
     if begun:
         usual, other = (m.results[name].started() for name in sides(begun[0]))
         start = (
-            f"**With the Dirac initialisation, {int(other.sum())} of {len(other)} seeds of a deep plain network "
+            f"**With the Dirac initialisation, {int(other.sum())} of {len(other)} seeds of {plain(m, begun[:1])} "
             f"started to train, without it {int(usual.sum())} of {len(usual)}.**"
         )
         opening = f"{start} {opening}" if trained else start
@@ -83,6 +83,12 @@ def dirac(m: Measured) -> list[str]:
         "(behind batch norm and ReLU the network is not the identity); the rest of the recipe is the same.",
         said,
     )
+
+
+def plain(m: Measured, ones: list[Judgement]) -> str:
+    """The plain networks of these comparisons, by their depth where they have the same."""
+    depths = {m.results[one.comparison.larger].experiment.network.depth for one in ones}
+    return f"plain networks of {depths.pop()} layers" if len(depths) == 1 else "deep plain networks"
 
 
 def remaining(m: Measured) -> list[str]:
@@ -94,7 +100,7 @@ def remaining(m: Measured) -> list[str]:
             first, second = (", ".join(m.error(name, of) for name in sides(one)) for of in (part, other))
             lines.append(f"{WORDS[part]} error: {first}, {named(one)}. {WORDS[other]} error: {second}.{unlike(one)}")
         higher, lower = (f"a {kind} {error} with the usual initialisation" for kind in ("higher", "lower"))
-        who = "deep plain networks with the Dirac initialisation"
+        who = f"{plain(m, tried)} with the Dirac initialisation"
         opening = opened(tried, who, f"have {higher}", f"do not have {higher}", f"have {lower}")
         said += finding(opening, lines)
     return said

@@ -8,13 +8,13 @@ from lineage.report.results import Result, Results
 from lineage.report.study import WHY
 
 TEXT = """\
-That is not settled. With batch norm, gradients of a plain network grow towards its first layers before any training
-(see [gradients](#gradients)), and so does the first step. Is it the size of the first steps, or the initialisation?
-Each row says what is changed on purpose; the machine and the number of seeds may differ, too. The Dirac initialisation
-makes each 3×3 kernel but the first the identity plus a tenth of He's weights. Behind batch norm and ReLU a plain
-network is then not the identity. A residual one is even further from it: each block adds a normalised copy of its
-input. Only behind batch norm does ‖gradient‖ / ‖W‖ say how far a step turns the weights."""
-TOLD_APART = f"Function and lengths are told apart [further below](#{crossing.PLACE})."
+Why they fail is not settled. With batch norm, gradients of a plain network grow towards its first layers before any
+training (see [gradients](#gradients)), and so does the first step. Is it the size of the first steps, or the
+initialisation? Each row says what is changed on purpose; the machine and the number of seeds may differ, too. The Dirac
+initialisation makes each 3×3 kernel but the first the identity plus a tenth of He's weights. Behind batch norm and ReLU
+a plain network is then not the identity. A residual one is even further from it: each block adds a normalised copy of
+its input. Only behind batch norm does ‖gradient‖ / ‖W‖ say how far a step turns the weights."""
+TOLD_APART = f"[Further below](#{crossing.PLACE}) the lengths of the first gradients alone are exchanged."
 
 
 def section(results: Results, draw: Draw) -> list[str]:

@@ -93,7 +93,7 @@ def test_what_goes_with_neither_measure():
 
 def test_means_of_networks_of_which_some_seeds_did_not_start():
     networks = pd.DataFrame({"n": [3, 3, 3], "started": [3, 2, 0]})
-    assert agreement_findings.void(networks).startswith(", and in 2 some seeds did not start, so their means are no")
+    assert agreement_findings.void(networks).startswith("; from 2 of the initialisations some seeds did not start, so")
     assert agreement_findings.void(networks[:1]) == ""
 
 
@@ -106,7 +106,9 @@ def test_whether_what_batches_share_comes_from_the_classes(shuffled, classless):
     table.loc[deep & (table.family == "resnet"), "shuffled_agreement"] = shuffled
     table.to_csv(outcomes.AGREEMENT, index=False)
     said = agreement_findings.finding({})[0]
-    assert (" in residual ones, where most of what they share does not come from the classes.**" in said) == classless
+    assert (
+        " in residual ones. There most of what they share is left if the labels are shuffled.**" in said
+    ) == classless
 
 
 def test_what_float32_changes():

@@ -238,7 +238,7 @@ def test_more_epochs_and_whether_it_was_the_warm_up(workspace):
         measured(name, errors, recipe={"warm_up": 0.25})
     line = one(said(*names, usual), "With more epochs")
     assert (
-        "falls to almost 0 (SIGNS, 100 epochs); its loss probably stays above" in line
+        "falls to almost 0 (SIGNS, 100 epochs); their loss probably stays above" in line
         and "*[leans](#claim-plain-train)*" in line
     )
     assert "more steps and a gentler beginning cannot be told apart" in line
@@ -262,8 +262,8 @@ def test_more_epochs_and_whether_it_was_the_warm_up(workspace):
 @pytest.mark.parametrize(
     ("errors", "said_of_the_loss"),
     [
-        ((0.0011, 0.0012, 0.0010, 0.0012, 0.0011), "its loss probably does not stay above the shallow one's"),
-        ((0.0001, 0.005, 0.0001, 0.005, 0.0002), "whether its loss stays above the shallow one's is not decided"),
+        ((0.0011, 0.0012, 0.0010, 0.0012, 0.0011), "their loss probably does not stay above the shallow ones'"),
+        ((0.0001, 0.005, 0.0001, 0.005, 0.0002), "whether their loss stays above the shallow ones' is not decided"),
     ],
 )
 def test_more_epochs_may_take_the_loss_down_as_well(workspace, errors, said_of_the_loss):
@@ -282,4 +282,4 @@ def test_more_epochs_where_the_verdicts_on_the_loss_differ(workspace):
     for name, some in zip(names, errors, strict=True):
         measured(name, some)
     line = one(said(*names), "With more epochs")
-    assert "(SIGNS, 100 epochs; CIFAR-10, 36 epochs); the verdicts on whether its loss stays above" in line
+    assert "(SIGNS, 100 epochs; CIFAR-10, 36 epochs); the verdicts on whether their loss stays above" in line

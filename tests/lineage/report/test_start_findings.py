@@ -73,7 +73,7 @@ def test_the_dirac_initialisation(workspace):
     measured("plain-110-signs32-dirac", (0.4, 0.3, 0.5))
     line = one(
         said(*SIGNS, "plain-110-signs32-dirac"),
-        "3 of 3 seeds of a deep plain network started to train, without it 0 of 5.**",
+        "3 of 3 seeds of plain networks of 110 layers started to train, without it 0 of 5.**",
     )
     assert (
         "[plain-110-signs32](experiments.md#plain-110-signs32) 0 of 5 seeds started, training error 48.80 ± 0.57 %"
@@ -84,13 +84,15 @@ def test_the_dirac_initialisation(workspace):
     measured("plain-56-signs32-dirac", (0.02, 0.03, 0.02))  # beside it, what it does to networks that start anyway
     both = one(said(*SIGNS, "plain-110-signs32-dirac", "plain-56-signs32-dirac"), "started to train, without it 0 of 5")
     assert (
-        "0 of 5.** **Deep plain networks probably train better with the Dirac initialisation (SIGNS, 30 epochs).** This"
+        "5.** **Plain networks of 56 layers probably train better with the Dirac initialisation (SIGNS, 30 epochs).** Th"
         in both
     )
     measured("plain-110-signs32-dirac", (0.97, 0.98, 0.99))
     assert one(said(*SIGNS, "plain-110-signs32-dirac"), "with the Dirac initialisation is not decided")
     measured("plain-56-signs32-dirac", (0.02, 0.03, 0.02))  # an exploratory comparison that holds
-    line = one(said(*SIGNS, "plain-56-signs32-dirac"), "Deep plain networks probably train better with the Dirac")
+    line = one(
+        said(*SIGNS, "plain-56-signs32-dirac"), "Plain networks of 56 layers probably train better with the Dirac"
+    )
     assert "ran on" not in line
 
 
@@ -98,21 +100,22 @@ ELSEWHERE = " ran on an AMD EPYC, {} on an Intel Xeon, so a part of the differen
 
 
 def test_where_the_dirac_initialisation_is_not_all_that_differs(workspace):
-    measured("plain-56-cifar10", (0.36, 0.35, 0.37, 0.36))
-    measured("plain-56-cifar10-dirac", (0.2, 0.19, 0.21, 0.2))
-    opening = "Deep plain networks probably train better with the Dirac initialisation (CIFAR-10, 12 epochs).**"
+    measured("plain-56-cifar10", (0.36, 0.35, 0.37, 0.36), network={"depth": 56})
+    measured("plain-56-cifar10-dirac", (0.2, 0.19, 0.21, 0.2), network={"depth": 56})
+    opening = "Plain networks of 56 layers probably train better with the Dirac initialisation (CIFAR-10, 12 epochs).**"
     line = one(said("plain-56-cifar10", "plain-56-cifar10-dirac"), opening)
     who, other = "The network with the usual initialisation", "that with Dirac's"
     assert line.endswith(f"*[holds](#claim-dirac-train)*, exploratory). {who}{ELSEWHERE.format(other)}")
 
 
 def test_what_the_dirac_initialisation_leaves(workspace):
-    measured("plain-56-cifar10-dirac", (0.2, 0.19, 0.21, 0.2))
+    measured("plain-56-cifar10-dirac", (0.2, 0.19, 0.21, 0.2), network={"depth": 56})
     measured("resnet-56-cifar10", (0.1, 0.11, 0.1, 0.11))
     measured("plain-20-cifar10", (0.21, 0.2, 0.19, 0.2))
     lines = said("plain-56-cifar10-dirac", "resnet-56-cifar10", "plain-20-cifar10")
     line = one(lines, "higher test error")
-    opening = "**Deep plain networks with the Dirac initialisation probably have a higher test error than residual ones"
+    who = "**Plain networks of 56 layers with the Dirac initialisation"
+    opening = f"{who} probably have a higher test error than residual ones"
     assert f"{opening} with the usual initialisation (CIFAR-10, 12 epochs).**" in line
     errors = (
         "20.00 ± 0.82 % (n = 4), [resnet-56-cifar10](experiments.md#resnet-56-cifar10) 10.50 ± 0.58 % (n = 4), "
