@@ -550,4 +550,5 @@ def test_it_takes_no_arguments(workspace, run_here):
 
 
 def test_before_the_recipes(workspace, run_here):
-    assert "run `dvc repro recipes` first" in one_line(run_here("compare"), 2)
+    said = one_line(run_here("compare"), 2)
+    assert said.endswith("recipes/experiments is missing: run this in the top folder, after `dvc repro recipes`")
