@@ -193,7 +193,9 @@ def test_what_is_proven_of_one_stage_is_said_whatever_becomes_of_the_other(recor
     before = lock("train@mine")["src/lineage/engine"], lock("evaluate@mine")
     result = recorded()
     assert "train@mine: the same bytes" in result.stdout and lock("train@mine")["src/lineage/engine"] != before[0]
-    assert "evaluate@mine: not proven: no commit here has the code" in result.stdout and lock("evaluate@mine") == before[1]
+    assert (
+        "evaluate@mine: not proven: no commit here has the code" in result.stdout and lock("evaluate@mine") == before[1]
+    )
     assert "not everything is proven" in one_line(result, 1)
 
 
