@@ -48,7 +48,7 @@ from ways import WAYS, Clocked, precisions
 from lineage import models
 from lineage.engine import device as devices
 from lineage.engine.experiment import read_experiment
-from lineage.files import NO_RECIPES
+from lineage.files import recipes
 
 EXPERIMENTS = "vgg16-cifar100", "resnet-20-cifar10", "resnet-56-cifar10", "resnet34-signs", "alexnet-cats-vs-dogs"
 BARS = {"bare": 0.95, "usual": 1.5}  # what ours should reach, as multiples of the others
@@ -123,8 +123,7 @@ def main() -> None:
         raise Mistake("torch finds no GPU here: leave `--device cuda` out")
     if min(args.repeats, args.seconds, args.threads) <= 0:
         raise Mistake("--repeats, --seconds and --threads must be above 0")
-    if not Path("recipes/experiments").is_dir():
-        raise Mistake(NO_RECIPES)
+    recipes()  # else the folder is another one, and the names no mistake
     experiments = [read_experiment(name) for name in args.experiments]  # all of them, before any work
     if any(one.scale != "full" for one in experiments):
         raise Mistake(

@@ -38,7 +38,7 @@ while [[ ${1:-} == -* ]]; do options+=("$1") && shift; done
 command -v sbatch >/dev/null || fail "there is no sbatch here; run this where SLURM's jobs are submitted"
 command -v dvc >/dev/null || fail "there is no dvc here; activate the project's Python environment first"
 [[ ${RETRIES:-5} =~ ^[0-9]+$ ]] || fail "RETRIES should be a whole number, not '$RETRIES'"
-changes=$(git status --porcelain -- src '*.yaml' 2>&1) || fail "Git cannot read this folder (${changes//$'\n'/ }); run this in a clone"
+changes=$(git status --porcelain -- src '*.yaml' 2>/dev/null) || fail "tasks need a Git clone, and \`git status\` fails here"
 [ -z "$changes" ] || fail "commit your changes: tasks train what is committed"
 
 dvc repro recipes

@@ -24,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 
 from lineage.engine.experiment import read_experiment
-from lineage.files import NO_RECIPES, replacing, write_json, write_text
+from lineage.files import recipes, replacing, write_json, write_text
 from lineage.report import cards, depth, figures, page
 from lineage.report.comparisons import check_all
 from lineage.report.results import Results, read
@@ -123,9 +123,7 @@ def mapping() -> Iterator[Callable[..., Iterator]]:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    names = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
-    if not names:
-        raise Mistake(NO_RECIPES)
+    names = recipes()
     if FAULTS:
         raise Mistake(FAULTS[0])
     check_all()

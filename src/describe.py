@@ -11,22 +11,20 @@ from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the o
 
 # isort: split
 import argparse
-from pathlib import Path
 
 import torch
 import torchinfo
 
 from lineage import effort, models
 from lineage.engine.experiment import read_experiment
-from lineage.files import NO_RECIPES
+from lineage.files import recipes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help="a key of `experiments` in experiments.yaml")
     name = parser.parse_args().experiment
-    if not Path("recipes/experiments").is_dir():
-        raise Mistake(NO_RECIPES)
+    recipes()  # else the folder is another one, and the name no mistake
     experiment = read_experiment(name)
     size = experiment.recipe.input_size
     torch.manual_seed(0)

@@ -52,5 +52,5 @@ def test_layers_that_do_not_fit_each_other(workspace, run_here, monkeypatch):
 def test_an_unknown_experiment(workspace, run_here):
     in_another_folder = one_line(run_here("describe", "nothing"), 2)
     assert "recipes/experiments is missing: run this in the top folder, after `dvc repro recipes`" in in_another_folder
-    Path("recipes/experiments").mkdir(parents=True)
+    experiment()
     assert "nothing.json is missing" in one_line(run_here("describe", "nothing"), 2)

@@ -15,8 +15,6 @@ from filelock import FileLock, Timeout
 
 from lineage.errors import Failure, Mistake
 
-NO_RECIPES = "recipes/experiments is missing: run this in the top folder, after `dvc repro recipes`"
-
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -109,6 +107,14 @@ def read_yaml(path: Path) -> object:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         said = " ".join(str(error).replace('"<unicode string>", ', "").split())
         raise Mistake(f"{path} is not YAML in UTF-8: {said}") from None
+
+
+def recipes() -> list[str]:
+    """The names of all experiments in recipes/. Raises `Mistake` where there are none, as in another folder."""
+    names = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
+    if not names:
+        raise Mistake("recipes/experiments is missing: run this in the top folder, after `dvc repro recipes`")
+    return names
 
 
 class _KeysOnce(yaml.SafeLoader):

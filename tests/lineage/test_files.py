@@ -117,6 +117,16 @@ def test_a_key_of_yaml_stands_there_once(workspace):
         files.read_yaml(path)
 
 
+def test_the_experiments_of_recipes_in_order_or_a_mistake(workspace):
+    for _ in range(2):  # without the folder, and with an empty one
+        with pytest.raises(Mistake, match=r"^recipes/experiments is missing: run this in the top folder, after `dvc "):
+            files.recipes()
+        Path("recipes/experiments").mkdir(parents=True, exist_ok=True)
+    for name in ("resnet-20", "plain-20"):
+        Path("recipes/experiments", f"{name}.json").touch()
+    assert files.recipes() == ["plain-20", "resnet-20"]
+
+
 @pytest.mark.parametrize(
     ("folder", "advice"),
     [

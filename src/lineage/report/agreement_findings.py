@@ -122,19 +122,17 @@ def goes_with(found: pd.DataFrame) -> list[str]:
         follows = "falls with that agreement" if -ranks.agreement > CLEAR else "goes with neither of two measures"
     return [
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
-        f"{follows}** (exploratory, little evidence). That holds for the means of {len(alike)} initialisations "
-        f"(n = {alike.n.min()} or "
-        f"more), in this order: {', '.join(alike.words)}. In {sum(neighbours)} of {len(neighbours)} pairs of "
-        f"neighbours the seeds overlap{void(alike)}. {capitalised(ends[0])}; {ends[1]}. [Rank correlations](#{PLACE})."
+        f"{follows}** (exploratory, little evidence). That holds for the means of {len(alike)} initialisations (n = "
+        f"{alike.n.min()} or more), in this order: {', '.join(alike.words)}. In {sum(neighbours)} of {len(neighbours)} "
+        f"pairs of neighbours the seeds overlap{void(alike)}. {capitalised(ends[0])}; {ends[1]}. "
+        f"[Rank correlations](#{PLACE})."
     ]
 
 
 def void(networks: pd.DataFrame) -> str:
     """Of how many the mean error is no measure, because some of their seeds did not start."""
-    some = (networks.started < networks.n).sum()
-    return (
-        f"; from {some} of the initialisations some seeds did not start, so their means are no measure" if some else ""
-    )
+    few = (networks.started < networks.n).sum()
+    return f"; from {few} of the initialisations some seeds did not start, so their means are no measure" if few else ""
 
 
 def enumerated(said: list[str]) -> str:

@@ -32,7 +32,7 @@ A claim says that one experiment exceeds another by some measure, or that it doe
   reach this verdict, so a finding says *probably* even where the comparison is primary;
 - *leans*, *leans against*: by its interval the claim holds (or does not), but there are too few seeds (with three
   against three, no exact permutation test can fall below 5 %; this is asked before any correction: with four against
-  four the smallest p is {four:.2g}, which Holm's correction for {named} comparisons does not pass, so that primary
+  four the smallest p is {four:.2g}, which does not pass Holm's correction for {named} comparisons, so that primary
   verdicts with so many seeds rest on Welch's test, which assumes normal distributions), or it fails Holm's correction,
   or the difference is smaller than the relevant one; of a *start* claim, which needs three seeds of either side, that
   all seeds of one failed and none of the other, but p is not below 5 %;

@@ -31,8 +31,8 @@ measured.
 *Lengths of its own*: all factors are 1. The learning rate was chosen for the Dirac initialisation with its own lengths,
 by the validation loss of the first seed of the [sweep](#does-the-first-step-tell-which-networks-train), and not for the
 others. Three seeds were planned; when the first of each network was known it became five, so that a test can decide."""
-# written before any of these had run, when the results of src/equalised.py were known
 ERROR = 20  # per cent
+# written before any of these had run, when the results of src/equalised.py were known
 PREDICTION = f"""\
 *Predicted*, before any of these had run, from what equalised gradients do: with He's lengths the Dirac initialisation
 does not start to train with any seed; with the lengths of Dirac's, He's starts with at least one seed, and its mean
@@ -121,11 +121,8 @@ def finding() -> list[str]:
     same_lengths = {lengths: p for lengths, p in tested.items() if p is not None}
     same_start = [p for start in own if (p := fisher([one for one in cases if one.start == start])) is not None]
     if same_lengths and max(same_lengths.values()) < verdicts.ALPHA and min(same_start) > 1 - verdicts.TINY:
-        opening = f"From {' and '.join(who(start) for start in own)}, whether {networks} start to train depends on the "
-        opening += (
-            "function that they begin with and on the directions of its gradients, not on the length of the first "
-        )
-        opening += "gradients"
+        opening = f"From {' and '.join(map(who, own))}, whether {networks} start to train depends on the function that "
+        opening += "they begin with and on the directions of its gradients, not on the length of the first gradients"
     whole = (
         f"**{opening}** (exploratory; learning rate {about.lr:g}, chosen for the Dirac initialisation with its own "
         "lengths). All gradients were multiplied by factors that never change, so that in the first step they are as "

@@ -26,7 +26,7 @@ from lineage.report.measured import (
     verdict,
     where,
 )
-from lineage.report.openings import opened, rests_on, scope
+from lineage.report.openings import networks, opened, rests_on, scope
 from lineage.report.study import GROUPS
 from lineage.report.verdicts import (
     AT_FLOOR,
@@ -42,7 +42,7 @@ def degradation(m: Measured) -> list[str]:
     said, ones = [], main_ones(m, "plain-train")
     for one in ones:
         said.append(f"{where(one)}: {_errors(m, one, 'train')}.{apart(m, one)}{by_loss(m, one)}{unlike(one)}")
-    who = networks(ones, "plain ")
+    who = networks(depths(ones), "plain ")
     does, opposite = "train worse than shallow ones", "train better than shallow ones"
     opening = opened(ones, who, does, f"do not {does}", opposite)
     return finding(f"{opening} Error on the training images.", said + elsewhere(m, ones, "plain-train"))
@@ -52,15 +52,14 @@ def degradation_on_test(m: Measured) -> list[str]:
     """Where depth raises the test error of plain networks."""
     ones = main_ones(m, "plain-test")
     said = [f"{where(one)}: {_errors(m, one, 'test')}.{unlike(one)}" for one in ones]
-    who, than = networks(ones, "plain "), "than shallow ones on the test set"
+    who, than = networks(depths(ones), "plain "), "than shallow ones on the test set"
     opening = opened(ones, who, f"do worse {than}", f"do not do worse {than}", f"do better {than}")
     return finding(opening, said + elsewhere(m, ones, "plain-test"))
 
 
-def networks(ones: list[Judgement], kind: str = "") -> str:
-    """The networks that the opening rests on, by their depth where they have the same."""
-    depths = {one.comparison.depth for one in rests_on(ones)}
-    return f"{kind}networks of {depths.pop()} layers" if len(depths) == 1 else f"deep {kind}networks"
+def depths(ones: list[Judgement]) -> set[int]:
+    """The depths that the opening rests on."""
+    return {one.comparison.depth for one in rests_on(ones)}
 
 
 def by_loss(m: Measured, one: Judgement) -> str:
@@ -90,13 +89,11 @@ def longer(m: Measured) -> list[str]:
                 f"{GROUPS[group].title}: training error {error}, and {loss} (n = {seeds(one)}; {verdict(one.loss)}"
                 f"{'' if can_decide(one.n) else ': so few seeds cannot decide'}).{on_warm_up(m, one)}"
             )
-    depths = {one.comparison.depth for one in told}
-    who = f"plain networks of {depths.pop()} layers" if len(depths) == 1 else "deep plain networks"
+    who = networks({one.comparison.depth for one in told}, "plain ")
     falls = f"With more epochs the training error of {who} falls to almost 0"
     places = [GROUPS[one.comparison.group].title for one in told]
-    stays = (
-        losses.pop() if len(losses) == 1 else "the verdicts on whether their loss stays above the shallow ones' differ"
-    )
+    differ = "the verdicts on whether their loss stays above the shallow ones' differ"
+    stays = losses.pop() if len(losses) == 1 else differ
     opening = f"**{falls}{scope(['; '.join(places)])}; {stays}.**"
     return finding(opening, said)
 
@@ -144,7 +141,7 @@ def shortcuts(m: Measured) -> list[str]:
     said, ones = [], main_ones(deep, "shortcut-test")
     for one in ones:
         said.append(f"{where(one)}: {_errors(m, one, 'test')}.{apart(m, one)}")
-    error = f"the test error of {networks(ones)}"
+    error = f"the test error of {networks(depths(ones))}"
     what = f"lower {error}"
     said += elsewhere(deep, ones, "shortcut-test")
     if shown := [briefly(m, one) for one in small if one.verdict in DECIDABLE]:

@@ -1,5 +1,6 @@
 """What a finding says first, in bold: how far what it found goes, and where."""
 
+from collections.abc import Iterable
 from itertools import takewhile
 
 from lineage.report.comparisons import Judgement
@@ -78,6 +79,12 @@ def title(one: Judgement) -> str:
     """The training group, or the experiment where there is none."""
     group = group_of(one)
     return GROUPS[group].title if group else one.comparison.larger
+
+
+def networks(depths: Iterable[int], kind: str = "") -> str:
+    """Networks by their depth where they have the same, else `deep networks`; `kind`: `plain ` or nothing."""
+    first, *others = {*depths} or {0}
+    return f"{kind}networks of {first} layers" if first and not others else f"deep {kind}networks"
 
 
 def scope(places: list[str]) -> str:

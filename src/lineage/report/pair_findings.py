@@ -55,9 +55,9 @@ def speed(m: Measured) -> list[str]:
 
 def conditions(m: Measured, one: Judgement, fast: str, slow: str) -> str:
     """What differs between the two beside the activation."""
-    rates = [f"{m.results[name].experiment.recipe.lr:g}" for name in sides(one)]
+    first, second = rates(m, one)
     return (
-        f"{capitalised(slow)} has learning rate {rates[0]}, {fast} {rates[1]}, each chosen with the first seed "
+        f"{capitalised(slow)} has learning rate {first}, {fast} {second}, each chosen with the first seed "
         f"([how](recipes.md#activations-the-learning-rates)). {WEIGHTS}{unlike(one)}"
     )
 
@@ -93,12 +93,13 @@ def parts(m: Measured) -> list[str]:
             opening = opened([one], part, f"lowers {error}", against)
             without, with_it = (m.error(name, "test") for name in sides(one))
             trained = ", ".join(m.error(name, "train") for name in sides(one))
-            told = f"{opening} {without}, {with_it}, {named(one)}. Training error: {trained}. {rates(m, one)}{also}"
+            first, second = rates(m, one)
+            differ = "" if first == second else f"Learning rates {first} and {second}. "
+            told = f"{opening} {without}, {with_it}, {named(one)}. Training error: {trained}. {differ}{also}"
             said.append(f"{told.rstrip()}{unlike(one)}")
     return said
 
 
-def rates(m: Measured, one: Judgement) -> str:
-    """The two learning rates, where they differ."""
-    first, second = (f"{m.results[name].experiment.recipe.lr:g}" for name in sides(one))
-    return "" if first == second else f"Learning rates {first} and {second}. "
+def rates(m: Measured, one: Judgement) -> list[str]:
+    """The learning rates of the two sides."""
+    return [f"{m.results[name].experiment.recipe.lr:g}" for name in sides(one)]

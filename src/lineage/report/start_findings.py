@@ -3,7 +3,7 @@
 from lineage.report.comparisons import Judgement
 from lineage.report.markdown import capitalised, link, percent
 from lineage.report.measured import Measured, difference, differs, finding, named, quotients, sides, unlike, where
-from lineage.report.openings import opened
+from lineage.report.openings import networks, opened
 from lineage.report.verdicts import HOLDS
 from lineage.report.why import beginning
 from lineage.started import STARTED
@@ -34,7 +34,7 @@ def no_start(m: Measured) -> list[str]:
                 after = f" After training, that of the network's first layer is {turned.iloc[0]:.2g} (first seed)."
             what = f"ended above {100 * STARTED:.0f} % of the error at chance level"
             what = "did not start or diverged" if result.metrics["diverged"] else what
-            also = f" {capitalised(differs(one))}." if differs(one) else ""
+            also = f" {capitalised(other)}." if (other := differs(one)) else ""
             said.append(
                 f"{where(one)}: {link(result.name)}: {result.failed} of {result.n} seeds {what} (training error "
                 f"{percent(result.error('train'))} %; {link(shallower.name)}: {shallower.failed} of "
@@ -86,9 +86,8 @@ def dirac(m: Measured) -> list[str]:
 
 
 def plain(m: Measured, ones: list[Judgement]) -> str:
-    """The plain networks of these comparisons, by their depth where they have the same."""
-    depths = {m.results[one.comparison.larger].experiment.network.depth for one in ones}
-    return f"plain networks of {depths.pop()} layers" if len(depths) == 1 else "deep plain networks"
+    """The plain networks of these pairs, by their depth where they have the same."""
+    return networks({m.results[one.comparison.larger].experiment.network.depth for one in ones}, "plain ")
 
 
 def remaining(m: Measured) -> list[str]:

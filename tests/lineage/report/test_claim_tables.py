@@ -4,8 +4,8 @@ import pytest
 from test_claims import LOW, judged, result
 from test_compare import card, measured
 
-from lineage.report import claim_tables, claims, results
-from lineage.report.study import CLAIMS, UNTESTED
+from lineage.report import claim_tables, claims, results, verdicts
+from lineage.report.study import CLAIMS, PRIMARY, UNTESTED
 
 SIGNS = [f"{family}-{depth}-signs32" for family in ("plain", "resnet") for depth in (20, 56)]
 LONG = [f"{family}-{depth}-signs32-long" for family in ("plain", "resnet") for depth in (20, 56)]
@@ -70,6 +70,13 @@ def test_claims_are_counted_and_what_is_open_is_named(found):
     text = "\n".join(claim_tables.section(found))
     assert f"- {CLAIMS['vgg16-75'].text} (S2)" in text and f"- {CLAIMS['plain-train'].text}" not in text
     assert all(entry.text in text for entry in UNTESTED)
+
+
+def test_what_four_seeds_cannot_show_is_said():
+    text, p = " ".join(claim_tables.rules().split()), verdicts.smallest_p((4, 4))
+    assert "four the smallest p is 0.029, which does not pass Holm's correction for 5 comparisons" in text
+    assert p == pytest.approx(2 / 70) and len(PRIMARY) == 5
+    assert not any(verdicts.holm([p] * len(PRIMARY), len(PRIMARY)))
 
 
 def test_without_results_only_what_is_open_is_named(workspace):

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from test_compare import measured
+from test_findings import measure
 
 from lineage.report import depth, results
 
@@ -29,8 +30,7 @@ def test_errors_by_depth(workspace):
 
 def test_by_construction_is_the_error_of_the_shallowest(workspace, monkeypatch):
     names = ["plain-20-signs32", "plain-56-signs32", "plain-110-signs32"]
-    for name, errors in zip(names, ((0.1, 0.2), (0.3, 0.4), (0.5, 0.6)), strict=True):
-        measured(name, errors)
+    measure(names, ((0.1, 0.2), (0.3, 0.4), (0.5, 0.6)))
     marks = []
     monkeypatch.setattr(depth.figures, "by_depth", lambda errors, seeds, drawn, title: marks.append(drawn))
     assert depth.error_by_depth(read(*names), lambda *_: ["a figure"])[0] == "a figure"

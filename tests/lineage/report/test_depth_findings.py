@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 from test_compare import measured
-from test_findings import ALL, FEW, MANY, SIGNS, degrade, one, said
+from test_findings import ALL, FEW, MANY, SIGNS, degrade, measure, one, said
 
 from lineage.report import results, study
 from lineage.report.depth import degradation
@@ -22,8 +22,7 @@ def test_degradation_has_its_numbers_interval_and_links(workspace):
 def test_what_other_groups_say_is_not_left_out(workspace):
     degrade()
     names = ["plain-20-signs32-long", "plain-56-signs32-long"]
-    for name, errors in zip(names, ((0.02, 0.03, 0.04), (0.01, 0.03, 0.35)), strict=True):
-        measured(name, errors)
+    measure(names, ((0.02, 0.03, 0.04), (0.01, 0.03, 0.35)))
     line = one(said(*SIGNS, *names), "Plain networks of 56 layers probably do worse than shallow ones on the test set")
     opening, here, there = line.split("\n    - ")
     assert opening.endswith("on the test set (SIGNS, 30 epochs).**") and here.startswith(
@@ -38,8 +37,7 @@ def test_what_other_groups_say_is_not_left_out(workspace):
 def test_the_scope_of_several_groups_is_what_their_titles_share(workspace):
     degrade()
     names = ["plain-20-signs32-low-lr", "plain-56-signs32-low-lr"]
-    for name, errors in zip(names, (FEW, MANY), strict=True):
-        measured(name, errors)
+    measure(names, (FEW, MANY))
     line = one(said(*SIGNS, *names), "Plain networks of 56 layers train worse than shallow ones")
     opening, usual, low = line.split("\n    - ")
     assert opening.endswith("shallow ones (SIGNS, 30 epochs).** Error on the training images.")
@@ -82,8 +80,7 @@ def test_degradation_on_the_test_set_is_a_finding_of_its_own(workspace):
 
 
 def test_what_leans_is_not_said_as_a_fact(workspace):
-    for name, errors in zip(SIGNS, (FEW[:3], MANY[:3], ALL[:3], FEW[:3], FEW[:3], FEW[:3]), strict=True):
-        measured(name, errors)
+    measure(SIGNS, (FEW[:3], MANY[:3], ALL[:3], FEW[:3], FEW[:3], FEW[:3]))
     lines = said(*SIGNS)
     assert "*[leans](#claim-plain-test)*" in one(
         lines, "Plain networks of 56 layers probably do worse than shallow ones on the test set"
@@ -93,8 +90,7 @@ def test_what_leans_is_not_said_as_a_fact(workspace):
 
 def test_a_primary_comparison_is_named_whatever_came_of_it(workspace):
     """Seeds that are all worse, but so far apart that the interval of the mean includes 0."""
-    for name, errors in zip(SIGNS, (FEW, (0.04, 0.05, 0.05, 0.06, 0.7), ALL, FEW, FEW, FEW), strict=True):
-        measured(name, errors)
+    measure(SIGNS, (FEW, (0.04, 0.05, 0.05, 0.06, 0.7), ALL, FEW, FEW, FEW))
     line = one(said(*SIGNS), "Whether plain networks of 56 layers train worse than shallow ones is not decided")
     assert "difference +7.80 pp (-" in line and "*[not decided](#claim-plain-train)*, primary." in line
     assert "Each of the 5 seeds is above each of the 5 others" in line and "(2.00 to 35.00 %)" in line
@@ -109,8 +105,7 @@ def test_a_middle_depth_that_says_otherwise_is_not_in_the_opening(workspace):
     """It is said below."""
     degrade()
     names = [f"{family}-{depth}-cifar10" for family in ("plain", "resnet") for depth in (20, 44, 56)]
-    for name, errors in zip(names, (FEW, FEW, MANY, FEW, MANY, FEW), strict=True):
-        measured(name, errors)
+    measure(names, (FEW, FEW, MANY, FEW, MANY, FEW))
     opening, _, _, middle, *_ = one(said(*SIGNS, *names), "hortcuts lower the test error").split("\n    - ")
     assert opening.endswith(
         "**Shortcuts lower the test error of networks of 56 layers (SIGNS, 30 epochs; CIFAR-10, 12 epochs).**"
@@ -121,8 +116,7 @@ def test_a_middle_depth_that_says_otherwise_is_not_in_the_opening(workspace):
 def test_networks_of_several_depths_are_called_deep(workspace):
     degrade()
     names = ["plain-18-cifar100", "plain-34-cifar100"]
-    for name, errors in zip(names, (FEW, MANY), strict=True):
-        measured(name, errors)
+    measure(names, (FEW, MANY))
     line = one(said(*SIGNS, *names), "Deep plain networks probably do worse than shallow ones on the test set")
     assert "\n    - CIFAR-100, 30 epochs, 34 layers: [plain-34-cifar100]" in line
 
@@ -131,15 +125,13 @@ def test_the_depth_in_the_opening_is_that_which_it_rests_on(workspace):
     """Not that of a deeper network in another group, on which the claim only leans."""
     degrade()
     names = ["plain-20-signs32-dirac", "plain-110-signs32-dirac"]
-    for name, errors in zip(names, (FEW[:3], MANY[:3]), strict=True):
-        measured(name, errors)
+    measure(names, (FEW[:3], MANY[:3]))
     line = one(said(*SIGNS, *names), "Plain networks of 56 layers train worse than shallow ones (SIGNS, 30 epochs).**")
     assert "\n    - SIGNS, 30 epochs, Dirac initialisation, 110 layers: " in line and "*[leans](" in line
 
 
 def test_what_a_reversed_claim_says_of_the_loss(workspace):
-    for name, errors in zip(SIGNS[3:], ((0.0001,) * 2 + (0.0002,) * 3, (0.004,) * 2 + (0.005,) * 3, FEW), strict=True):
-        measured(name, errors)
+    measure(SIGNS[3:], ((0.0001,) * 2 + (0.0002,) * 3, (0.004,) * 2 + (0.005,) * 3, FEW))
     line = one(said(*SIGNS[3:]), "residual networks on the test set")
     said_of_it = (
         "Depth probably raises it (exploratory): the claim that it does not is *[reversed](#claim-residual-train)*"
@@ -199,12 +191,10 @@ def test_what_depth_does_to_the_training_error_of_residual_networks(workspace):
 
 
 def test_residual_networks_are_a_finding_whatever_came_of_them(workspace):
-    for name, errors in zip(SIGNS[3:], (FEW, FEW, (0.01, 0.5, 0.01, 0.3, 0.0)), strict=True):
-        measured(name, errors)
+    measure(SIGNS[3:], (FEW, FEW, (0.01, 0.5, 0.01, 0.3, 0.0)))
     line = one(said(*SIGNS[3:]), "Whether more layers help residual networks on the test set is not decided")
     assert "[resnet-110-signs32](experiments.md#resnet-110-signs32) 16.40 ±" in line
-    for name, errors in zip(SIGNS[3:], (MANY, FEW, FEW), strict=True):
-        measured(name, errors)
+    measure(SIGNS[3:], (MANY, FEW, FEW))
     one(said(*SIGNS[3:]), "More layers probably help residual networks on the test set")
     for depth, errors in ((20, FEW), (56, MANY)):
         measured(f"resnet-{depth}-signs32-long", errors)
@@ -218,8 +208,7 @@ def test_residual_networks_are_a_finding_whatever_came_of_them(workspace):
 
 
 def test_a_primary_comparison_against_the_claim_is_said(workspace):
-    for name, errors in zip(SIGNS, (FEW, FEW, ALL, FEW, FEW, FEW), strict=True):
-        measured(name, errors)
+    measure(SIGNS, (FEW, FEW, ALL, FEW, FEW, FEW))
     line = one(said(*SIGNS), "Plain networks of 56 layers probably do not train worse than shallow ones by 0.5 pp")
     assert "*[does not hold](#claim-plain-train)*, primary" in line
 
@@ -279,7 +268,6 @@ def test_more_epochs_where_the_verdicts_on_the_loss_differ(workspace):
     names += [f"{name}-long" for name in names]
     low, high, either = (0.0001,) * 2 + (0.0002,), (0.004,) * 2 + (0.005,), (0.0001, 0.005, 0.0001)
     errors = [low, (0.2, 0.3, 0.25), low, (0.2, 0.3, 0.25), low, high, low, either]
-    for name, some in zip(names, errors, strict=True):
-        measured(name, some)
+    measure(names, errors)
     line = one(said(*names), "With more epochs")
     assert "(SIGNS, 100 epochs; CIFAR-10, 36 epochs); the verdicts on whether their loss stays above" in line

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from test_compare import measured, write_table
-from test_findings import SIGNS, degrade, one, said
+from test_findings import SIGNS, degrade, measure, one, said
 
 from lineage.report import study
 
@@ -51,8 +51,7 @@ def test_seeds_that_diverged_did_not_stay_near_guessing(workspace):
 def test_a_network_that_failed_is_told_although_a_deeper_one_started(workspace):
     degrade()
     names = [f"plain-{depth}-cifar10" for depth in (20, 44, 56)]
-    for name, errors in zip(names, ((0.1, 0.12, 0.1), (0.98, 0.97, 0.99), (0.3, 0.31, 0.3)), strict=True):
-        measured(name, errors)
+    measure(names, ((0.1, 0.12, 0.1), (0.98, 0.97, 0.99), (0.3, 0.31, 0.3)))
     line = one(said(*SIGNS, *names), "did not start to train")
     assert f"[plain-44-cifar10](experiments.md#plain-44-cifar10): 3 of 3 seeds {FAILED}" in line
     assert "plain-56-cifar10" not in line
@@ -62,8 +61,7 @@ def test_networks_of_which_all_seeds_failed_are_not_only_some_seeds(workspace):
     """Whatever comes after them."""
     degrade()
     names = ["plain-20-cifar10", "plain-56-cifar10"]
-    for name, errors in zip(names, ((0.1, 0.12, 0.1), (0.3, 0.31, 0.99)), strict=True):
-        measured(name, errors)
+    measure(names, ((0.1, 0.12, 0.1), (0.3, 0.31, 0.99)))
     assert "**Some deep plain networks did not start" in one(said(*SIGNS, *names), "seeds are counted.")
 
 
