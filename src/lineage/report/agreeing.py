@@ -97,9 +97,9 @@ def compared(found: pd.DataFrame) -> str:
     """What the training error goes with, among the deepest plain networks and among all with batch norm."""
     alike, normal = deepest(found), found[(found.normalisation == "batch") & (found.n > 0)]
     series = int(alike.initialisation.str.startswith("random-").sum()) + int("dirac" in set(alike.initialisation))
-    near, far = (some[["agreement", "ratio", "error"]].rank().corr().error for some in (alike, normal))
+    near, far = (some[["agreement", "ratio", "median"]].rank().corr()["median"] for some in (alike, normal))
     return (
-        f"Rank correlation of the training error with ‖gradient‖ / ‖W‖ {near.ratio:.2f}, with agreement "
+        f"Rank correlation of the median training error with ‖gradient‖ / ‖W‖ {near.ratio:.2f}, with agreement "
         f"{near.agreement:.2f}, over {len(alike)} initialisations of plain networks of {alike.depth.max()} layers, of "
         f"which {series} differ in the share of He's weights alone: little evidence. Over all {len(normal)} networks "
         f"with batch norm in the table it is {far.ratio:.2f} and {far.agreement:.2f}."

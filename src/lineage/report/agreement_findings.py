@@ -107,32 +107,26 @@ def left(one: NamedTuple) -> str:
 
 def goes_with(found: pd.DataFrame) -> list[str]:
     """What the training error of the deepest plain networks goes with, from one initialisation to another."""
-    alike = deepest(found).sort_values("error")
+    alike = deepest(found).sort_values("median")
     if len(alike) < 3 or not set(read_json(RECIPES)) & set(alike.initialisation):
         return []
     neighbours = [one.max() >= other.min() for one, other in pairwise(alike.errors)]
     ends = [
-        f"{one.words} {rank}, {one.shown} %, where ‖gradient‖ / ‖W‖ is {digits(one.ratio)} and agreement "
+        f"{one.words} {rank}, {one.median:.2f} %, where ‖gradient‖ / ‖W‖ is {digits(one.ratio)} and agreement "
         f"{one.agreement:.3f}"
-        for one, rank in zip(alike.iloc[[0, -1]].itertuples(), ("has the lowest error", "the highest"), strict=True)
+        for one, rank in zip(alike.iloc[[0, -1]].itertuples(), ("has the lowest", "the highest"), strict=True)
     ]
-    ranks = alike[["agreement", "ratio", "error"]].rank().corr().error
+    ranks = alike[["agreement", "ratio", "median"]].rank().corr()["median"]
     follows = "rises with the largest ‖gradient‖ / ‖W‖ of any layer before training"
     if not ranks.ratio > CLEAR:
         follows = "falls with that agreement" if -ranks.agreement > CLEAR else "goes with neither of two measures"
     return [
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
-        f"{follows}** (exploratory, little evidence). That holds for the means of {len(alike)} initialisations (n = "
+        f"{follows}** (exploratory, little evidence). That holds for the medians of {len(alike)} initialisations (n = "
         f"{alike.n.min()} or more), in this order: {', '.join(alike.words)}. In {sum(neighbours)} of {len(neighbours)} "
-        f"pairs of neighbours the seeds overlap{void(alike)}. {capitalised(ends[0])}; {ends[1]}. "
+        f"pairs of neighbours the seeds overlap. {capitalised(ends[0])}; {ends[1]}. "
         f"[Rank correlations](#{PLACE})."
     ]
-
-
-def void(networks: pd.DataFrame) -> str:
-    """Of how many the mean error is no measure, because some of their seeds did not start."""
-    few = (networks.started < networks.n).sum()
-    return f"; from {few} of the initialisations some seeds did not start, so their means are no measure" if few else ""
 
 
 def enumerated(said: list[str]) -> str:

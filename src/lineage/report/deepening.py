@@ -63,8 +63,8 @@ def kept(runs: pd.DataFrame) -> Iterable[str]:
 
 
 def finding() -> list[str]:
-    """Whether a deep network that begins as a trained shallow one ends with a higher training loss than it begins with,
-    by either insertion.
+    """Whether a deep network that begins as a trained shallow one ends with a higher training loss than the shallow
+    one, trained further alike, by either insertion; beside it, whether higher than it begins with.
     """
     runs, _ = read(DEEPENED)
     if runs.empty:
@@ -73,39 +73,39 @@ def finding() -> list[str]:
     shallow, deep = runs.depth.min(), runs.depth.max()
     logs = np.log(runs.pivot(index="seed", columns=["insertion", "state"], values="train_loss"))
     control = logs["", "trained on"]
-    said, worse, better = [], [], []
-    ways = [name for name in dict.fromkeys(runs.insertion) if name]
-    for insertion in ways:
+    said, against = [], {}
+    for insertion in [name for name in dict.fromkeys(runs.insertion) if name]:
         given, after = logs[insertion, "inserted"], logs[insertion, "trained on"]
-        change = verdicts.difference(after - given, 0.0)
+        against[sweep_figures.WAYS[insertion]] = beside = verdicts.difference(after - control, 0.0)
         errors = runs[(runs.insertion == insertion) & (runs.state == "trained on")].train_error
-        worse += [sweep_figures.WAYS[insertion]] if change[1] > 0 else []
-        better += [sweep_figures.WAYS[insertion]] if change[2] < 0 else []
         said.append(
-            f"Layers {sweep_figures.WAYS[insertion]}: from {np.exp(given.mean()):.2g} to {np.exp(after.mean()):.2g}, "
-            f"{difference_text(change, '×')}, training error then {percent(errors)} %."
+            f"Layers {sweep_figures.WAYS[insertion]}: at {np.exp(after.mean()):.2g}, {difference_text(beside, '×')}, "
+            f"training error then {percent(errors)} %. They begin with {np.exp(given.mean()):.2g}; compared with that "
+            f"{difference_text(verdicts.difference(after - given, 0.0), '×')}."
         )
-    who, than = f"plain networks of {deep} layers made from trained ones of {shallow}", "than they begin with"
-    opening = f"**Whether {who} end with a higher training loss {than} is not decided.**"
-    if worse and better:
-        how = "a higher or a lower training loss"
-        opening = f"**Whether {who} end with {how} {than} probably depends on the inserted layers.**"
-    elif found := worse or better:
-        how, open_ = "", [one for one in map(sweep_figures.WAYS.get, ways) if one not in found]
-        if open_:
-            how = f", if the inserted layers are {' or '.join(found)}; if they are {' or '.join(open_)}, "
-            how += "this is not decided"
-        higher = "higher" if worse else "lower"
-        opening = f"**{capitalised(who)} probably end with a {higher} training loss {than}{how}.**"
     whole = (
-        f"{opening} {deep - shallow} layers that do not change the outputs were inserted (exact in training, or in "
-        "evaluation only, where batch norm changes them in training), and the network was trained further by the "
-        f"same recipe, whose learning rate rises once more. Training loss before and after (n = {len(logs)}"
+        f"{opening(deep, shallow, against)} {deep - shallow} layers that do not change the outputs were inserted "
+        "(exact in training, or in evaluation only, where batch norm changes them in training). Then the networks with "
+        "and without them were trained further by the same recipe, whose learning rate rises once more; each is "
+        f"compared with that of its own seed (exploratory; n = {len(logs)}"
         f"{'; with the 95 % interval of the quotient' if len(logs) > 1 else ''}). [More](#{PLACE})."
     )
-    beside = "; ".join(
-        f"{sweep_figures.WAYS[one]} {difference_text(verdicts.difference(logs[one, 'trained on'] - control, 0.0), '×')}"
-        for one in ways
-    )
-    without = f"Without inserted layers: to {np.exp(control.mean()):.2g}. Compared with that, seed by seed: {beside}."
-    return [listed(whole, [*said, without])]
+    return [listed(whole, [f"Without inserted layers the training loss ends at {np.exp(control.mean()):.2g}.", *said])]
+
+
+def opening(deep: int, shallow: int, against: dict[str, verdicts.Interval]) -> str:
+    """What the differences to the shallow network, by insertion, say of the training loss of the deep one."""
+    who = f"plain networks of {deep} layers that begin as trained ones of {shallow}"
+    than = f"than those of {shallow} layers that are trained as long"
+    worse = [way for way, (_, low, _) in against.items() if low > 0]
+    better = [way for way, (*_, high) in against.items() if high < 0]
+    if worse and better:
+        how = "a higher or a lower training loss"
+        return f"**Whether {who} end with {how} {than} probably depends on the inserted layers.**"
+    if not (found := worse or better):
+        return f"**Whether {who} end with a higher training loss {than} is not decided.**"
+    how = ""
+    if open_ := [way for way in against if way not in found]:
+        how = f", if the inserted layers are {' or '.join(found)}; if they are {' or '.join(open_)}, "
+        how += "this is not decided"
+    return f"**{capitalised(who)} probably end with a {'higher' if worse else 'lower'} training loss {than}{how}.**"

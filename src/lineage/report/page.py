@@ -30,20 +30,25 @@ from lineage.report.results import Results
 from lineage.report.study import ARTICLES, GPU
 
 INTRODUCTION = """\
-Mean ± standard deviation over n random seeds; losses are geometric means, and ratios of losses are ratios of these. pp:
-percentage points. Only `evaluate` reads the test set, and no setting was chosen by it. Some comparisons were set up
-when test errors of other experiments were known; their sections say so. Each name of an experiment leads to its card:
-recipe, scores, history, provenance, and the command that makes it again. Verdicts are in italics and lead to their
-claim: *holds* and *reversed* pass [the rule](#how-to-read-a-verdict), *leans* nearly does, *not decided* is open. A
-difference is the first value minus the second. *Primary* comparisons were named as the main ones and are corrected for
-multiple comparisons (Holm). *Exploratory* ones are not: where there is no difference, about one in twenty still shows
-one. *Probably*: it leans or *does not hold*, or it holds or is reversed in an exploratory comparison. A seed *started*
-to train if its training error ends below 80 % of that at chance level (on SIGNS, with six classes, below 66.7 %, on
-CIFAR-10, with ten, below 72 %). Where some seeds of a network did not start, its mean error is given, but is no measure
-of the network, and no claim compares it. *Plain* networks are ResNets without shortcuts, batch norm included. *Dirac
-initialisation*: each 3×3 kernel but the first begins as the identity plus a tenth of He's weights; *looks linear*: all
-layers before the last ReLU begin as a linear map. A residual block computes x + F(x). `cats-vs-dogs-cifar`: the cats
-and dogs of CIFAR-10, enlarged to 224 pixels."""
+[What it shows, in short](../README.md#what-it-shows-so-far). Each name of an experiment leads to its card: recipe,
+scores, history, provenance, and the command that makes it again. How to read the findings:
+
+- **Numbers**: mean ± standard deviation over n random seeds; losses are geometric means, and ratios of losses are
+  ratios of these. pp: percentage points. A difference is the first value minus the second. Only `evaluate` reads the
+  test set, and no setting was chosen by it. Some comparisons were set up when test errors of other experiments were
+  known; their sections say so.
+- **Verdicts** are in italics and lead to their claim: *holds* and *reversed* pass [the rule](#how-to-read-a-verdict),
+  *leans* nearly does, *not decided* is open. *Primary* comparisons were named as the main ones and are corrected for
+  multiple comparisons (Holm). *Exploratory* ones are not: where there is no difference, about one in twenty still shows
+  one. *Probably*: it leans or *does not hold*, or it holds or is reversed in an exploratory comparison.
+- **Started to train**: a seed whose training error ends below 80 % of that at chance level (on SIGNS, with six classes,
+  below 66.7 %, on CIFAR-10, with ten, below 72 %). Where some seeds of a network did not start, its mean error is
+  given, but is no measure of the network, and no claim compares it.
+- **Networks**: *plain* ones are ResNets without shortcuts, batch norm included. A residual block computes x + F(x).
+  *Dirac initialisation*: each 3×3 kernel but the first begins as the identity plus a tenth of He's weights; *looks
+  linear*: all layers before the last ReLU begin as a linear map. A gradient's *relative length* is its norm over that
+  of the weights, ‖gradient‖ / ‖W‖.
+- **Data**: `cats-vs-dogs-cifar` has the cats and dogs of CIFAR-10, enlarged to 224 pixels."""
 
 
 def results(results: Results, missing: list[str], folder: Path, scale: str) -> list[str]:

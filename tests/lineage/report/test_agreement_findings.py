@@ -21,7 +21,7 @@ def test_the_findings(monkeypatch):
     del said[1]
     plain = "With 44 layers it is 0.002 in plain networks with He's initialisation (with shuffled labels 0.000)"
     assert plain + " and 0.450 in residual ones (with shuffled labels 0.030). What is left" in said[0]
-    lowest = "Looks linear has the lowest error, 3.00 ± 1.41 %, where ‖gradient‖ / ‖W‖ is 3 and agreement 0.750; "
+    lowest = "Looks linear has the lowest, 3.00 %, where ‖gradient‖ / ‖W‖ is 3 and agreement 0.750; "
     assert f"{lowest}identity + 0.8 He the highest, 50.00 %, where" in said[1]
     assert "falls with that agreement" in said[1] and "(n = 1 or more)" in said[1]
     assert "in this order: looks linear, He, identity + 0.8 He. In 0 of 2 pairs of neighbours the seeds over" in said[1]
@@ -91,10 +91,18 @@ def test_what_goes_with_neither_measure():
     )
 
 
-def test_means_of_networks_of_which_some_seeds_did_not_start():
-    networks = pd.DataFrame({"n": [3, 3, 3], "started": [3, 2, 0]})
-    assert agreement_findings.void(networks).startswith("; from 2 of the initialisations some seeds did not start, so")
-    assert agreement_findings.void(networks[:1]) == ""
+def test_medians_are_ranked_not_means():
+    """Where some seeds do not start, the mean is no measure of the network."""
+    rows = [("He", 0.1, 50.0, 10.0, [5, 10, 135]), ("looks linear", 0.2, 30.0, 30.0, [29, 30, 31])]
+    rows.append(("identity + 0.8 He", 0.3, 20.0, 20.0, [19, 20, 21]))
+    found = pd.DataFrame(rows, columns=["words", "agreement", "error", "median", "errors"])
+    found = found.assign(errors=[pd.Series(one) for one in found.errors], ratio=found["median"], n=3)
+    found = found.assign(family="plain", depth=44, normalisation="batch", initialisation=["he", "looks-linear", "x"])
+    (said,) = agreement_findings.goes_with(found)
+    assert "44 layers rises with the largest ‖gradient‖ / ‖W‖" in said
+    assert "medians of 3 initialisations (n = 3 or more), in this order: He, identity + 0.8 He, looks linear." in said
+    lowest = "He has the lowest, 10.00 %, where ‖gradient‖ / ‖W‖ is 10 and agreement 0.100"
+    assert f"{lowest}; looks linear the highest, 30.00 %" in said
 
 
 @pytest.mark.parametrize(("shuffled", "classless"), [(0.3, True), (0.2, False)])

@@ -41,36 +41,38 @@ def test_before_it_has_run(workspace):
 
 
 def test_the_finding(workspace):
+    """It compares with the shallow network that is trained as long, and beside that with the beginning."""
     deepened({"": (0.0, 0.0, 0.0), "training": (0.02, 0.03, 0.04)})
     table = pd.read_csv(deepening.DEEPENED, keep_default_na=False, na_values=[""])
-    on = table.state == "trained on"
-    for seed, loss in enumerate((0.09, 0.1, 0.11)):
-        table.loc[on & (table.depth == 56) & (table.seed == seed), "train_loss"] = loss
-    table.loc[on & (table.depth == 20), "train_loss"] = 0.001
-    table.to_csv(deepening.DEEPENED, index=False)
-    (said,) = deepening.finding()
-    made = "lain networks of 56 layers made from trained ones of 20"
-    assert said.startswith(f"**P{made} probably end with a higher training loss than they begin with.** 36 layers that")
-    layers = "Layers exact in training: from 0.01 to 0.1, × 9.97 (7.77 … 12.8), training error then 3.00 ± 1.00 %."
-    assert f"\n    - {layers}\n" in said
-    beside = "Compared with that, seed by seed: exact in training × 99.7 (77.7 … 128)."
-    assert said.endswith(f"\n    - Without inserted layers: to 0.001. {beside}")
-    other = table[table.insertion == "training"].assign(insertion="use", train_loss=0.01)
-    other.loc[other.seed == 0, "train_loss"] = 0.02
-    pd.concat([table, other]).to_csv(deepening.DEEPENED, index=False)
+    on, deep = table.state == "trained on", table.depth == 56
+    table.loc[on & deep, "train_loss"] = [0.09, 0.1, 0.11]
+    table.loc[on & ~deep, "train_loss"] = 0.02
+
+    def said(*parts):
+        pd.concat(parts).to_csv(deepening.DEEPENED, index=False)
+        (text,) = deepening.finding()
+        return text
+
+    who = "lain networks of 56 layers that begin as trained ones of 20"
+    than = "training loss than those of 20 layers that are trained as long"
+    text = said(table)
+    assert text.startswith(f"**P{who} probably end with a higher {than}.** 36 layers that")
+    assert "\n    - Without inserted layers the training loss ends at 0.02.\n" in text
+    layers = "Layers exact in training: at 0.1, × 4.98 (3.88 … 6.39), training error then 3.00 ± 1.00 %."
+    assert text.endswith(f"- {layers} They begin with 0.01; compared with that × 9.97 (7.77 … 12.8).")
+    use = table[table.insertion == "training"].assign(insertion="use")
+    open_ = use.assign(train_loss=np.where(use.seed == 0, 0.04, 0.02))
     both = "if the inserted layers are exact in training; if they are exact in evaluation only, this is not decided"
-    assert f"loss than they begin with, {both}.** 36" in deepening.finding()[0]
-    before = other.loc[other.state == "inserted"].assign(train_loss=0.1)
-    better = pd.concat([before, other[other.state != "inserted"].assign(train_loss=[0.01, 0.011, 0.012])])
-    pd.concat([table, better]).to_csv(deepening.DEEPENED, index=False)
-    said = f"**Whether p{made} end with a higher or a lower training loss than they begin with probably depends on the "
-    assert deepening.finding()[0].startswith(f"{said}inserted layers.** 36")
-    pd.concat([table[table.insertion != "training"], better]).to_csv(deepening.DEEPENED, index=False)
-    assert f"P{made} probably end with a lower training loss than they begin with.** 36" in deepening.finding()[0]
-    table.loc[on & (table.depth == 56) & (table.seed == 1), "train_loss"] = 0.005
-    table.to_csv(deepening.DEEPENED, index=False)
-    assert "end with a higher training loss than they begin with is not decided" in deepening.finding()[0]
-    table[table.seed == 0].to_csv(deepening.DEEPENED, index=False)
-    (said,) = deepening.finding()
-    assert "before and after (n = 1). [More]" in said
-    assert "Layers exact in training: from 0.01 to 0.09, × 9, training error then 2.00 %." in said
+    assert f"{than}, {both}.** 36" in said(table, open_)
+    lower = use.assign(train_loss=[0.01, 0.01, 0.01, 0.011, 0.01, 0.012])
+    depends = f"**Whether p{who} end with a higher or a lower {than} probably depends on the inserted layers.** 36"
+    assert said(table, lower).startswith(depends)
+    assert said(table[table.insertion != "training"], lower).startswith(f"**P{who} probably end with a lower {than}.**")
+    table.loc[on & deep & (table.seed == 1), "train_loss"] = 0.005
+    assert said(table).startswith(f"**Whether p{who} end with a higher {than} is not decided.** 36")
+    text = said(table[table.seed == 0])
+    assert "its own seed (exploratory; n = 1). [More]" in text
+    alone = (
+        "exact in training: at 0.09, × 4.5, training error then 2.00 %. They begin with 0.01; compared with that × 9."
+    )
+    assert text.endswith(f"Layers {alone}")
