@@ -281,6 +281,14 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
         found = recorded_errors(f"{name}/scores", part=part)
         numbers = {"mean": found.mean(), "std": found.std(), "max": found.max(), "right": 100 - found.mean()}
         assert words.format(**numbers) in text, name
+    names = ("plain-56-cifar10-dirac", "plain-56-cifar10", "plain-20-cifar10", "resnet-56-cifar10")
+    trained, tested = (
+        [f"{found.mean():.1f} ± {found.std():.1f}" for found in (recorded_errors(f"{n}/scores", part=p) for n in names)]
+        for p in ("train", "test")
+    )
+    words = "have a training error of {} % with it and {} % without, those of 20 layers {} %, residual ones of 56 layers {}"
+    assert words.format(*trained) in text
+    assert "The test errors, in the same order, are {}, {}, {} and {} %.".format(*tested) in text
     report = content("docs/results.md").decode()
     for name, words in (("relu", "needs {} epochs with ReLU"), ("tanh", "with ReLU and {} with tanh (n = 4;")):
         card = f"[alexnet4-{name}-cifar10](experiments.md#alexnet4-{name}-cifar10)"
