@@ -86,6 +86,16 @@ def test_agreement_is_that_of_the_exact_gradients(batches):
     assert found["agreement"] == agreement.median_agreement(exact)
 
 
+def test_the_median_over_the_convolutions_and_the_lowest_after_reordering(batches, monkeypatch):
+    same, apart = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    layers = {"a": same, "b": apart, "c": apart}
+    gradients = [{name: two[k] for name, two in layers.items()} for k in range(2)]
+    assert agreement.median_agreement(gradients) == 0
+    monkeypatch.setattr(agreement, "cosines", lambda *_: torch.tensor([0.0, 0.25, 1.0]))
+    found = agreement.measure(network(8), batches[:2])
+    assert (found["fp32_cosine"], found["reordered_cosine"]) == (0.25, 0)
+
+
 def test_the_mean_cosine_over_all_pairs():
     directions = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
     assert agreement.mean_cosine(directions) == pytest.approx(-1 / 3)

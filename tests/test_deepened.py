@@ -1,14 +1,18 @@
 import json
+import math
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from conftest import as_signs, one_line, sha256
 from test_train import experiment
+from torch.nn import functional as F
 
 import deepened
-from lineage import identity
+from lineage import identity, runs
+from lineage.engine import augment
 
 
 @pytest.fixture
@@ -53,6 +57,27 @@ def test_before_and_after_the_insertion_and_after_training_on(prepared, capsys):
     deepened.main()
     assert capsys.readouterr().out.count(": training error") == 1
     assert sha256(deepened.TABLE) == whole
+
+
+def test_the_loss_as_in_training(prepared):
+    """With the batch's own statistics in batch norm; the mean over two batches of 48 images."""
+    one, cpu = deepened.Experiment.model_validate(prepared["shallow"]), torch.device("cpu")
+    images = augment.load(one, ("train",), cpu)["train"]
+    x, network = images.plain(0, 96), runs.untrained(one, 0, cpu).train()
+    with torch.no_grad():
+        losses = [F.cross_entropy(network(x[half::2]), images.labels[half::2]).item() for half in (0, 1)]
+    found = deepened.batch_loss(runs.untrained(one, 0, cpu), one, cpu)
+    assert found == pytest.approx(sum(losses) / 2, rel=1e-4)
+
+
+def test_the_highest_error_on_the_way(monkeypatch):
+    history = [{"val_error": error} for error in (0.2, 0.6, 0.4)]
+    monkeypatch.setattr(deepened.runs, "trained", lambda *_: (None, {"history": history, "diverged": False}))
+    monkeypatch.setattr(deepened, "line", lambda *_: {"highest_val_error": math.nan})
+    one = runs.Run(None, 0, Path("runs"), "", {})
+    row = deepened.measure(deepened.TRAINED_ON, torch.device("cpu"), one)
+    assert row == {"highest_val_error": 0.6, "diverged": "no"}
+    assert math.isnan(deepened.measure("trained", torch.device("cpu"), one)["highest_val_error"])
 
 
 def test_another_shallow_network_is_another_solution(prepared, capsys):

@@ -64,7 +64,8 @@ def section(results: Results, draw: Draw) -> list[str]:
         span = f"{row.agreement:.4f} ({row.least:.4f} … {row.most:.4f})"
         exact = ["" if pd.isna(value) else shown(value, 3) for value in (row.bf16, row.fp32)]
         measured = (span, f"{row.shuffled:.4f}", *exact, rounded_down(row.reordered), f"{row.neighbours:.0f}", ratio)
-        rows.append((network_words(row), row.words, *measured, started, row.shown))
+        trained = (started, row.shown, f"{row.median_error:.2f}" if row.n else "")
+        rows.append((network_words(row), row.words, *measured, *trained))
     title = "Networks on SIGNS before training, and their training error after it (a number is a depth)"
     lines = draw(
         sweep_figures.agreement(found, title),
@@ -73,7 +74,7 @@ def section(results: Results, draw: Draw) -> list[str]:
     )
     header = "network | initialisation | agreement (range of the seeds) | shuffled | rounding: bfloat16 | float32 | "
     header += "reordered | 1-NN error (%) | ‖gradient‖ / ‖W‖ | "
-    lines += table(header + "started to train | training error (%)", "l l r r r r r r r r r", rows)
+    lines += table(header + "started to train | training error (%) | median", "l l r r r r r r r r r r", rows)
     paths = " and ".join(f"[{path.stem}](../{path.as_posix()})" for path in (AGREEMENT, TRAINED) if path.is_file())
     said = [
         f"1-NN error of the pixels themselves: {100 * pixels():.0f} %; chance level: {chance:.0f} %. "
@@ -97,7 +98,7 @@ def compared(found: pd.DataFrame) -> str:
     """What the training error goes with, among the deepest plain networks and among all with batch norm."""
     alike, normal = deepest(found), found[(found.normalisation == "batch") & (found.n > 0)]
     series = int(alike.initialisation.str.startswith("random-").sum()) + int("dirac" in set(alike.initialisation))
-    near, far = (some[["agreement", "ratio", "median"]].rank().corr()["median"] for some in (alike, normal))
+    near, far = (some[["agreement", "ratio", "median_error"]].rank().corr().median_error for some in (alike, normal))
     return (
         f"Rank correlation of the median training error with ‖gradient‖ / ‖W‖ {near.ratio:.2f}, with agreement "
         f"{near.agreement:.2f}, over {len(alike)} initialisations of plain networks of {alike.depth.max()} layers, of "

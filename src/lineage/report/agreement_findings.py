@@ -107,19 +107,22 @@ def left(one: NamedTuple) -> str:
 
 def goes_with(found: pd.DataFrame) -> list[str]:
     """What the training error of the deepest plain networks goes with, from one initialisation to another."""
-    alike = deepest(found).sort_values("median")
+    alike = deepest(found).sort_values("median_error")
     if len(alike) < 3 or not set(read_json(RECIPES)) & set(alike.initialisation):
         return []
     neighbours = [one.max() >= other.min() for one, other in pairwise(alike.errors)]
     ends = [
-        f"{one.words} {rank}, {one.median:.2f} %, where ‖gradient‖ / ‖W‖ is {digits(one.ratio)} and agreement "
+        f"{one.words} {rank}, {one.median_error:.2f} %, where ‖gradient‖ / ‖W‖ is {digits(one.ratio)} and agreement "
         f"{one.agreement:.3f}"
         for one, rank in zip(alike.iloc[[0, -1]].itertuples(), ("has the lowest", "the highest"), strict=True)
     ]
-    ranks = alike[["agreement", "ratio", "median"]].rank().corr()["median"]
-    follows = "rises with the largest ‖gradient‖ / ‖W‖ of any layer before training"
-    if not ranks.ratio > CLEAR:
-        follows = "falls with that agreement" if -ranks.agreement > CLEAR else "goes with neither of two measures"
+    ranks = alike[["agreement", "ratio", "median_error"]].rank().corr().median_error
+    follows = "goes with neither of two measures"
+    if abs(ranks.agreement) > CLEAR:
+        follows = f"{'rises' if ranks.agreement > 0 else 'falls'} with that agreement"
+    if abs(ranks.ratio) > CLEAR:
+        follows = f"{'rises' if ranks.ratio > 0 else 'falls'} with the largest ‖gradient‖ / ‖W‖ of any layer before "
+        follows += "training"
     return [
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
         f"{follows}** (exploratory, little evidence). That holds for the medians of {len(alike)} initialisations (n = "

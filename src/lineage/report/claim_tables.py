@@ -57,14 +57,15 @@ normal distribution). Simulated with normal distributions and three to five seed
 contains the true difference in 93 to 97 of 100 cases. p is that of no difference, or of the threshold that a claim
 names (*six times*). Holm's correction uses that p. All intervals are conditional on one split of the data. Two claims
 rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation on one
-batch of images. There, and against an article's number, three values are enough; between two experiments three need
-five or more on the other side, or, where seeds that started are counted, a p below 5 %. Where a claim compares the
-epochs to a training error of {quarter:.0f} %, the mean error of an epoch counts in its middle, with a straight line in
-between, from chance level at the beginning. Seeds of the first side that never get there count as if they did in the
-middle of their last epoch; the claim then holds only with enough seeds, each of them later than every seed of the
-second side by the smallest relevant difference. If one of the second side never gets there, nothing is decided. A
-recipe that reaches 75 % confirms that claim; one that does not reach it refutes nothing. We show published numbers that
-were chosen on the test set, but do not compare with them."""
+batch of images. There, and against an article's number, three values are enough (no exact test of three values can fall
+below 5 %, so this rests on Student's test); between two experiments three need five or more on the other side, or,
+where seeds that started are counted, a p below 5 %. Where a claim compares the epochs to a training error of
+{quarter:.0f} %, the mean error of an epoch counts in its middle, with a straight line in between, from chance level at
+the beginning. Seeds of the first side that never get there count as if they did in the middle of their last epoch; the
+claim then holds only with enough seeds, each of them later than every seed of the second side by the smallest relevant
+difference. If one of the second side never gets there, nothing is decided. A recipe that reaches 75 % confirms that
+claim; one that does not reach it refutes nothing. We show published numbers that were chosen on the test set, but do
+not compare with them."""
 
 
 def rules() -> str:

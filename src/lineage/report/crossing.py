@@ -121,8 +121,9 @@ def finding() -> list[str]:
     same_lengths = {lengths: p for lengths, p in tested.items() if p is not None}
     same_start = [p for start in own if (p := fisher([one for one in cases if one.start == start])) is not None]
     if same_lengths and max(same_lengths.values()) < verdicts.ALPHA and min(same_start) > 1 - verdicts.TINY:
-        opening = f"From {' and '.join(map(who, own))}, whether {networks} start to train depends on the function that "
-        opening += "they begin with and on the directions of its gradients, not on the length of the first gradients"
+        opening = f"From {' and '.join(map(who, own))}, whether {networks} start to train probably depends on the "
+        opening += "function that they begin with and on the directions of its gradients, not on the length of the "
+        opening += "first gradients"
     whole = (
         f"**{opening}** (exploratory; learning rate {about.lr:g}, chosen for the Dirac initialisation with its own "
         "lengths). All gradients were multiplied by factors that never change, so that in the first step they are as "

@@ -20,8 +20,9 @@ before and after the insertion. In training, batch norm normalises by the batch.
 scale of the new batch norms are as in fresh layers. In training the ReLU then cuts off all below each channel's mean,
 and it is another network that is trained further. *Exact in training*: shift and scale are those of what comes in, and
 the layers pass that on as far as a batch is like all images. *Loss as in training*: batch norm's statistics are each
-batch's own. *Highest on the way*: while the weights change fast, the running statistics of batch norm may lag behind
-(not verified), so a high validation error there does not show by itself that the solution was lost."""
+batch's own (in float32, without augmentation). *Highest on the way*: while the weights change fast, the running
+statistics of batch norm may lag behind (not verified), so a high validation error there does not show by itself that
+the solution was lost."""
 
 
 def section(results: Results, draw: Draw) -> list[str]:

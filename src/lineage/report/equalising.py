@@ -48,9 +48,9 @@ def read() -> tuple[pd.DataFrame, dict[str, Any]]:
 
 def networks(runs: pd.DataFrame, results: Results) -> pd.DataFrame:
     """A line per network: what identifies it; its own ratio; agreement before training; of the runs with that ratio how
-    many there are and how many started, the errors, in per cent, and the training loss; `usual`, the training error
-    with gradients as they are, in per cent (NaN where that has not been trained), and as text; `as_usual`, all that
-    `gathered` knows of that.
+    many there are and how many started, the errors and their median, in per cent, and the training loss; `usual`, the
+    median training error with gradients as they are, in per cent (NaN where that has not been trained); `usually`,
+    mean and deviation of that as text; `as_usual`, all that `gathered` knows of it.
     """
     rows, before = [], gathered(results)
     before = before[before.normalisation == "batch"].set_index(NETWORK) if len(before) else before
@@ -58,13 +58,18 @@ def networks(runs: pd.DataFrame, results: Results) -> pd.DataFrame:
         own = some[some.chosen == "yes"]
         row = dict(zip(NETWORK, key, strict=True)) | {"words": words(key[-1]), "normalisation": "batch"}
         row |= {"ratio": own.ratio.iloc[0], "n": len(own), "started": int((own.trained == "yes").sum())}
-        row |= {"error": 100 * own.train_error.mean(), "shown": percent(own.train_error)}
+        row |= {"median_error": 100 * own.train_error.median(), "shown": percent(own.train_error)}
         row |= {"errors": 100 * own.train_error.reset_index(drop=True)}
         row |= {"loss": figures.geometric_mean(own.train_loss), "val": percent(own.val_error)}
         row |= {"agreement": float("nan"), "usual": float("nan"), "usually": "not trained", "as_usual": None}
         if key in before.index:
             about = before.loc[key]
-            row |= {"agreement": about.agreement, "usual": about.error, "usually": about.shown, "as_usual": about}
+            row |= {
+                "agreement": about.agreement,
+                "usual": about.median_error,
+                "usually": about.shown,
+                "as_usual": about,
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -79,16 +84,17 @@ def section(results: Results, draw: Draw) -> list[str]:
     for row in found.itertuples():
         tried = [f"{100 * first[row.family, row.depth, row.initialisation, ratio]:.2f}" for ratio in ratios]
         agreement = "" if pd.isna(row.agreement) else f"{row.agreement:.3f}"
-        own = (f"{row.ratio:g}", f"{row.started} of {row.n}", row.shown, f"{row.loss:.2g}", row.val)
-        rows.append((f"{network_words(row)}, {row.words}", agreement, *tried, *own, row.usually))
+        own = (f"{row.ratio:g}", f"{row.started} of {row.n}", row.shown, f"{row.median_error:.2f}", f"{row.loss:.2g}")
+        usual = (row.usually, "" if pd.isna(row.usual) else f"{row.usual:.2f}")
+        rows.append((f"{network_words(row)}, {row.words}", agreement, *tried, *own, row.val, *usual))
     title = "Networks on SIGNS: with their gradients as they are, and all of the same relative length"
     lines = draw(
         sweep_figures.equalised(found, title), "equalised.svg", "training error as usual and with equalised gradients"
     )
     header = " | ".join(f"ratio {ratio:g}, first seed: training error (%)" for ratio in ratios)
-    header = f"network | agreement | {header} | its own ratio | started | training error (%) | training loss | "
-    header += "validation error (%) | training error as usual (%)"
-    lines += table(header, "l r" + " r" * (len(ratios) + 6), rows)
+    header = f"network | agreement | {header} | its own ratio | started | training error (%) | median | "
+    header += "training loss | validation error (%) | training error as usual (%) | median"
+    lines += table(header, "l r" + " r" * (len(ratios) + 8), rows)
     lines += [f"[All runs](../{EQUALISED.as_posix()}).", "", *predicted(found, runs)]
     return [*TEXT.splitlines(), "", *lines]
 
@@ -113,12 +119,12 @@ def finding(results: Results) -> list[str]:
     runs, _ = read()
     if runs.empty:
         return []
-    found = networks(runs, results).dropna(subset="usual").sort_values("error")
+    found = networks(runs, results).dropna(subset="usual").sort_values("median_error")
     deep = found[(found.family == "plain") & (found.depth == found.depth.max())]
     if deep.empty:
         return []
     others = found[~found.index.isin(deep.index)]
-    fine = (others.error < FLOOR) & (others.usual < FLOOR)
+    fine = (others.median_error < FLOOR) & (others.usual < FLOOR)
     both = [*deep.itertuples(), *others[~fine].itertuples()]
     said = [f"{network_words(one).capitalize()}, {one.words}: {in_words(one)}." for one in both]
     losses = [
@@ -127,17 +133,16 @@ def finding(results: Results) -> list[str]:
     ]
     anyway = [f"Training loss of networks that train anyway: {'; '.join(losses)}."] if losses else []
     edge = found.ratio.isin({runs.ratio.min(), runs.ratio.max()}).sum()
-    lower = [one.errors.median() < one.as_usual.errors.median() for one in deep.itertuples()]
     below = [one.errors.max() < one.as_usual.errors.min() for one in deep.itertuples()]
     counts = sorted({one.n for one in deep.as_usual})
     usual = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     opening = (
         f"**With gradients that all have the same relative length, plain networks of {deep.depth.max()} layers have a "
-        f"lower median training error from {sum(lower)} of {len(deep)} initialisations** (exploratory; n = "
-        f"{deep.n.min()}, as usual {usual}). From {sum(below)} of them every seed is below every seed as usual. For "
-        f"each network that length is the best of {runs.ratio.nunique()} by validation loss, with the first seed, and "
-        f"in {edge} of {len(found)} networks the largest or the smallest of them; the learning rate of the usual "
-        f"training was not tuned ([lower ones](#{LOWER})). [More](#{PLACE})."
+        f"lower median training error from {(deep.median_error < deep.usual).sum()} of {len(deep)} initialisations** "
+        f"(exploratory; n = {deep.n.min()}, as usual {usual}). From {sum(below)} of them every seed is below every "
+        f"seed as usual. For each network that length is the best of {runs.ratio.nunique()} by validation loss, with "
+        f"the first seed, and in {edge} of {len(found)} networks the largest or the smallest of them; the learning "
+        f"rate of the usual training was not tuned ([lower ones](#{LOWER})). [More](#{PLACE})."
     )
     return [listed(opening, said + anyway)]
 

@@ -1,6 +1,7 @@
 """The findings, with numbers from the tables. A finding whose experiments have not run is left out."""
 
 from collections.abc import Callable
+from math import floor
 
 import numpy as np
 
@@ -52,13 +53,12 @@ def before_training(m: Measured) -> list[str]:
 
 def blocks(m: Measured) -> list[str]:
     """What residual blocks add, in each group that shows it, and what training has to do with it."""
-    said, medians_after = [], []
+    said = []
     for group, members in groups(m.results).items():
         tables = {depth: r for (family, depth), r in members.items() if r.table("blocks") is not None}
         if not GROUPS[group].inside or not tables:
             continue
         trained = {depth: r.table("blocks").addition.median() for depth, r in tables.items()}
-        medians_after += trained.values()
         begun = {
             d: found.addition.median() for d, r in tables.items() if (found := r.table("untrained-blocks")) is not None
         }
@@ -72,9 +72,12 @@ def blocks(m: Measured) -> list[str]:
         said.append(f"{GROUPS[group].title}: after training {medians(trained)}; {before}.")
     if not said:
         return []
+    every = {name: found.addition.median() for name, r in m.results.items() if (found := r.table("blocks")) is not None}
+    least = min(every, key=every.__getitem__)
     opening = (
-        f"**What residual blocks add, ‖F(x)‖ / ‖x‖ of the median block, is {min(medians_after):.2f} or more after "
-        "training in every network that was measured.** [More](#what-the-blocks-add)."
+        f"**What residual blocks add, ‖F(x)‖ / ‖x‖ of the median block, is {floor(100 * every[least]) / 100:.2f} or "
+        f"more after training in all {len(every)} networks that were measured.** Least in {link(least)}. "
+        "[More](#what-the-blocks-add)."
     )
     return [listed(opening, said)]
 

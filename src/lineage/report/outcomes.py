@@ -106,8 +106,8 @@ def gathered(results: Results) -> pd.DataFrame:
     """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement,
     shuffled_agreement, bf16_cosine, fp32_cosine and neighbour_error; the lowest reordered_cosine, and the lowest and
     highest agreement and gradient_ratio, and the geometric mean of the latter; how many seeds were trained, how many of
-    them started, their training errors, the mean and the median of these (NaN where none was), in per cent, and the
-    training losses.
+    them started, their training errors, the median of these (NaN where none was), in per cent, and the training
+    losses.
     """
     rows, measured = [], untrained()
     for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
@@ -120,11 +120,10 @@ def gathered(results: Results) -> pd.DataFrame:
         row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
         row |= {"ratio": figures.geometric_mean(some.gradient_ratio)}
         came = outcome(results, *key)
-        row |= {"n": 0, "started": 0, "error": float("nan"), "median": float("nan"), "shown": "not trained"}
+        row |= {"n": 0, "started": 0, "median_error": float("nan"), "shown": "not trained"}
         if came:
             errors = pd.Series(came.errors)
-            row |= {"n": len(errors), "started": sum(came.started), "error": 100 * errors.mean()}
-            row |= {"median": 100 * errors.median()}
+            row |= {"n": len(errors), "started": sum(came.started), "median_error": 100 * errors.median()}
             row |= {"shown": percent(errors), "errors": 100 * errors, "losses": pd.Series(came.losses)}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -47,7 +47,7 @@ scores, history, provenance, and the command that makes it again. How to read th
 - **Networks**: *plain* ones are ResNets without shortcuts, batch norm included. A residual block computes x + F(x).
   *Dirac initialisation*: each 3×3 kernel but the first begins as the identity plus a tenth of He's weights; *looks
   linear*: all layers before the last ReLU begin as a linear map. A gradient's *relative length* is its norm over that
-  of the weights, ‖gradient‖ / ‖W‖.
+  of the weights, ‖gradient‖ / ‖W‖ (of n shifts or scales of batch norm: over √n).
 - **Data**: `cats-vs-dogs-cifar` has the cats and dogs of CIFAR-10, enlarged to 224 pixels."""
 
 

@@ -53,8 +53,8 @@ def first_steps(runs: pd.DataFrame, limit: float, title: str) -> Figure:
 
 
 def agreement(networks: pd.DataFrame, title: str) -> Figure:
-    """Left, the agreement of the batches' gradients before training by depth; beside it the training error, by the
-    agreement and by the largest ‖gradient‖ / ‖W‖ before training: a point for each network, a cross where no seed
+    """Left, the agreement of the batches' gradients before training by depth; beside it the median training error, by
+    the agreement and by the largest ‖gradient‖ / ‖W‖ before training: a point for each network, a cross where no seed
     started to train. `networks` as `outcomes.gathered` has them.
     """
     with plt.rc_context(STYLE):
@@ -71,10 +71,10 @@ def agreement(networks: pd.DataFrame, title: str) -> Figure:
             for network in some[some.n > 0].itertuples():
                 point = {"color": colour, "marker": "o" if network.started else "X", "s": 44, "linewidths": 0.6}
                 for axis, place in ((by_agreement, network.agreement), (by_ratio, network.ratio)):
-                    axis.scatter(place, network.error, edgecolors="white", **point)
-                    if len(some) > 1 and network.error > 1:  # below, they would hide one another
+                    axis.scatter(place, network.median_error, edgecolors="white", **point)
+                    if len(some) > 1 and network.median_error > 1:  # below, they would hide one another
                         beside = {"xytext": (-5, 4), "textcoords": "offset points", "ha": "right", "fontsize": 7}
-                        axis.annotate(f"{network.depth}", (place, network.error), color=colour, **beside)
+                        axis.annotate(f"{network.depth}", (place, network.median_error), color=colour, **beside)
         least = min(-NO_AGREEMENT, 1.5 * networks.agreement.min())
         by_depth.set_yscale("symlog", linthresh=NO_AGREEMENT, linscale=0.4)
         by_agreement.set_xscale("symlog", linthresh=NO_AGREEMENT, linscale=0.4)
@@ -87,7 +87,7 @@ def agreement(networks: pd.DataFrame, title: str) -> Figure:
         by_depth.set_xlabel("layers")
         by_depth.set_ylabel("agreement before training")
         by_agreement.set_xlabel("agreement before training")
-        by_agreement.set_ylabel("training error in %")
+        by_agreement.set_ylabel("median training error in %")
         by_agreement.set_ylim(-3, 100)
         by_ratio.set_xlabel("largest ‖gradient‖ / ‖W‖\nbefore training")
         figure.legend(loc="outside lower center", handlelength=3, ncols=3)
@@ -96,21 +96,22 @@ def agreement(networks: pd.DataFrame, title: str) -> Figure:
 
 
 def equalised(networks: pd.DataFrame, title: str) -> Figure:
-    """The training error of each network with its gradients as they are (a ring) and with all gradients of the same
-    relative length (a disc). `networks` as `equalising.networks` has them.
+    """The median training error of each network with its gradients as they are (a ring) and with all gradients of the
+    same relative length (a disc). `networks` as `equalising.networks` has them.
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.4, 1.2 + 0.34 * len(networks)), layout="constrained")
         for place, one in enumerate(networks.itertuples()):
             colour = depth_colour(one.depth)
-            axis.plot([one.usual, one.error], [place, place], color=colour, linestyle=DASHES[one.family])
+            axis.plot([one.usual, one.median_error], [place, place], color=colour, linestyle=DASHES[one.family])
             axis.plot(one.usual, place, "o", color=colour, markerfacecolor="white", markersize=8)
-            axis.plot(one.error, place, "o", color=colour, markersize=6)
+            axis.plot(one.median_error, place, "o", color=colour, markersize=6)
         names = [f"{FAMILY_WORDS[one.family]}, {one.depth} layers, {one.words}" for one in networks.itertuples()]
         axis.set_yticks(range(len(networks)), names)
         axis.invert_yaxis()
         axis.set_xlim(-2, 90)
-        axis.set_xlabel("training error in %\nring: gradients as they are; disc: all of the same relative length")
+        key = "ring: gradients as they are; disc: all of the same relative length"
+        axis.set_xlabel(f"median training error in %\n{key}")
         figure.suptitle(title, fontsize=10)
         return figure
 

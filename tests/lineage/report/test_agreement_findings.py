@@ -95,8 +95,8 @@ def test_medians_are_ranked_not_means():
     """Where some seeds do not start, the mean is no measure of the network."""
     rows = [("He", 0.1, 50.0, 10.0, [5, 10, 135]), ("looks linear", 0.2, 30.0, 30.0, [29, 30, 31])]
     rows.append(("identity + 0.8 He", 0.3, 20.0, 20.0, [19, 20, 21]))
-    found = pd.DataFrame(rows, columns=["words", "agreement", "error", "median", "errors"])
-    found = found.assign(errors=[pd.Series(one) for one in found.errors], ratio=found["median"], n=3)
+    found = pd.DataFrame(rows, columns=["words", "agreement", "mean", "median_error", "errors"])
+    found = found.assign(errors=[pd.Series(one) for one in found.errors], ratio=found.median_error, n=3)
     found = found.assign(family="plain", depth=44, normalisation="batch", initialisation=["he", "looks-linear", "x"])
     (said,) = agreement_findings.goes_with(found)
     assert "44 layers rises with the largest ‖gradient‖ / ‖W‖" in said

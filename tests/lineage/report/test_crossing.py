@@ -84,9 +84,9 @@ def test_whether_it_is_the_function(write):
     (said,) = crossing.finding()
     assert said.startswith(
         "**From He's initialisation and the Dirac initialisation, whether plain networks of 110 layers start to train "
-        "depends on the function that they begin with and on the directions of its gradients, not on the length of the "
-        "first gradients** (exploratory; "
-        "learning rate 0.03, chosen for the Dirac initialisation with its own lengths)."
+        "probably depends on the function that they begin with and on the directions of its gradients, not on the "
+        "length of the first gradients** (exploratory; learning rate 0.03, chosen for the Dirac initialisation with "
+        "its own lengths)."
     )
     assert "difference +20.00 pp (" in said and values(said) == ["0.029", "0.029"]
     write([0.8] * 10, [0.1, 0.9] * 5, [0.1] * 10, [0.0] * 10)  # with both

@@ -66,8 +66,14 @@ def test_each_network_with_its_own_ratio_beside_its_usual_training(study):
     assert he.agreement == 0.001 and linear.shown == "1.00 ± 1.41" and linear.started == 2
     assert pd.isna(linear.agreement) and linear.usually == "not trained"
     text = "\n".join(equalising.section({}, drawn))
-    row = "| plain, 110 layers, looks linear |  | 80.00 | 0.00 | 0.01 | 2 of 2 | 1.00 ± 1.41 | 0.5 | 1.00 ± 1.41 |"
-    assert row in text
+    own = "0.01 | 2 of 2 | 1.00 ± 1.41 | 1.00 | 0.5 | 1.00 ± 1.41"
+    assert f"| plain, 110 layers, looks linear |  | 80.00 | 0.00 | {own} | not trained |  |" in text
+    table = pd.read_csv(equalising.EQUALISED)
+    third = table[(table.initialisation == "looks-linear") & (table.chosen == "yes")].iloc[:1]
+    pd.concat([table, third.assign(seed=2, train_error=0.9, train_loss=4.0)]).to_csv(equalising.EQUALISED, index=False)
+    linear = equalising.networks(equalising.read()[0], {}).iloc[1]
+    assert linear.median_error == 2  # the mean is 31 %
+    assert linear.loss == pytest.approx(1)  # the geometric mean
 
 
 def test_what_was_predicted_and_what_came(study):
@@ -86,7 +92,7 @@ def test_the_finding(study, monkeypatch):
     usual = {"he": (0, [81, 83], "82.00 ± 1.41"), "looks-linear": (2, [49, 51], "50.00 ± 1.41")}
     before = {"family": "plain", "depth": 110, "normalisation": "batch", "agreement": 0.1, "n": 2}
     rows = [
-        before | {"initialisation": name, "started": started, "error": sum(errors) / 2, "shown": shown}
+        before | {"initialisation": name, "started": started, "median_error": sum(errors) / 2, "shown": shown}
         for name, (started, errors, shown) in usual.items()
     ]
     for row, (_, errors, _) in zip(rows, usual.values(), strict=True):
@@ -101,7 +107,7 @@ def test_the_finding(study, monkeypatch):
     assert "and in 2 of 2 networks the largest or the smallest of them; the learning rate" in said
     assert "train anyway" not in said
     for row, errors in zip(rows, ([80, 95, 95], [1, 49, 51]), strict=True):  # the means of both of He's are 90 %
-        row["errors"] = pd.Series(errors)
+        row |= {"errors": pd.Series(errors), "median_error": errors[1]}
     (said,) = equalising.finding({})
     assert "a lower median training error from 2 of 2" in said and "From 0 of them every seed is below" in said
 
@@ -111,7 +117,7 @@ def test_what_it_does_to_networks_that_train_anyway(study, monkeypatch):
     table.loc[table.initialisation == "he", ["family", "train_error", "trained"]] = ["resnet", 0.0, "yes"]
     table.to_csv(equalising.EQUALISED, index=False)
     row = {"depth": 110, "normalisation": "batch", "agreement": 0.1, "n": 2, "started": 2, "shown": "0.00 ± 0.00"}
-    row |= {"error": 0.0, "errors": pd.Series([0.0, 0.0]), "losses": pd.Series([0.1, 0.4])}
+    row |= {"median_error": 0.0, "errors": pd.Series([0.0, 0.0]), "losses": pd.Series([0.1, 0.4])}
     rows = [{"family": "plain", "initialisation": "looks-linear"}, {"family": "resnet", "initialisation": "he"}]
     monkeypatch.setattr(equalising, "gathered", lambda _: pd.DataFrame([row | one for one in rows]))
     (said,) = equalising.finding({})

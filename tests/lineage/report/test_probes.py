@@ -3,7 +3,8 @@ import pytest
 from matplotlib import pyplot as plt
 from test_compare import card, measured, write_table
 
-from lineage.report import probes, results
+from lineage import inspection
+from lineage.report import inside, probes, results
 
 
 @pytest.fixture
@@ -112,3 +113,14 @@ def test_what_lrn_divides_by_before_and_after_training(read):
     rows = [line for line in probes.lrn(found(), None) if line.startswith("| [")]
     assert [row.split(" | ")[1:3] for row in rows] == [[f"{w} training", n] for w in ("after", "before") for n in "12"]
     assert all(row.endswith("| 1.682 | 1.700 | 2.800 | 6.500 | 20.610 |") for row in rows)
+
+
+def test_the_texts_say_how_many_images_evaluate_takes():
+    assert f"on {inspection.PROBES} training images" in inside.MEASURED
+    assert probes.LRN.endswith(f"On {inspection.PROBES} training images, first seed.")
+    lesions = " ".join(probes.LESIONS.split())
+    assert f"on at most {inspection.LESIONS:,} validation images" in lesions
+    assert f"from {inspection.STATISTICS} training images" in lesions
+    assert f"other statistics, and at most {inspection.JUDGED} validation images" in lesions
+    judged = " ".join(probes.STATISTICS.split())
+    assert judged.count(f"at most {inspection.JUDGED} ") == 2 and inspection.UNTRAINED_LESIONS == 9

@@ -49,7 +49,7 @@ def test_what_was_made_deeper_begins_where_the_shallow_network_ended():
 def test_a_cross_where_no_seed_started_to_train():
     rows = [("plain", 20, "he", 0.02, 2, 2, 0.0), ("plain", 110, "he", -0.0004, 3, 0, 82.0)]
     rows += [("plain", 110, "looks-linear", 0.6, 3, 3, 4.0), ("resnet", 56, "he", 0.5, 0, 0, float("nan"))]
-    columns = ["family", "depth", "words", "agreement", "n", "started", "error"]
+    columns = ["family", "depth", "words", "agreement", "n", "started", "median_error"]
     figure = sweep_figures.agreement(
         pd.DataFrame(rows, columns=columns).assign(normalisation="batch", ratio=5.0), "title"
     )
@@ -76,7 +76,7 @@ def test_a_cross_where_no_seed_started_to_train():
 
 def test_a_ring_and_a_disc_for_each_network():
     rows = [("plain", 110, "He", 82.0, 70.0), ("plain", 110, "looks linear", 50.0, 0.1)]
-    networks = pd.DataFrame(rows, columns=["family", "depth", "words", "usual", "error"])
+    networks = pd.DataFrame(rows, columns=["family", "depth", "words", "usual", "median_error"])
     figure = sweep_figures.equalised(networks, "title")
     lines = figure.axes[0].get_lines()
     assert [list(line.get_xdata()) for line in lines] == [[82, 70], [82], [70], [50, 0.1], [50], [0.1]]
