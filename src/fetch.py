@@ -35,7 +35,7 @@ def main() -> None:
     urls = read_json(addresses)
     mirror = os.environ.get("DATA_MIRROR")
     if mirror and not Path(mirror).is_dir():
-        raise Mistake(f"DATA_MIRROR is {mirror!r}, which is not a folder: correct or unset it")
+        raise Mistake(f"DATA_MIRROR is {mirror!r}, which is not a folder: give its full path, or unset it")
     downloads = Path("data/archives")
     places = [Path("data/sample"), *([Path(mirror)] if mirror else []), downloads]
     format, files = sources.find(wanted["archives"], urls, places, downloads)

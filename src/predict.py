@@ -50,12 +50,14 @@ def read(path: Path, size: int, shown: bool) -> tuple[np.ndarray, Image.Image | 
     Raises `Failure`.
     """
     try:
-        image = Image.fromarray(decoding.decode(path.read_bytes()))
+        whole = decoding.decode(path.read_bytes())
     except (ValueError, OSError) as error:
         raise Failure(f"{path} cannot be read as an image: {error}") from None
-    squashed = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-    image.thumbnail((SIDE, SIDE))
-    return squashed, image if shown else None
+    if not shown:
+        return decoding.squash(whole, size), None
+    small = Image.fromarray(whole)
+    small.thumbnail((SIDE, SIDE))
+    return decoding.squash(whole, size), small
 
 
 def load(path: Path) -> tuple[Experiment, torch.nn.Module, dict]:

@@ -106,8 +106,9 @@ def contact_sheets(files: list[Path], skipped: list[str] | None) -> Iterator[Ite
         sheets: dict[tuple[str, str], np.ndarray] = {}
         for row in csv.DictReader(io.TextIOWrapper(tar.extractfile("names.csv"), "utf-8")):
             key, position = (row["split"], row["class"]), int(row["position"])
-            if key[0] not in PARTS or position < 0:
-                raise ValueError(f"names.csv has the split {key[0]!r} and the position {position}")
+            if key[0] not in PARTS or position < 0 or not row["name"]:
+                name = "no name" if not row["name"] else repr(row["name"])
+                raise ValueError(f"names.csv has the split {key[0]!r}, the position {position} and {name}")
             if key not in sheets:
                 picture = decode(tar.extractfile(f"{key[0]}/{key[1]}.webp").read())
                 rows, columns = picture.shape[0] // 32, picture.shape[1] // 32

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from PIL import Image
 
+from lineage import decoding
 from lineage.archive_formats import PARTS, SPLITS, Item, cifar_python, contact_sheets, h5, refuse_bomb
 from lineage.errors import Failure, Mistake
 from lineage.files import write_bytes
@@ -39,9 +39,9 @@ def read(
     meant = {_alike(kind): kind for kind in classes} | {kind: kind for kind in classes}
     try:
         for part, kind, name, image in FORMATS[format](files, skipped if unreadable == "skip" else None):
-            items.append((part, meant.get(kind, meant.get(_alike(kind), kind)), name, _squash(image, size)))
+            items.append((part, meant.get(kind, meant.get(_alike(kind), kind)), name, decoding.squash(image, size)))
             refuse_bomb(len(items) * size * size * 3, files)
-    except (Mistake, Failure, MemoryError):
+    except (Mistake, Failure, MemoryError, BrokenPipeError):  # the last: nobody reads what is printed
         raise
     except Exception as error:  # on hostile bytes the libraries raise almost anything
         where = ", ".join(str(file) for file in files)
@@ -51,8 +51,7 @@ def read(
     found = {kind for _, kind, _, _ in items}
     sides = {"the archive": found - set(classes), "data/datasets.yaml": set(classes) - found}
     if strange := [f"only in {where}: {str(sorted(kinds)[:8])[1:-1]}" for where, kinds in sides.items() if kinds]:
-        separated = "; there, spaces separate names, without commas" if any("," in kind for kind in classes) else ""
-        raise Mistake(f"{files[0]}: the classes differ; {'; '.join(strange)}{separated}")
+        raise Mistake(f"{files[0]}: the classes differ; {'; '.join(strange)}{_advice(found, classes)}")
     there = {(part, kind) for part, kind, _, _ in items}
     lacking = [f"{part}/{kind}" for part in PARTS for kind in classes if (part, kind) not in there]
     if lacking:
@@ -71,15 +70,20 @@ def read(
     return arrays, sorted(skipped)
 
 
+def _advice(found: set[str], classes: list[str]) -> str:
+    """How to write names like those that were found in data/datasets.yaml; nothing where that is not what is wrong."""
+    if any("," in kind for kind in classes):
+        return "; there, spaces separate names, without commas"
+    if any(" " in kind for kind in found - set(classes)):
+        return "; there, names with spaces need a list: [big cat, dog]"
+    if any(kind.isdigit() and kind[0] == "0" for kind in found - set(classes)):
+        return "; there, names such as 007 need quotes in a list"
+    return ""
+
+
 def _alike(name: str) -> str:
     """Upper and lower case, and both ways to write an accent (macOS has its own), make no difference."""
     return unicodedata.normalize("NFC", name).casefold()
-
-
-def _squash(image: np.ndarray, size: int) -> np.ndarray:
-    if image.shape[:2] == (size, size):
-        return image
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], classes: Iterable[str]) -> None:

@@ -47,8 +47,10 @@ def _names(value: object) -> object:
 
 def _name(value: object) -> object:
     """YAML makes numbers of digits, which are good names, and true and false of yes and no."""
-    if isinstance(value, bool | float):
-        raise ValueError(f"YAML reads this name as {str(value).lower()}: put it in quotes")
+    if isinstance(value, bool | float | None):
+        raise ValueError(f"YAML reads this name as {'null' if value is None else str(value).lower()}: put it in quotes")
+    if not isinstance(value, str | int):
+        raise ValueError("a name of a class is a text")
     return str(value)
 
 

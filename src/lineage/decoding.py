@@ -48,6 +48,13 @@ def decode(content: bytes) -> np.ndarray:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
+def squash(image: np.ndarray, size: int) -> np.ndarray:
+    """H×W×3 uint8 as size×size×3, whatever its shape was."""
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
 def _orientation(image: Image.Image) -> object:
     try:
         return image.getexif().get(ExifTags.Base.Orientation)

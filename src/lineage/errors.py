@@ -22,7 +22,7 @@ _DISK |= {errno.EIO, errno.ENAMETOOLONG, errno.ESTALE, errno.ENOLCK}  # the last
 
 _FILES = "too many open files: allow more (`ulimit -n 4096`), and run it again"
 _PROCESSES = "the system starts no more processes: set SEEDS_AT_ONCE=1, or allow more (`ulimit -u`)"
-_NO_MEMORY = "out of memory: close other programs, or set SEEDS_AT_ONCE=1"
+_NO_MEMORY = "out of memory: close other programs, set SEEDS_AT_ONCE=1, or lower the data set's image_size"
 # faults of the machine's limits
 _LIMITS = {errno.ENOMEM: _NO_MEMORY, errno.EMFILE: _FILES, errno.ENFILE: _FILES, errno.EAGAIN: _PROCESSES}
 # what errors of torch, and of Python's threads, say; it is not imported here, because it takes seconds
@@ -84,6 +84,8 @@ def run(main: Callable[[], int | None]) -> None:
             sys.exit(141)
         if error.errno in _LIMITS:
             sys.exit(_say(name, _LIMITS[error.errno], 1))
+        if isinstance(error, FileNotFoundError) and error.errno is None:  # as safetensors says it, of either
+            sys.exit(_say(name, f"{error}: it is missing, or may not be read; mend that and run it again", 1))
         if error.errno not in _DISK:
             raise
         what = f"cannot read or write {error.filename or 'a file'}: {os.strerror(error.errno)}"

@@ -22,6 +22,8 @@ def folders(files: list[Path], skipped: list[str] | None) -> Iterator[Item]:
     """
     with zipfile.ZipFile(files[0]) as archive:
         members = {member: path for member in archive.infolist() if (path := _path(member))}
+        if not members:
+            raise Mistake(f"{files[0]}: no image lies in a folder that is not hidden; make it of train/<class>/<image>")
         refuse_bomb(sum(member.file_size for member in members), files)
         splits = _splits(list(members.values()), files[0])
         for member, path in members.items():
@@ -83,6 +85,9 @@ def _splits(paths: list[PurePosixPath], archive: Path) -> dict[str, str]:
         for kind, folders in parents.items():
             if len(folders) > 1:
                 where = ", ".join(sorted(folders)[:4])
+                if kind in _SPLIT_FOLDERS:
+                    inside = f"these folders belong inside {kind}, not around it"
+                    raise Mistake(f"{archive}: {kind} stands in {where}: {inside}")
                 raise Mistake(f"{archive}: {kind} stands in {where}: call these folders train, test and val")
         note = "no folder is called train, test or val: a tenth of the images, by name, is the test split"
     print(f"{archive}: {', '.join(f'{part} from {folder}/' for folder, part in splits.items())}{note}", flush=True)

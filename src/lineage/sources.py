@@ -83,6 +83,7 @@ def download(urls: list[str], name: str, sha256: str, folder: Path, timeout: flo
             raise error.__cause__ or error from None
         except OSError as error:
             if error.errno is not None:  # the disk's fault, not the network's
+                error.filename = error.filename or str(folder)
                 raise
             reasons.append(f"{url.split('/')[2]}: {type(error).__name__}")
     raise Failure(f"no address of {name} works: {', '.join(reasons)}")

@@ -38,6 +38,21 @@ def test_the_official_archive_and_its_contact_sheets_give_the_same_bytes(tmp_pat
     assert arrays["part"].tolist() == [0] * 9 + [1] * 5
 
 
+def test_cifar_100_has_its_fine_classes(tmp_path):
+    images, labels = pictures(6), [0, 1, 0, 1, 0, 1]
+    kinds = {b"fine_label_names": [b"cat", b"dog"], b"coarse_label_names": [b"pets"]}
+    with tarfile.open(tmp_path / "cifar-100.tar.gz", "w:gz") as tar:
+        add_member(tar, "cifar-100-python/meta", pickle.dumps(kinds, protocol=2))
+        for part, of in (("train", slice(0, 4)), ("test", slice(4, 6))):
+            rows = images[of].transpose(0, 3, 1, 2).reshape(-1, 3072)
+            names = [f"{i}.png".encode() for i in range(6)][of]
+            batch = {b"data": rows, b"fine_labels": labels[of], b"coarse_labels": [0] * len(rows), b"filenames": names}
+            add_member(tar, f"cifar-100-python/{part}", pickle.dumps(batch, protocol=2))
+    arrays, _ = archives.read("cifar-python", [tmp_path / "cifar-100.tar.gz"], KINDS, 32)
+    assert arrays["labels"].tolist() == [0, 0, 1, 1, 0, 1] and arrays["part"].tolist() == [0, 0, 0, 0, 1, 1]
+    assert (arrays["images"] == images[[0, 2, 1, 3, 4, 5]]).all()
+
+
 def in_a_process(code):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
@@ -96,7 +111,7 @@ def test_a_pickle_encodes_texts_in_one_way_alone(workspace):
         archives.read("cifar-python", [Path("bad.tar.gz")], KINDS, 32)
 
 
-@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("kind", archive_formats._Member.HEADERS)
 def test_a_header_of_a_tar_cannot_fill_the_memory(tmp_path, kind):
     member = tarfile.TarInfo("pax")
     member.type, member.size = kind, 2**21
@@ -122,6 +137,7 @@ def test_what_takes_too_much_memory_is_seen_after_more_was_taken():
     "hostile",
     [
         b"\x80\x02}r\xff\xff\xff\x0f.",  # entry 2**28 of the memo: 4 GB of nothing
+        b"\x80\x02}p268435455\n.",  # the same, the number as a text
         b"\x80\x02cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\n\x8a\x07" + b"\x7f" * 7 + b"\x85U\x01b\x87R.",
     ],
 )
@@ -193,11 +209,12 @@ def test_labels_of_other_formats_are_checked_too(tmp_path):
         archives.read("cifar-python", [official], KINDS, 32)
     with tarfile.open(sheets) as tar:
         members = {m.name: tar.extractfile(m).read() for m in tar}
-    for wrong in (b"train,cat,-1,x.png", b"dev,cat,0,x.png"):
+    for wrong in (b"train,cat,-1,x.png", b"dev,cat,0,x.png", b"train,cat,1"):
         with tarfile.open(sheets, "w") as tar:
             for name, content in members.items():
                 add_member(tar, name, content + wrong if name == "names.csv" else content)
-        with pytest.raises(Failure, match=r"names.csv has the split '(train|dev)' and the position"):
+        said = r"names.csv has the split '(train|dev)', the position -?\d and (no name|'x.png')"
+        with pytest.raises(Failure, match=said):
             archives.read("contact-sheets", [sheets], KINDS, 32)
 
 

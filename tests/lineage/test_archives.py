@@ -52,6 +52,29 @@ def test_classes_must_agree(tmp_path, classes, said):
         archives.read("folders", [folders_zip(tmp_path / "a.zip", small())], classes, 32)
 
 
+@pytest.mark.parametrize(
+    ("cat", "classes", "said"),
+    [
+        ("big cat", ["big", "cat", "dog"], "names with spaces need a list: [big cat, dog]"),
+        ("007", ["7", "dog"], "names such as 007 need quotes in a list"),
+    ],
+)
+def test_how_to_write_names_that_are_no_single_word(tmp_path, cat, classes, said):
+    members = {name.replace("cat", cat): image for name, image in small().items()}
+    with pytest.raises(Mistake) as error:
+        archives.read("folders", [folders_zip(tmp_path / "a.zip", members)], classes, 32)
+    assert str(error.value).endswith(f"; there, {said}")
+
+
+def test_a_reader_that_has_gone_is_no_fault_of_the_archive(tmp_path, monkeypatch):
+    def gone(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setitem(archives.FORMATS, "folders", gone)
+    with pytest.raises(BrokenPipeError):
+        archives.read("folders", [folders_zip(tmp_path / "a.zip", small())], KINDS, 32)
+
+
 def test_every_class_must_stand_in_both_parts(tmp_path):
     members = {name: image for name, image in small().items() if not name.startswith("test/dog")}
     with pytest.raises(Mistake, match="there is no image of test/dog; every class needs some in both parts"):
@@ -62,6 +85,10 @@ def test_names_of_classes_in_another_case_or_spelling(tmp_path):
     path = folders_zip(tmp_path / "a.zip", {name.replace("cat", "Cat"): image for name, image in small().items()})
     arrays, _ = archives.read("folders", [path], ["CAT", unicodedata.normalize("NFD", "dog")], 32)
     assert arrays["labels"].tolist() == [0, 0, 1, 1] * 2
+    kinds = {"cat": "a", "dog": "A"}  # these differ in their case alone
+    members = {f"{part}/{kinds[kind]}/{name}": i for key, i in small().items() for part, kind, name in [key.split("/")]}
+    arrays, _ = archives.read("folders", [folders_zip(tmp_path / "b.zip", members)], ["A", "a"], 32)
+    assert arrays["labels"].tolist() == [0, 0, 1, 1] * 2 and (arrays["images"][0] == members["train/A/0.png"]).all()
 
 
 @pytest.mark.parametrize("format", archives.FORMATS)

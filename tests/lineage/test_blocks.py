@@ -26,6 +26,8 @@ def test_labels_have_the_superclass_of_each_class():
     [
         ({"classes": [True, False]}, "YAML reads this name as true: put it in quotes"),  # yes and no
         ({"classes": [1.0, "a"]}, "YAML reads this name as 1.0: put it in quotes"),
+        ({"classes": [None, "a"]}, "YAML reads this name as null: put it in quotes"),
+        ({"classes": [["a"], "b"]}, "a name of a class is a text"),
         ({"classes": "daisy daisy"}, "a class stands there twice"),
         ({"superclasses": {"herb": "daisy"}}, "each class belongs to one of them, unlike rose"),
         ({"superclasses": {"herb": "daisy", "shrub": "rose daisy"}}, "unlike daisy"),

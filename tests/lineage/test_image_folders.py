@@ -43,6 +43,37 @@ def test_without_parts_a_tenth_is_the_test_part_by_name(tmp_path):
     assert test_names(fewer) == {(label, name) for label, name in test_names(arrays) if name in kept[label]}
 
 
+def test_the_tenth_is_the_same_on_every_machine(tmp_path):
+    """By the folder in lower case and the name without its ending."""
+    members = {f"{kind}/{i}.png": pictures(1, size=2)[0] for kind in ("Cat", "dog") for i in range(40)}
+    arrays, _ = archives.read("folders", [folders_zip(tmp_path / "a.zip", members)], ["cat", "dog"], 2)
+    assert arrays["names"][arrays["part"] == 1].tolist() == [b"3.png", b"14.png", b"22.png", b"24.png", b"29.png"]
+    assert arrays["labels"][arrays["part"] == 1].tolist() == [0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([], "no image lies in a folder that is not hidden"),
+        (["1.png", ".data/train/cat/1.png"], "no image lies in a folder that is not hidden"),
+        (
+            [f"{kind}/{part}/1.png" for kind in KINDS for part in ("train", "test")],
+            "train stands in cat, dog: these folders belong inside train, not around it",
+        ),
+    ],
+)
+def test_folders_that_cannot_be_meant(tmp_path, names, said):
+    path = folders_zip(tmp_path / "a.zip", {name: pictures(1)[0] for name in names})
+    with pytest.raises(Mistake, match=f"a.zip: {said}"):
+        archives.read("folders", [path], KINDS, 32)
+
+
+def test_a_name_that_is_longer_than_any_files(tmp_path):
+    path = folders_zip(tmp_path / "a.zip", small() | {f"train/cat/{'é' * 128}.png": pictures(1)[0]})
+    with pytest.raises(Failure, match="is longer than any file's"):
+        archives.read("folders", [path], KINDS, 32)
+
+
 def test_a_file_that_is_no_image(tmp_path):
     path = folders_zip(tmp_path / "a.zip", small() | {"train/cat/notes.txt": b"not an image"})
     with pytest.raises(Failure, match=r"train/cat/notes.txt is not .*: it has none of the formats .*; take it out, or"):
@@ -53,7 +84,7 @@ def test_a_file_that_is_no_image(tmp_path):
 
 
 def split_zip(path, *folders):
-    """Four images a class in each folder; `names_of` tells them apart."""
+    """Four images a class in each folder."""
     image = iter(pictures(8 * len(folders)))
     return folders_zip(
         path, {f"{folder}/{kind}/{kind}-{i}.png": next(image) for folder in folders for kind in KINDS for i in range(4)}

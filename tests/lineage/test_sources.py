@@ -82,6 +82,30 @@ def test_disk_comes_before_network_and_preference_counts(server, tmp_path):
     assert sources.find(listed, urls, [], downloads) == ("folders", [downloads / "data.zip"])
 
 
+def test_an_archive_of_two_files_may_lie_on_disk_in_part(server, tmp_path):
+    second = {"name": "second.h5", "sha256": hashlib.sha256(b"second").hexdigest()}
+    listed, urls = [{"format": "h5", "files": [FILE, second]}], {SHA256: [f"{server.url}/good"]}
+    (tmp_path / "second.h5").write_bytes(b"second")
+    found = ("h5", [tmp_path / "new" / "data.zip", tmp_path / "second.h5"])
+    assert sources.find(listed, urls, [tmp_path], tmp_path / "new") == found
+    (tmp_path / "second.h5").write_bytes(b"damaged")
+    with pytest.raises(Failure, match=r"second.h5 is damaged or another file"):
+        sources.find(listed, urls, [tmp_path], tmp_path / "new")
+    (tmp_path / "second.h5").unlink()
+    with pytest.raises(Mistake, match=r"cannot get data.zip\+second.h5"):  # no address of the second
+        sources.find(listed, urls, [tmp_path], tmp_path / "new")
+
+
+def test_a_disk_that_fills_up_is_named(server, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sources.pooch, "retrieve", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        sources.download([f"{server.url}/good"], "data.zip", SHA256, tmp_path)
+    assert error.value.filename == str(tmp_path)
+
+
 def test_a_damaged_file_on_disk_is_refused(tmp_path):
     (tmp_path / "data.zip").write_bytes(CONTENT[:-1] + b"!")
     actual = hashlib.sha256(CONTENT[:-1] + b"!").hexdigest()

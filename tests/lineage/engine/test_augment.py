@@ -87,6 +87,12 @@ def test_cutout_leaves_a_square_of_the_mean(cutout, side):
     assert cut.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_cutout_reaches_every_part_of_an_image():
+    hole = drawn(400).hole
+    assert hole.shape == (400, 2) and 0 <= hole.min() < 0.02 and 0.98 < hole.max() < 1
+    assert ((hole < 0.5).float().mean(0) - 0.5).abs().max() < 0.1
+
+
 def stored(scaling):
     """An experiment whose training part is brighter than what is usual."""
     pixels = (pictures(40) // 2 + 120).numpy()
