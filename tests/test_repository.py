@@ -286,7 +286,7 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
         [f"{found.mean():.1f} ± {found.std():.1f}" for found in (recorded_errors(f"{n}/scores", part=p) for n in names)]
         for p in ("train", "test")
     )
-    words = "a training error of {} % with it and {} % without, those of 20 layers {} %, residual ones of 56 layers {} %"
+    words = "error of {} % with it and {} % without, those of 20 layers {} %, residual ones of 56 layers {} % (n = 4;"
     assert words.format(*trained) in text
     with_it, without, shallow, _ = (error.split(" ")[0] for error in trained)
     assert f"of 56 layers from {without} to {with_it} %, still above the {shallow} % of 20 layers" in text
