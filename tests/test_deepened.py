@@ -93,6 +93,7 @@ def test_another_shallow_network_is_another_solution(prepared, capsys):
     assert capsys.readouterr().out.count(": training error") == 1 + 3
 
 
+@pytest.mark.slow
 def test_with_another_number_of_seeds_none_goes_on_from_another_shallow_network(prepared):
     def table(seeds):
         for one in prepared.values():

@@ -291,7 +291,7 @@ def test_killed_and_started_again_it_goes_on_and_ends_with_the_same_bytes(worksp
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT]
+    "number", [signal.SIGKILL, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGINT))]
 )
 def test_no_seed_outlives_its_parent(workspace, number):
     experiment(epochs=500)

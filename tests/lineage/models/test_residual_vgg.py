@@ -4,7 +4,8 @@ from test_models import build, count, learn, shapes
 from torch import nn
 from torch.nn import functional as F
 
-SHORTCUTS = ["none", "identity", "projection", "always-convolved"]
+CONVOLVED = ["projection", "always-convolved"]
+SHORTCUTS = ["none", "identity", *CONVOLVED]
 CHANNELS = [(3, 64), (64, 128), (128, 256), (256, 512), (512, 512)]
 
 
@@ -47,7 +48,7 @@ def test_without_main_paths_the_identity_is_a_pooled_image():
     assert not without_main_paths("none")(x).any()
 
 
-@pytest.mark.parametrize("shortcut", ["projection", "always-convolved"])
+@pytest.mark.parametrize("shortcut", CONVOLVED)
 def test_without_main_paths_the_convolved_shortcuts_are_left(shortcut):
     features = without_main_paths(shortcut)
     x = expected = torch.randn(2, 3, 64, 64)
@@ -60,7 +61,9 @@ def test_without_main_paths_the_convolved_shortcuts_are_left(shortcut):
     assert torch.allclose(features(x), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("shortcut", SHORTCUTS)
+@pytest.mark.parametrize(
+    "shortcut", ["none", "identity", *(pytest.param(one, marks=pytest.mark.slow) for one in CONVOLVED)]
+)
 def test_it_learns(signs, shortcut):
     network = build("residual_vgg", 32, 6, shortcut=shortcut, dropout=0)
     assert learn(network, signs, 32, lr=3e-4)[1] < 0.05

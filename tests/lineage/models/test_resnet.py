@@ -123,7 +123,7 @@ def test_a_deeper_net_can_be_the_shallower_one(signs, shortcut):
     [
         *((depth, "projection", "imagenet") for depth in (18, 34, 50)),
         (18, "none", "imagenet"),
-        (34, "none", "imagenet"),
+        pytest.param(34, "none", "imagenet", marks=pytest.mark.slow),
         (18, "projection", "cifar"),
         *(pytest.param(depth, "projection", "cifar", marks=pytest.mark.slow) for depth in (34, 50)),
         *((20, shortcut, "cifar") for shortcut in ("none", "identity", "projection")),
