@@ -1,5 +1,6 @@
 """The figures that compare networks: error by epoch and by depth, gradients, what blocks do, activations."""
 
+import textwrap
 from collections.abc import Collection
 
 import numpy as np
@@ -197,5 +198,5 @@ def lines(histories: dict[str, pd.DataFrame], column: str, label: str, title: st
         axis.margins(x=0.01)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(loc="outside right center")
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(textwrap.fill(title, 90), fontsize=10)  # which a user writes
         return figure

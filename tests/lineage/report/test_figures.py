@@ -144,6 +144,9 @@ def test_lines_of_experiments_stand_in_the_legend():
     assert axis.get_lines()[0].get_ydata()[0] == pytest.approx(30.5)
     assert len({line.get_color() for line in axis.get_lines()}) == 7
     plt.close(figure)
-    figure = figures.lines(named, "val_error", "validation error in %", "title")
+    figure = figures.lines(named, "val_error", "validation error in %", "one title in words " * 6)
     assert len(figure.axes[0].get_lines()) == 6
+    figure.canvas.draw()
+    place = figure._suptitle.get_window_extent()
+    assert "\n" in figure.get_suptitle() and 0 < place.x0 and place.x1 < figure.bbox.x1
     plt.close(figure)
