@@ -148,5 +148,5 @@ def test_lines_of_experiments_stand_in_the_legend():
     assert len(figure.axes[0].get_lines()) == 6
     figure.canvas.draw()
     place = figure._suptitle.get_window_extent()
-    assert "\n" in figure.get_suptitle() and 0 < place.x0 and place.x1 < figure.bbox.x1
+    assert "\n" in figure.get_suptitle() and place.x0 > 0 and place.x1 < figure.bbox.x1
     plt.close(figure)
