@@ -103,6 +103,10 @@ def test_medians_are_ranked_not_means():
     assert "medians of 3 initialisations (n = 3 or more), in this order: He, identity + 0.8 He, looks linear." in said
     lowest = "He has the lowest, 10.00 %, where ‖gradient‖ / ‖W‖ is 10 and agreement 0.100"
     assert f"{lowest}; looks linear the highest, 30.00 %" in said
+    for measure, words in (("ratio", "falls with the largest"), ("agreement", "rises with that agreement")):
+        neither = found.assign(agreement=[0.2, 0.2, 0.2], ratio=[1, 1, 1])
+        neither[measure] = -found.median_error if measure == "ratio" else found.median_error
+        assert f"of 44 layers {words}" in agreement_findings.goes_with(neither)[0]
 
 
 @pytest.mark.parametrize(("shuffled", "classless"), [(0.3, True), (0.2, False)])
