@@ -27,7 +27,8 @@ A claim says that one experiment exceeds another by some measure, or that it doe
 - *holds*: the 95 % interval of the difference excludes 0 (of a ratio: 1; of the claim *six times as fast*: 6), and the
   difference is at least the smallest relevant one; for a claim that one does *not* exceed the other, the whole interval
   lies below the smallest relevant difference: so it holds, too, where the one lies clearly below the other;
-- *reversed*: the same in the other direction; for a claim that one does not exceed the other, it does;
+- *reversed*: the same in the other direction, which is asked before *does not hold*; for a claim that one does not
+  exceed the other, it does;
 - *does not hold*: the whole interval lies below the smallest relevant difference. Holm's correction does not
   reach this verdict, so a finding says *probably* even where the comparison is primary;
 - *leans*, *leans against*: by its interval the claim holds (or does not), but there are too few seeds (with three
