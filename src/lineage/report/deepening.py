@@ -77,10 +77,11 @@ def finding() -> list[str]:
     said, against = [], {}
     for insertion in [name for name in dict.fromkeys(runs.insertion) if name]:
         given, after = logs[insertion, "inserted"], logs[insertion, "trained on"]
-        against[sweep_figures.WAYS[insertion]] = beside = verdicts.difference(after - control, 0.0)
+        way = sweep_figures.WAYS[insertion]
+        against[way] = beside = verdicts.difference(after - control, 0.0)
         errors = runs[(runs.insertion == insertion) & (runs.state == "trained on")].train_error
         said.append(
-            f"Layers {sweep_figures.WAYS[insertion]}: at {np.exp(after.mean()):.2g}, {difference_text(beside, '×')}, "
+            f"Layers {way}: it ends at {np.exp(after.mean()):.2g}, {difference_text(beside, '×')}, "
             f"training error then {percent(errors)} %. They begin with {np.exp(given.mean()):.2g}; compared with that "
             f"{difference_text(verdicts.difference(after - given, 0.0), '×')}."
         )

@@ -64,12 +64,8 @@ def networks(runs: pd.DataFrame, results: Results) -> pd.DataFrame:
         row |= {"agreement": float("nan"), "usual": float("nan"), "usually": "not trained", "as_usual": None}
         if key in before.index:
             about = before.loc[key]
-            row |= {
-                "agreement": about.agreement,
-                "usual": about.median_error,
-                "usually": about.shown,
-                "as_usual": about,
-            }
+            row |= {"agreement": about.agreement, "as_usual": about}
+            row |= {"usual": about.median_error, "usually": about.shown}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -61,7 +61,7 @@ def test_the_finding(workspace):
     text = said(table)
     assert text.startswith(f"**P{who} probably end with a higher {than}.** 36 layers that")
     assert "\n    - Without inserted layers the training loss ends at 0.02.\n" in text
-    layers = "Layers exact in training: at 0.1, × 4.98 (3.88 … 6.39), training error then 3.00 ± 1.00 %."
+    layers = "Layers exact in training: it ends at 0.1, × 4.98 (3.88 … 6.39), training error then 3.00 ± 1.00 %."
     assert text.endswith(f"- {layers} They begin with 0.01; compared with that × 9.97 (7.77 … 12.8).")
     use = table[table.insertion == "training"].assign(insertion="use")
     open_ = use.assign(train_loss=np.where(use.seed == 0, 0.02, 0.02 * use.seed))
@@ -75,7 +75,5 @@ def test_the_finding(workspace):
     assert said(table).startswith(f"**Whether p{who} end with a higher {than} is not decided.** 36")
     text = said(table[table.seed == 0])
     assert "its own seed (exploratory; n = 1). [More]" in text
-    alone = (
-        "exact in training: at 0.045, × 4.5, training error then 2.00 %. They begin with 0.005; compared with that × 9."
-    )
-    assert text.endswith(f"Layers {alone}")
+    assert "Layers exact in training: it ends at 0.045, × 4.5, training error then 2.00 %." in text
+    assert text.endswith("They begin with 0.005; compared with that × 9.")
