@@ -40,7 +40,7 @@ identity. The other initialisations are the identity plus a share of He's weight
 identity and is not one of that series."""
 CAUSE = (
     "Whether long gradients are a cause is tested with [limits on the steps](#why-do-deep-plain-networks-fail), with "
-    "[gradients of the same relative length](#do-they-train-if-all-gradients-have-the-same-relative-length), and with "
+    "[gradients of the same relative norm](#do-they-train-if-all-gradients-have-the-same-relative-norm), and with "
     f"[the first gradients of another initialisation](#{crossing.PLACE})."
 )
 # whether a plain network of 110 layers starts to train, predicted from the agreement of one seed

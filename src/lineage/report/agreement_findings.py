@@ -26,25 +26,22 @@ PLACE = "do-different-batches-ask-for-the-same-step"
 
 
 def finding(results: Results) -> list[str]:
-    """A finding each: how far batches agree before training, what rounding leaves of the gradients, and what the
-    training error of the deepest plain network goes with, from one initialisation to another.
-    """
+    """A finding each: how far batches agree before training, and what rounding leaves of the gradients."""
     found = gathered(results)
     if found.empty:
         return []
     usual = found[found.normalisation == "batch"]
-    return [*agreed(usual), *rounding(usual, results), *goes_with(found)]
+    return [*agreed(usual), *rounding(usual, results)]
 
 
 def agreed(networks: pd.DataFrame) -> list[str]:
     """How far batches agree in the deepest networks with batch norm."""
     networks = networks[networks.depth == networks.depth.max()].set_index(["family", "initialisation"])
     known = {key: who for key, who in WHO.items() if key in networks.index}
-    said = [
-        f"{shown(networks.agreement[key], 3)} in {who} (with shuffled labels {shown(networks.shuffled[key], 3)})"
-        for key, who in known.items()
-    ]
-    classes = [shown(networks.agreement[key] - networks.shuffled[key], 3) for key in known]
+    said = []
+    for key, who in known.items():
+        own, shuffled = networks.agreement[key], networks.shuffled[key]
+        said.append(f"{who} {', '.join(shown(value, 3) for value in (own, shuffled, own - shuffled))}")
     if not said:  # the deepest have other initialisations
         return []
     opening = "**Before training, two batches agree more or less on the first step, depending on the network.**"
@@ -52,17 +49,17 @@ def agreed(networks: pd.DataFrame) -> list[str]:
         plain, residual = (networks.agreement[family, "he"] for family in ("plain", "resnet"))
         if plain < ORTHOGONAL and residual > ALIGNED:
             opening = (
-                "**Before training, the gradients of two batches are almost orthogonal in deep plain networks from "
-                "He's initialisation, and not in residual ones."
+                f"**Before training, the gradients of two batches are almost orthogonal in plain networks of "
+                f"{networks.depth.max()} layers with He's initialisation, but not in residual ones."
             )
             if 2 * networks.shuffled["resnet", "he"] > residual:
-                opening += " There most of what they share is left if the labels are shuffled."
+                opening += " In the residual ones most of the agreement remains with shuffled labels, so it does not "
+                opening += "come from the classes."
             opening += "**"
     return [
-        f"{opening} Their *agreement* is the cosine of the angle between them, in the median convolution "
-        f"(n = {untrained().seed.nunique()}). With {networks.depth.max()} layers it is "
-        f"{enumerated(said)}. What is left with shuffled labels does not come from the classes; the rest, in the same "
-        f"order, is {enumerated(classes)}. [More](#{PLACE})."
+        f"{opening} Their *agreement* is the cosine of the angle between them, in the median convolution. With "
+        f"{networks.depth.max()} layers it is, with the labels, with shuffled labels, and the difference: "
+        f"{'; '.join(said)} (n = {untrained().seed.nunique()}). [More](#{PLACE})."
     ]
 
 
@@ -82,7 +79,7 @@ def rounding(networks: pd.DataFrame, results: Results) -> list[str]:
         f"**Before training, from He's initialisation, {told}.** How well a batch's gradient in bfloat16 (in "
         "brackets: in float32) matches that in float64, as the cosine of the angle between them, in the median "
         f"convolution (*little*: below {LOST}): plain networks {enumerated(rounded)}{beside}. "
-        "In float64 itself, if the images of that batch come in another order, the cosine is "
+        "In float64 itself rounding hardly matters: with the images of that batch in another order the cosine is "
         f"{rounded_down(plain.reordered.min())} or more in every convolution of all these plain networks "
         f"(n = {untrained().seed.nunique()}). [More](#{PLACE})."
     )
@@ -106,8 +103,10 @@ def left(one: NamedTuple) -> str:
 
 
 def goes_with(found: pd.DataFrame) -> list[str]:
-    """What the training error of the deepest plain networks goes with, from one initialisation to another."""
-    alike = deepest(found).sort_values("median_error")
+    """What the training error of the deepest plain networks goes with, from one initialisation to another; `found` as
+    `outcomes.gathered` has it.
+    """
+    alike = deepest(found).sort_values("median_error") if len(found) else found
     if len(alike) < 3 or not set(read_json(RECIPES)) & set(alike.initialisation):
         return []
     neighbours = [one.max() >= other.min() for one, other in pairwise(alike.errors)]
@@ -125,8 +124,9 @@ def goes_with(found: pd.DataFrame) -> list[str]:
         follows += "training"
     return [
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
-        f"{follows}** (exploratory, little evidence). That holds for the medians of {len(alike)} initialisations (n = "
-        f"{alike.n.min()} or more), in this order: {', '.join(alike.words)}. In {sum(neighbours)} of {len(neighbours)} "
+        f"{follows}** (exploratory, little evidence; a correlation, no cause). That holds for the medians of "
+        f"{len(alike)} initialisations (n = {alike.n.min()} or more), in this order: {', '.join(alike.words)}. In "
+        f"{sum(neighbours)} of {len(neighbours)} "
         f"pairs of neighbours the seeds overlap. {capitalised(ends[0])}; {ends[1]}. "
         f"[Rank correlations](#{PLACE})."
     ]
@@ -142,7 +142,8 @@ def trained_in_float32(results: Results) -> list[str]:
     for both in in_both_precisions(results):
         if min(one.n for one in both) > 1:
             errors = [one.error("train") for one in both]
-            apart = difference_text(verdicts.difference(*(100 * one for one in errors)), "pp")
+            found = verdicts.difference(*(100 * one for one in errors))
+            apart = difference_text(found, "pp") + (": not decided" if found[1] < 0 < found[2] else "")
             ends = " and ".join(f"{percent(one)} % (n = {len(one)})" for one in errors)
             said.append(
                 f"Training error of {link(both[1].name)} in float32 and in bfloat16: {ends}, difference {apart}."

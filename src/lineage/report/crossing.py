@@ -1,4 +1,4 @@
-"""What src/crossed.py has measured: a deep plain network from one initialisation, with the lengths of another one."""
+"""What src/crossed.py has measured: a deep plain network from one initialisation, with another one's gradient norms."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,31 +11,31 @@ from lineage.report.outcomes import Outcome, of_runs, words
 from lineage.report.results import Results
 
 TABLE = Path("plots/tables/crossed.csv")
-EQUALISED = "do-they-train-if-all-gradients-have-the-same-relative-length"
-PLACE = "is-it-the-function-or-the-length-of-the-first-steps"
+EQUALISED = "do-they-train-if-all-gradients-have-the-same-relative-norm"
+PLACE = "is-it-the-function-or-the-norm-of-the-first-gradients"
 TEXT = """\
 Two initialisations differ in the function that the network begins with, and with it in the directions of its gradients;
-and they differ in the lengths of these. Here lengths are told apart from the rest, which stays together. The network
-begins with one initialisation, and the gradient of each kernel, matrix and vector is multiplied by a factor that never
-changes: so that before the first step all gradients have the lengths, relative to what they change, of those of the
-other initialisation (from the same random numbers; measured in float64 on 64 training images without augmentation).
-Their directions are those of the network itself. Momentum, learning rate, its schedule and weight decay are as usual.
-For a kernel before batch norm such a factor is the same as another norm of the kernel, which changes nothing that the
-network computes; for batch norm's own parameters it is a learning rate of their own. Unlike in the [section
-before](#do-they-train-if-all-gradients-have-the-same-relative-length), nothing is made equal after the first step:
-lengths then change as they do. Behind batch norm a long step makes a kernel longer, and with it the later steps shorter
+and they differ in the norms of these. Here norms are told apart from the rest, which stays together. The network begins
+with one initialisation, and the gradient of each kernel, matrix and vector is multiplied by a factor that never
+changes: so that before the first step all gradients have the norms, relative to what they change, of those of the other
+initialisation (from the same random numbers; measured in float64 on 64 training images without augmentation). Their
+directions are those of the network itself. Momentum, learning rate, its schedule and weight decay are as usual. For a
+kernel before batch norm such a factor is the same as another norm of the kernel, which changes nothing that the network
+computes; for batch norm's own parameters it is a learning rate of their own. Unlike in the [section
+before](#do-they-train-if-all-gradients-have-the-same-relative-norm), nothing is made equal after the first step: norms
+then change as they do. Behind batch norm a large step makes a kernel larger, and with it the later steps smaller
 (Arora, Li & Lyu 2019, *Theoretical analysis of auto rate-tuning by batch normalization*). And a layer with a small
-factor may hardly move at all, once its gradient has become shorter by itself: how far layers move later on was not
+factor may hardly move at all, once its gradient has become smaller by itself: how far layers move later on was not
 measured.
 
-*Lengths of its own*: all factors are 1. The learning rate was chosen for the Dirac initialisation with its own lengths,
-by the validation loss of the first seed of the [sweep](#does-the-first-step-tell-which-networks-train), and not for the
+*Norms of its own*: all factors are 1. The learning rate was chosen for the Dirac initialisation with its own norms, by
+the validation loss of the first seed of the [sweep](#does-the-first-step-tell-which-networks-train), and not for the
 others. Three seeds were planned; when the first of each network was known it became five, so that a test can decide."""
 ERROR = 20  # per cent
 # written before any of these had run, when the results of src/equalised.py were known
 PREDICTION = f"""\
-*Predicted*, before any of these had run, from what equalised gradients do: with He's lengths the Dirac initialisation
-does not start to train with any seed; with the lengths of Dirac's, He's starts with at least one seed, and its mean
+*Predicted*, before any of these had run, from what equalised gradients do: with He's norms the Dirac initialisation
+does not start to train with any seed; with the norms of Dirac's, He's starts with at least one seed, and its mean
 training error stays above {ERROR} %."""
 WHO = {"he": "He's initialisation", "dirac": "the Dirac initialisation"}
 
@@ -53,7 +53,7 @@ class Case(NamedTuple):
 
     @property
     def named(self) -> str:
-        return f"{who(self.start)} with the lengths of {who(self.lengths)}"
+        return f"{who(self.start)} with the gradient norms of {who(self.lengths)}"
 
 
 def who(initialisation: str) -> str:
@@ -81,7 +81,7 @@ def section(_: Results, __: Draw) -> list[str]:
         trained = one.came.counted, one.came.error, one.came.loss
         rows.append((words(one.start), lengths, factors, *trained, percent(runs.val_error)))
     about = cases[0].runs.iloc[0]
-    header = f"plain, {about.depth} layers, lr {about.lr:g}: initialisation | lengths of | factors of the gradients | "
+    header = f"plain, {about.depth} layers, lr {about.lr:g}: initialisation | norms of | factors of the gradients | "
     header += "started | training error (%) | training loss | validation error (%)"
     lines = table(header, "l l r r r r r", rows)
     return [*TEXT.splitlines(), "", *lines, f"[All runs](../{TABLE.as_posix()}).", "", *predicted(cases)]
@@ -107,7 +107,7 @@ def in_words(one: Case) -> str:
 
 
 def finding() -> list[str]:
-    """Whether a network starts to train with the lengths of another initialisation, beside its own."""
+    """Whether a network starts to train with the gradient norms of another initialisation, beside its own."""
     cases = read()
     own = {one.start: one for one in cases if one.start == one.lengths}
     crossed = [one for one in cases if one.start != one.lengths]
@@ -122,13 +122,14 @@ def finding() -> list[str]:
     same_start = [p for start in own if (p := fisher([one for one in cases if one.start == start])) is not None]
     if same_lengths and max(same_lengths.values()) < verdicts.ALPHA and min(same_start) > 1 - verdicts.TINY:
         opening = f"From {' and '.join(map(who, own))}, whether {networks} start to train probably depends on the "
-        opening += "function that they begin with and on the directions of its gradients, not on the length of the "
+        opening += "function that they begin with and on the directions of its gradients, not on the norms of the "
         opening += "first gradients"
     whole = (
         f"**{opening}** (exploratory; learning rate {about.lr:g}, chosen for the Dirac initialisation with its own "
-        "lengths). All gradients were multiplied by factors that never change, so that in the first step they are as "
-        "long, relative to the weights, as those of the other initialisation; their directions come with the function. "
-        f"Compare [equal lengths in every step](#{EQUALISED}). [More](#{PLACE})."
+        "norms). All gradients were multiplied by factors that never change, so that in the first step they have the "
+        "norms, relative to the weights, of the other initialisation's; their directions come with the function. "
+        "Layers with a very small factor may hardly move later on, which was not measured. Compare [equal norms in "
+        f"every step](#{EQUALISED}). [More](#{PLACE})."
     )
     said = []
     for one in crossed:
@@ -138,7 +139,7 @@ def finding() -> list[str]:
         said.append(f"{capitalised(one.named)}: {in_words(one)}; with its own {in_words(usual)}{also}.")
     if same_lengths:
         values = ", ".join(f"those of {who(lengths)}: p = {p:.2g}" for lengths, p in same_lengths.items())
-        said.append(f"Fisher's exact test of the seeds that started, with the same lengths on both sides ({values}).")
+        said.append(f"Fisher's exact test of the seeds that started, with the same norms on both sides ({values}).")
     return [listed(whole, said)]
 
 

@@ -81,12 +81,13 @@ def finding() -> list[str]:
         against[way] = beside = verdicts.difference(after - control, 0.0)
         errors = runs[(runs.insertion == insertion) & (runs.state == "trained on")].train_error
         said.append(
-            f"Layers {way}: it ends at {np.exp(after.mean()):.2g}, {difference_text(beside, '×')}, "
-            f"training error then {percent(errors)} %. They begin with {np.exp(given.mean()):.2g}; compared with that "
-            f"{difference_text(verdicts.difference(after - given, 0.0), '×')}."
+            f"Layers {way}: it ends at {np.exp(after.mean()):.2g}, {difference_text(beside, '×')} what it is without "
+            f"inserted layers, and {difference_text(verdicts.difference(after - given, 0.0), '×')} what it began with "
+            f"({np.exp(given.mean()):.2g}). Training error {percent(errors)} %."
         )
     whole = (
-        f"{opening(deep, shallow, against)} {deep - shallow} layers that do not change the outputs were inserted "
+        f"{opening(deep, shallow, against)} So they had a good solution. {deep - shallow} layers that do not change "
+        "the outputs were inserted "
         "(exact in training, or in evaluation only, where batch norm changes them in training). Then the networks with "
         "and without them were trained further by the same recipe, whose learning rate rises once more; each is "
         f"compared with that of its own seed (exploratory; n = {len(logs)}"

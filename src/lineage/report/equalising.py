@@ -1,4 +1,4 @@
-"""What src/equalised.py has measured: which networks train where every gradient has the same relative length."""
+"""What src/equalised.py has measured: which networks train where every gradient has the same relative norm."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ from lineage.report.results import Results
 
 EQUALISED = Path("plots/tables/equalised.csv")
 LOWER = "does-the-first-step-tell-which-networks-train"
-PLACE = "do-they-train-if-all-gradients-have-the-same-relative-length"
+PLACE = "do-they-train-if-all-gradients-have-the-same-relative-norm"
 NETWORK = ["family", "depth", "initialisation"]
 TEXT = """\
-Before training, the gradients of a deep plain network differ in length by far from layer to layer. Here their lengths
-are fixed: in every step the gradient of each kernel is made *ratio* times as long as the kernel, and that of a vector
-of n numbers (shift and scale of batch norm, biases) *ratio* × √n, before momentum, the learning rate and its schedule
-come in as usual. (Compare Yu et al. 2017, *Block-normalized gradient method*; You et al. 2017, *Large batch training of
+Before training, the gradients of a deep plain network differ in norm by far from layer to layer. Here their norms are
+fixed: in every step the gradient of each kernel is made *ratio* times as long as the kernel, and that of a vector of n
+numbers (shift and scale of batch norm, biases) *ratio* × √n, before momentum, the learning rate and its schedule come
+in as usual. (Compare Yu et al. 2017, *Block-normalized gradient method*; You et al. 2017, *Large batch training of
 convolutional networks*; Bernstein et al. 2020, *On the distance between two neural networks and the stability of
 learning*. The limit `trust` above is of another kind: it is constant, 2 % a step, and leaves batch norm's parameters
 free.) Layers do not move equally far: momentum carries those further whose gradients agree from step to step. And much
@@ -83,7 +83,7 @@ def section(results: Results, draw: Draw) -> list[str]:
         own = (f"{row.ratio:g}", f"{row.started} of {row.n}", row.shown, f"{row.median_error:.2f}", f"{row.loss:.2g}")
         usual = (row.usually, "" if pd.isna(row.usual) else f"{row.usual:.2f}")
         rows.append((f"{network_words(row)}, {row.words}", agreement, *tried, *own, row.val, *usual))
-    title = "Networks on SIGNS: with their gradients as they are, and all of the same relative length"
+    title = "Networks on SIGNS: with their gradients as they are, and all of the same relative norm"
     lines = draw(
         sweep_figures.equalised(found, title), "equalised.svg", "training error as usual and with equalised gradients"
     )
@@ -111,7 +111,7 @@ def predicted(found: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
 
 
 def finding(results: Results) -> list[str]:
-    """What gradients of the same relative length change in plain networks of the largest depth, and beside them."""
+    """What gradients of the same relative norm change in plain networks of the largest depth, and beside them."""
     runs, _ = read()
     if runs.empty:
         return []
@@ -133,12 +133,13 @@ def finding(results: Results) -> list[str]:
     counts = sorted({one.n for one in deep.as_usual})
     usual = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     opening = (
-        f"**With gradients that all have the same relative length, plain networks of {deep.depth.max()} layers have a "
-        f"lower median training error from {(deep.median_error < deep.usual).sum()} of {len(deep)} initialisations** "
-        f"(exploratory; n = {deep.n.min()}, as usual {usual}). From {sum(below)} of them every seed is below every "
-        f"seed as usual. For each network that length is the best of {runs.ratio.nunique()} by validation loss, with "
-        f"the first seed, and in {edge} of {len(found)} networks the largest or the smallest of them; the learning "
-        f"rate of the usual training was not tuned ([lower ones](#{LOWER})). [More](#{PLACE})."
+        f"**If all gradients have the same relative norm in every step, plain networks of {deep.depth.max()} layers "
+        f"end with a lower median training error than with gradients as they are, from "
+        f"{(deep.median_error < deep.usual).sum()} of {len(deep)} initialisations** (exploratory; n = {deep.n.min()}, "
+        f"as they are {usual}). From {sum(below)} every seed ends below every seed of the usual training. Each network "
+        f"has the best of {runs.ratio.nunique()} such norms by the validation loss of the first seed; in {edge} of the "
+        f"{len(found)} networks that is the largest or the smallest, so another may be better still. The learning rate "
+        f"of the usual training was not tuned ([lower ones](#{LOWER})). [More](#{PLACE})."
     )
     return [listed(opening, said + anyway)]
 

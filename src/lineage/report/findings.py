@@ -1,7 +1,6 @@
 """The findings, with numbers from the tables. A finding whose experiments have not run is left out."""
 
 from collections.abc import Callable
-from math import floor
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from lineage.report import (
     equalising,
     first_steps,
     gradient_growth,
+    inside,
     pair_findings,
     rounding_findings,
     start_findings,
@@ -23,6 +23,7 @@ from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
 from lineage.report.markdown import link, listed, percent, ratio_digits
 from lineage.report.measured import Measured, difference
+from lineage.report.outcomes import gathered
 from lineage.report.results import PRECISION_NAMES, Results
 from lineage.report.study import GROUPS, groups
 from lineage.report.style import FAMILY_WORDS
@@ -38,7 +39,7 @@ def before_training(m: Measured) -> list[str]:
             if len(logs) and logs.notna().all():
                 low, high = (ratio_digits(value) for value in np.exp([logs.min(), logs.max()]))
                 who = f"{FAMILY_WORDS[family]} networks of {depth} layers"
-                said[family, depth] = f"{low} … {high} times as long in {who}"
+                said[family, depth] = f"{low} … {high} times as large in {who}"
     verdicts = {one.verdict for depth in (56, 110) if (one := m.judged("early-vanish", "", depth))}
     if len(said) < 4 or verdicts != {REVERSED}:
         return []
@@ -46,9 +47,17 @@ def before_training(m: Measured) -> list[str]:
         "**Before training, gradients of deep plain networks with batch norm explode towards the first layer; they do "
         f"not vanish.** Compared with the last convolution's, that of the first is {'; '.join(said.values())} "
         f"(the range over three draws of each of three initialisations). {gradient_growth.sentence()}For this state "
-        f"S1's claim that they shrink is *[{REVERSED}](#{anchor('early-vanish')})*. Without batch norm, and after "
-        "training, it is [another matter](#gradients)."
+        f"S1's claim that they shrink is *[{REVERSED}](#{anchor('early-vanish')})*.{vanished(m)} Without batch norm it "
+        "is [another matter](#gradients)."
     ]
+
+
+def vanished(m: Measured) -> str:
+    """The plain networks with batch norm in which the gradient vanishes after training."""
+    networks = {name: one.experiment.network for name, one in m.results.items() if one.experiment.model == "resnet"}
+    plain = [name for name, of in networks.items() if of.shortcut == "none" and of.normalisation == "batch"]
+    gone = [link(name) for name in plain if "vanishes" in inside.way(m.results[name].layers.gradient.iloc[:-1])]
+    return f" After training they do vanish in {', '.join(gone)} (first seed)." if gone else ""
 
 
 def blocks(m: Measured) -> list[str]:
@@ -73,13 +82,14 @@ def blocks(m: Measured) -> list[str]:
     if not said:
         return []
     every = {name: found.addition.median() for name, r in m.results.items() if (found := r.table("blocks")) is not None}
-    least = min(every, key=every.__getitem__)
-    opening = (
-        f"**What residual blocks add, ‖F(x)‖ / ‖x‖ of the median block, is {floor(100 * every[least]) / 100:.2f} or "
-        f"more after training in all {len(every)} networks that were measured.** Least in {link(least)}. "
-        "[More](#what-the-blocks-add)."
-    )
-    return [listed(opening, said)]
+    near = {name: value for name, value in every.items() if value < inside.NEAR}
+    opening = "Residual blocks do not tend to add nothing (S0 argues that they do): after training the median block "
+    opening += f"adds ‖F(x)‖ / ‖x‖ of {inside.NEAR:g} or more in {len(every) - len(near)} of {len(every)} networks"
+    if 2 * len(near) >= len(every):
+        opening = "After training the median residual block adds nearly nothing, as S0 argues: ‖F(x)‖ / ‖x‖ is below "
+        opening += f"{inside.NEAR:g} in {len(near)} of {len(every)} networks"
+    few = "".join(f" {link(name)}: {value:.3f}." for name, value in near.items())
+    return [listed(f"**{opening}.**{few} [More](#what-the-blocks-add).", said)]
 
 
 def medians(by_depth: dict[int, float]) -> str:
@@ -132,9 +142,10 @@ FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {
         start_findings.dirac,
         start_findings.remaining,
         lambda m: agreement_findings.finding(m.results),
+        lambda m: rounding_findings.finding(m.results),
+        lambda m: agreement_findings.goes_with(gathered(m.results)),
         lambda m: equalising.finding(m.results),
         lambda _: crossing.finding(),
-        lambda m: rounding_findings.finding(m.results),
         lambda _: deepening.finding(),
     ],
     "The articles": [

@@ -35,7 +35,7 @@ def sweep(results: Results, draw: Draw) -> list[str]:
     epochs = " or ".join(f"{number:g} epochs" for number in sorted(set(runs.epochs.dropna())))
     title = f"Plain networks on SIGNS{f', {epochs}' if epochs else ''}: the first step and the training error"
     drawn = sweep_figures.first_steps(runs, limit, title)
-    lines = draw(drawn, "first-steps.svg", "training error by the length of the first step")
+    lines = draw(drawn, "first-steps.svg", "training error by the size of the first step")
     depths = sorted(set(runs.depth))
     rows = []
     for (start, lr), some in runs.groupby(["start", "lr"], sort=False):
@@ -110,8 +110,9 @@ def finding() -> list[str]:
     said += [told(name, some, runs) for name, some in runs.groupby("start", sort=False)]
     start = f" from {' or '.join(crossing.WHO.get(one, one) for one in failed)}" if failed else ""
     whole = (
-        f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (one "
-        f"seed, or the mean of several, of which the number in brackets started). [More](#{PLACE})."
+        f"**{opening}{start}** (exploratory). Training error in % with a learning rate of {', '.join(lrs)} (single "
+        f"seeds, which differ from the means of other findings, unless a number in brackets says how many of several "
+        f"started). [More](#{PLACE})."
     )
     return [listed(whole, said)]
 
@@ -131,13 +132,14 @@ def told(start: str, runs: pd.DataFrame, everything: pd.DataFrame) -> str:
     )
     if len(runs) - wrong == usual:
         return (
-            f"From {words} no threshold on the length of the first step, known before training, tells better whether "
-            f"the {len(runs)} runs start than one answer for all: {one_answer}, the depth in {len(runs) - by_depth}."
+            f"From {words} no threshold on the size of the first step, known before training, tells better whether the "
+            f"{len(runs)} runs start than one answer for all: {one_answer}, by a threshold on the depth in "
+            f"{len(runs) - by_depth}."
         )
     return (
-        f"From {words} the length of the first step, known before training, tells in {len(runs) - wrong} of "
-        f"{len(runs)} runs whether they start (the threshold, {digits(value)} times the layer's norm, was chosen by "
-        f"the same runs), the depth in {len(runs) - by_depth}; {one_answer}.{elsewhere(runs)}"
+        f"From {words} the size of the first step, known before training, tells most runs that start from those that "
+        f"do not: a threshold of {digits(value)} times ‖W‖, chosen on the same runs, is right in {len(runs) - wrong} "
+        f"of {len(runs)}, one on the depth in {len(runs) - by_depth}; {one_answer}.{elsewhere(runs)}"
         f"{where_crossed(value, everything)}"
     )
 
@@ -156,8 +158,8 @@ def where_crossed(value: float, runs: pd.DataFrame) -> str:
     if not count:
         return ""
     return (
-        f" Where a network has the first gradients of another initialisation ([below](#{crossing.PLACE})), that "
-        f"threshold is wrong in {wrong} of {count} runs."
+        f" Where a network has the first gradients of another initialisation ([below](#{crossing.PLACE})), the same "
+        f"threshold on the first step is wrong in {wrong} of {count} runs."
     )
 
 
@@ -168,7 +170,7 @@ def elsewhere(runs: pd.DataFrame) -> str:
         return ""
     right = [len(runs) - threshold(values.to_numpy(), well)[1] for values in (runs.first_step, runs.depth)]
     return (
-        f" Which runs end below {100 * HALF:.0f} %: the best threshold on the first step is right in {right[0]}, the "
+        f" Whether a run ends below {100 * HALF:.0f} %, the best threshold on the first step tells in {right[0]}, the "
         f"best on the depth in {right[1]}."
     )
 

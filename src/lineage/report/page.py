@@ -40,14 +40,17 @@ scores, history, provenance, and the command that makes it again. How to read th
 - **Verdicts** are in italics and lead to their claim: *holds* and *reversed* pass [the rule](#how-to-read-a-verdict),
   *leans* nearly does, *not decided* is open. *Primary* comparisons were named as the main ones and are corrected for
   multiple comparisons (Holm). *Exploratory* ones are not: where there is no difference, about one in twenty still shows
-  one. *Probably*: it leans or *does not hold*, or it holds or is reversed in an exploratory comparison.
+  one. Only primary ones have to pass the correction, so with the same numbers an exploratory one *holds* where a
+  primary one *leans*: compare intervals, not words. *Probably* marks a verdict that leans, *does not hold*, or is
+  exploratory. Sentences without a verdict say what was measured or counted in these networks.
 - **Started to train**: a seed whose training error ends below 80 % of that at chance level (on SIGNS, with six classes,
   below 66.7 %, on CIFAR-10, with ten, below 72 %). Where some seeds of a network did not start, its mean error is
   given, but is no measure of the network, and no claim compares it.
 - **Networks**: *plain* ones are ResNets without shortcuts, batch norm included. A residual block computes x + F(x).
   *Dirac initialisation*: each 3×3 kernel but the first begins as the identity plus a tenth of He's weights; *looks
-  linear*: all layers before the last ReLU begin as a linear map. A gradient's *relative length* is its norm over that
-  of the weights, ‖gradient‖ / ‖W‖ (of n shifts or scales of batch norm: over √n).
+  linear*: all layers before the last ReLU begin as a linear map. *Identity + 0.4 He*: with 0.4 times He's weights
+  instead. A gradient's *relative norm* is its norm over that of the weights, ‖gradient‖ / ‖W‖ (of n shifts or scales of
+  batch norm: over √n).
 - **Data**: `cats-vs-dogs-cifar` has the cats and dogs of CIFAR-10, enlarged to 224 pixels."""
 
 
@@ -151,8 +154,8 @@ SECTIONS: dict[str, dict[str, Callable[[Results, Draw], list[str]]]] = {
     "Why do deep plain networks fail?": {
         "": why.section,
         "Do different batches ask for the same step?": agreeing.section,
-        "Do they train if all gradients have the same relative length?": equalising.section,
-        "Is it the function or the length of the first steps?": crossing.section,
+        "Do they train if all gradients have the same relative norm?": equalising.section,
+        "Is it the function or the norm of the first gradients?": crossing.section,
         "Do they train in float64?": rounding.section,
         "Does the first step tell which networks train?": first_steps.sweep,
         "A solution that is there from the beginning": deepening.section,

@@ -19,20 +19,20 @@ networks; with 110 layers float32 leaves no more. Is that why they fail? Here we
 gradients, momentum and steps are in float64. (In the runs in bfloat16 the layers compute in bfloat16; weights and steps
 are in float32.) Each seed has the same initial weights and the same batches in the same order as in bfloat16, where
 some networks have more seeds. Two numbers are in float32, as everywhere: the outputs that the loss is computed from,
-which changes the first gradient by less than a millionth of its length (a test checks it), and the learning rate. How
+which changes the first gradient by less than a millionth of its norm (a test checks it), and the learning rate. How
 little rounding in float64 changes the first gradient is [measured](#do-different-batches-ask-for-the-same-step)
 (*reordered*).
 
-*As usual*: the recipe of the other experiments; lower learning rates were not tried in float64. *Of one relative
-length*: in every step each kernel's gradient is made a fixed fraction of the kernel's norm, as
-[above](#do-they-train-if-all-gradients-have-the-same-relative-length). The fraction was chosen there, in bfloat16, by
-the validation loss of the first seed. In float64 another one may be better: so a lower error in float64 counts for more
+*As usual*: the recipe of the other experiments; lower learning rates were not tried in float64. *Of one relative norm*:
+in every step each kernel's gradient is made a fixed fraction of the kernel's norm, as
+[above](#do-they-train-if-all-gradients-have-the-same-relative-norm). The fraction was chosen there, in bfloat16, by the
+validation loss of the first seed. In float64 another one may be better: so a lower error in float64 counts for more
 than a higher one. The difference is given where all seeds started on both sides; three seeds against three cannot
 decide."""
 DEEP, ERROR = 110, 20  # layers, per cent: what was predicted is about these
 PREDICTION = f"""\
 *Predicted*, before any of these had run: as usual no seed of {DEEP} layers starts to train; with gradients of one
-relative length at least one starts, and the mean training error stays above {ERROR} %."""
+relative norm at least one starts, and the mean training error stays above {ERROR} %."""
 
 
 class Case(NamedTuple):
@@ -40,13 +40,13 @@ class Case(NamedTuple):
 
     depth: int
     lr: float
-    ratio: float | None  # the relative length of the gradients; None: as they are
+    ratio: float | None  # the relative norm of the gradients; None: as they are
     exact: Outcome  # in float64
     usual: Outcome | None  # in bfloat16; None where that has not been trained
 
     @property
     def gradients(self) -> str:
-        return "as usual" if self.ratio is None else f"of one relative length ({self.ratio:g})"
+        return "as usual" if self.ratio is None else f"of one relative norm ({self.ratio:g})"
 
     @property
     def difference(self) -> str:
@@ -76,7 +76,7 @@ def as_usual(results: Results, experiment: Experiment) -> Outcome | None:
 
 
 def equalised(experiment: Experiment, ratio: float) -> Outcome | None:
-    """What came of the same network in src/equalised.py, if its gradients had this relative length there."""
+    """What came of the same network in src/equalised.py, if its gradients had this relative norm there."""
     runs, networks = equalising.read()
     for name, recipe in networks.items():
         if recipe["start"] == "he" and in_bfloat16(Experiment.model_validate(without(recipe, "start")), experiment):

@@ -27,11 +27,12 @@ def no_start(m: Measured) -> list[str]:
             turned = quotients(result)
             p = "" if one.p is None else f", Fisher's exact test: p = {one.p:.2g}"
             first = beginning(result)
-            largest = f"{first} (over the seeds) in the layer where it is largest" if first else "not measured"
-            before = f" Before training, the gradient's norm over the weights', ‖gradient‖ / ‖W‖, is {largest}."
+            other = f"; {link(shallower.name)}: {shallow}" if (shallow := beginning(shallower)) else ""
+            largest = f"{first} (over the seeds{other})" if first else "not measured"
+            before = f" Before training the largest ‖gradient‖ / ‖W‖ of any layer is {largest}."
             after = ""
             if not result.started().iloc[0]:
-                after = f" After training, that of the network's first layer is {turned.iloc[0]:.2g} (first seed)."
+                after = f" After training, that of the first layer is {turned.iloc[0]:.2g} (first seed)."
             what = f"ended above {100 * STARTED:.0f} % of the error at chance level"
             what = "did not start or diverged" if result.metrics["diverged"] else what
             also = f" {capitalised(other)}." if (other := differs(one)) else ""

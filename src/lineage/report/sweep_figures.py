@@ -16,7 +16,7 @@ STATES = {"trained": "trained", "inserted": "inserted", "trained on": "trained f
 
 
 def first_steps(runs: pd.DataFrame, limit: float, title: str) -> Figure:
-    """Training error at the end over the length of the first step, a point for each run of `src/sweep.py`: colour by
+    """Training error at the end over the size of the first step, a point for each run of `src/sweep.py`: colour by
     depth, marker by start, a red edge where it diverged. `limit` is the error in per cent above which a network has
     not started to train.
     """
@@ -97,7 +97,7 @@ def agreement(networks: pd.DataFrame, title: str) -> Figure:
 
 def equalised(networks: pd.DataFrame, title: str) -> Figure:
     """The median training error of each network with its gradients as they are (a ring) and with all gradients of the
-    same relative length (a disc). `networks` as `equalising.networks` has them.
+    same relative norm (a disc). `networks` as `equalising.networks` has them.
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.4, 1.2 + 0.34 * len(networks)), layout="constrained")
@@ -110,7 +110,7 @@ def equalised(networks: pd.DataFrame, title: str) -> Figure:
         axis.set_yticks(range(len(networks)), names)
         axis.invert_yaxis()
         axis.set_xlim(-2, 90)
-        key = "ring: gradients as they are; disc: all of the same relative length"
+        key = "ring: gradients as they are; disc: all of the same relative norm"
         axis.set_xlabel(f"median training error in %\n{key}")
         figure.suptitle(title, fontsize=10)
         return figure

@@ -14,7 +14,7 @@ initialisation? Each row says what is changed on purpose; the machine and the nu
 initialisation makes each 3×3 kernel but the first the identity plus a tenth of He's weights. Behind batch norm and ReLU
 a plain network is then not the identity. A residual one is even further from it: each block adds a normalised copy of
 its input. Only behind batch norm does ‖gradient‖ / ‖W‖ say how far a step turns the weights."""
-TOLD_APART = f"[Further below](#{crossing.PLACE}) the lengths of the first gradients alone are exchanged."
+TOLD_APART = f"[Further below](#{crossing.PLACE}) the norms of the first gradients alone are exchanged."
 
 
 def section(results: Results, draw: Draw) -> list[str]:

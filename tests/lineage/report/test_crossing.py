@@ -63,14 +63,12 @@ def test_each_function_with_each_lengths(write):
         "**With the first gradients of another initialisation there started of plain networks of 110 layers 1 of 2 "
     )
     assert said.startswith(
-        f"{opening}from He's initialisation with the lengths of the Dirac initialisation, 0 of 2 from "
+        f"{opening}from He's initialisation with the gradient norms of the Dirac initialisation, 0 of 2 from "
     )
-    dirac = (
-        "The Dirac initialisation with the lengths of He's initialisation: 0 of 2 seeds started, training error 55.00"
-    )
-    assert f"{dirac} ± 7.07 %; with its own 2 of 2 seeds started, training error 0.50 ± 0.71 %." in said
-    lengths = "those of He's initialisation: p = 1, those of the Dirac initialisation: p = 1"
-    assert f"with the same lengths on both sides ({lengths})." in said
+    dirac = "The Dirac initialisation with the gradient norms of He's initialisation: 0 of 2 seeds started, training"
+    assert f"{dirac} error 55.00 ± 7.07 %; with its own 2 of 2 seeds started, training error 0.50 ± 0.71 %." in said
+    norms = "those of He's initialisation: p = 1, those of the Dirac initialisation: p = 1"
+    assert f"with the same norms on both sides ({norms})." in said
 
 
 def values(said):
@@ -85,8 +83,8 @@ def test_whether_it_is_the_function(write):
     assert said.startswith(
         "**From He's initialisation and the Dirac initialisation, whether plain networks of 110 layers start to train "
         "probably depends on the function that they begin with and on the directions of its gradients, not on the "
-        "length of the first gradients** (exploratory; learning rate 0.03, chosen for the Dirac initialisation with "
-        "its own lengths)."
+        "norms of the first gradients** (exploratory; learning rate 0.03, chosen for the Dirac initialisation with "
+        "its own norms)."
     )
     assert "difference +20.00 pp (" in said and values(said) == ["0.029", "0.029"]
     write([0.8] * 10, [0.1, 0.9] * 5, [0.1] * 10, [0.0] * 10)  # with both
@@ -110,6 +108,7 @@ def test_whether_it_is_the_function(write):
 def test_what_was_predicted(write, he, dirac, right):
     write([0.9, 0.9], he, dirac, [0.0, 0.0])
     *_, outcome, _ = crossing.section({}, None)
-    assert outcome.startswith("Outcome: He's initialisation with the lengths of") and outcome.count("predicted)") == 2
+    assert outcome.startswith("Outcome: He's initialisation with the gradient norms of")
+    assert outcome.count("predicted)") == 2
     first, second = outcome.split("; ")
     assert ("(as predicted)" in first, "(as predicted)" in second) == right

@@ -99,17 +99,17 @@ def test_the_finding(study, monkeypatch):
         row |= {"errors": pd.Series(errors), "losses": pd.Series([0.1, 0.4])}
     monkeypatch.setattr(equalising, "gathered", lambda _: pd.DataFrame(rows))
     (said,) = equalising.finding({})
-    assert "110 layers have a lower median training error from 1 of 2 initialisations** (exploratory; n = 2, as" in said
-    assert "as usual 2). From 1 of them every seed is below every seed as usual. For each network" in said
+    assert "110 layers end with a lower median training error than with gradients as they are, from 1 of 2 init" in said
+    assert "(exploratory; n = 2, as they are 2). From 1 every seed ends below every seed of the usual training." in said
     linear = "looks linear: 1.00 ± 1.41 %, as usual 50.00 ± 1.41 %, difference -49.00 pp (-55.08 … -42.92)"
     assert f"\n    - Plain, 110 layers, {linear}" in said
     assert "He: 90.00 ± 0.00 %, as usual 82.00 ± 1.41 %, 0 of 2 seeds started, as usual 0 of 2." in said
-    assert "and in 2 of 2 networks the largest or the smallest of them; the learning rate" in said
+    assert "in 2 of the 2 networks that is the largest or the smallest, so another may be better still." in said
     assert "train anyway" not in said
     for row, errors in zip(rows, ([80, 95, 95], [1, 49, 51]), strict=True):  # the means of both of He's are 90 %
         row |= {"errors": pd.Series(errors), "median_error": errors[1]}
     (said,) = equalising.finding({})
-    assert "a lower median training error from 2 of 2" in said and "From 0 of them every seed is below" in said
+    assert "gradients as they are, from 2 of 2" in said and "From 0 every seed ends below every seed" in said
 
 
 def test_what_it_does_to_networks_that_train_anyway(study, monkeypatch):

@@ -84,24 +84,22 @@ def test_the_finding(workspace):
         "From He's initialisation, 110 layers: 75.0 (0 of 2).",
     ]
     assert lines[2].startswith("From the Dirac initialisation, 20 layers: ")
-    assert "From He's initialisation the length of the first step, known before training, tells in 4 of 4 runs" in said
-    assert "(the threshold, 1.7 times the layer's norm" in said
-    assert (
-        "the depth in 4; to say of all that they do not start would be right in 2. Which runs end below 50 %: "
-        in lines[-2]
-    )
-    assert lines[-2].endswith("the best threshold on the first step is right in 4, the best on the depth in 4.")
+    first = "From He's initialisation the size of the first step, known before training, tells most runs that start"
+    rest = "a threshold of 1.7 times ‖W‖, chosen on the same runs, is right in 4 of 4, one on the depth in 4; to say of"
+    assert lines[-2].startswith(f"{first} from those that do not: {rest} all that they do not start would be right in")
+    half = "Whether a run ends below 50 %, the best threshold on the first step tells in 4, the best on the depth in 4."
+    assert lines[-2].endswith(f" in 2. {half}")
     assert lines[-1] == "From the Dirac initialisation all 2 runs started."
 
 
-def test_the_threshold_where_function_and_lengths_are_crossed(workspace, monkeypatch):
-    """He's function with short first steps does not start, and the Dirac one with long ones does."""
+def test_the_threshold_where_function_and_norms_are_crossed(workspace, monkeypatch):
+    """He's function with small first steps does not start, and the Dirac one with large ones does."""
     swept(ERRORS | {("he", 110): (0.8, 0.7)}, STEPS)
     assert "first gradients of another" not in first_steps.finding()[0]
     runs = pd.DataFrame({"depth": 110, "lr": 0.1, "trained": ["no", "no", "yes"]})
     cells = [("he", "he", runs), ("he", "dirac", runs), ("dirac", "he", runs.assign(trained="yes"))]
     monkeypatch.setattr(crossing, "read", lambda: [crossing.Case(*cell) for cell in cells])
-    assert "that threshold is wrong in 5 of 6 runs." in first_steps.finding()[0]
+    assert "the same threshold on the first step is wrong in 5 of 6 runs." in first_steps.finding()[0]
     monkeypatch.setattr(crossing, "read", lambda: [crossing.Case("he", "dirac", runs.assign(lr=0.03))])
     assert "first gradients of another" not in first_steps.finding()[0]  # of a learning rate that was not swept
 
@@ -110,9 +108,9 @@ def test_no_threshold_is_named_where_none_helps(workspace):
     swept(ERRORS | {("he", 20): (0.8, 0.01), ("he", 110): (0.02, 0.03)}, STEPS)
     told = first_steps.finding()[0].split("\n    - ")[-2]
     assert told == (
-        "From He's initialisation no threshold on the length of the first step, known before training, tells better "
-        "whether the 4 runs start than one answer for all: to say of all that they start would be right in 3, the "
-        "depth in 3."
+        "From He's initialisation no threshold on the size of the first step, known before training, tells better "
+        "whether the 4 runs start than one answer for all: to say of all that they start would be right in 3, by a "
+        "threshold on the depth in 3."
     )
     swept(ERRORS, STEPS)
     assert "**Plain networks of 110 layers start to train with some of 1 learning rates** (" in first_steps.finding()[0]

@@ -21,7 +21,7 @@ def recipes(name, **changes):
 
 @pytest.fixture
 def study(workspace):
-    """Plain networks of 110 layers, as usual and with gradients of one relative length. Returns what writes the table,
+    """Plain networks of 110 layers, as usual and with gradients of one relative norm. Returns what writes the table,
     given the training errors in float64 of each.
     """
     rounding.TABLE.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def test_before_it_has_run_at_this_scale(study):
 def test_float64_beside_bfloat16(study, elsewhere):
     study([0.8, 0.9], [0.1, 0.2])
     assert f"{USUAL}0 of 2 | 85.00 ± 7.07 | 0.5 | 0 of 5 | 45.00 ± 0.00 |" in text(elsewhere)
-    own = "of one relative length (0.01) | 2 of 2 | 15.00 ± 7.07 | 0.5 | "
+    own = "of one relative norm (0.01) | 2 of 2 | 15.00 ± 7.07 | 0.5 | "
     assert f"{own}2 of 3 | 46.67 ± 37.86 | 1 |  |" in text(elsewhere)  # no difference: a seed did not start
     table = pd.read_csv(equalising.EQUALISED)
     table.assign(trained="yes").to_csv(equalising.EQUALISED, index=False)
@@ -108,7 +108,7 @@ def test_a_ratio_that_was_not_chosen_is_not_beside_it(study, elsewhere):
 def test_what_was_predicted_and_what_came(study):
     study([0.8, 0.9], [0.3, 0.3])
     assert "as usual: 0 of 2 seeds started, training error 85.00 ± 7.07 % (as predicted)" in text({})
-    assert "length (0.01): 2 of 2 seeds started, training error 30.00 ± 0.00 % (as predicted)" in text({})
+    assert "norm (0.01): 2 of 2 seeds started, training error 30.00 ± 0.00 % (as predicted)" in text({})
     study([0.3, 0.9], [0.1, 0.1])
     assert text({}).count("(not as predicted)") == 2
     study([0.3, 0.9], [0.9, 0.9])  # none starts
