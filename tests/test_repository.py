@@ -307,7 +307,7 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
     (ratio,) = re.findall(r"say six times as fast: × (\S+) \((\S+) … (\S+)\), \*\[does not hold\]", report)
     assert "{} times as many, {} to {}: faster *holds*, six times *does not hold*".format(*ratio) in text
     assert "*[holds](#claim-relu-tanh)*" in report
-    assert re.search(r'id="claim-lrn-useless".*\*\*holds\*\*', report) and "it is useless (*holds*)" in text
+    assert re.search(r'id="claim-lrn-useless".*\*\*holds\*\*', report) and "calls it useless: that *holds*" in text
     (high,) = re.findall(r"until the training error is 50 %: -\S+ epochs \(-\S+ … (\S+)\)", report)
     assert float(high) < 0 and "until 50 % tanh is ahead" in text
     losses = {}

@@ -75,7 +75,5 @@ def test_the_finding(workspace):
     assert said(table).startswith(f"**Whether p{who} end with a higher {than} is not decided.** So")
     text = said(table[table.seed == 0])
     assert "its own seed (exploratory; n = 1). [More]" in text
-    layers = (
-        "Layers exact in training: it ends at 0.045, × 4.5 what it is without inserted layers, and × 9 what it began"
-    )
-    assert text.endswith(f"{layers} with (0.005). Training error 2.00 %.")
+    layers = "Layers exact in training: it ends at 0.045, × 4.5 what it is without inserted layers, and × 9"
+    assert text.endswith(f"{layers} what it began with (0.005). Training error 2.00 %.")

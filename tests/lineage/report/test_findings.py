@@ -55,6 +55,8 @@ def test_what_blocks_add_is_said_of_each_group(workspace):
     opening, signs, cifar = one(said(*SIGNS, *names, least), "‖F(x)‖ / ‖x‖").split("\n    - ")
     assert "the median block adds ‖F(x)‖ / ‖x‖ of 0.1 or more in 4 of 5 networks.**" in opening
     assert opening.endswith(f".** [{least}](experiments.md#{least}): 0.095. [More](#what-the-blocks-add).")
+    assert signs.startswith("SIGNS, 30 epochs: after training 1.50 (20 layers), 1.50 (56")
+    assert cifar.startswith("CIFAR-10, 12 epochs: after training 1.50 (20 layers); before")
     for name in (*SIGNS[3:], "resnet-20-cifar10"):
         write_table(f"tables/{name}/blocks", [{"block": "stages.0", "addition": 0.05}])
     nearly = "After training the median residual block adds nearly nothing, as S0 argues: ‖F(x)‖ / ‖x‖ is below 0.1 in"
