@@ -84,7 +84,8 @@ def run(main: Callable[[], int | None]) -> None:
             sys.exit(141)
         if error.errno in _LIMITS:
             sys.exit(_say(name, _LIMITS[error.errno], 1))
-        if isinstance(error, FileNotFoundError) and error.errno is None:  # as safetensors says it, of either
+        # without a number: so safetensors says of a file that is missing, and of one that may not be read
+        if isinstance(error, FileNotFoundError) and error.errno is None:
             sys.exit(_say(name, f"{error}: it is missing, or may not be read; mend that and run it again", 1))
         if error.errno not in _DISK:
             raise

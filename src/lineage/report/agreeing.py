@@ -39,7 +39,7 @@ delta-orthogonal kernels of Xiao et al. (2018): all layers before the last ReLU 
 identity. The other initialisations are the identity plus a share of He's weights; He's alone has no share of the
 identity and is not one of that series."""
 CAUSE = (
-    "Whether long gradients are a cause is tested with [limits on the steps](#why-do-deep-plain-networks-fail), with "
+    "Whether large gradients are a cause is tested with [limits on the steps](#why-do-deep-plain-networks-fail), with "
     "[gradients of the same relative norm](#do-they-train-if-all-gradients-have-the-same-relative-norm), and with "
     f"[the first gradients of another initialisation](#{crossing.PLACE})."
 )

@@ -49,12 +49,12 @@ def agreed(networks: pd.DataFrame) -> list[str]:
         plain, residual = (networks.agreement[family, "he"] for family in ("plain", "resnet"))
         if plain < ORTHOGONAL and residual > ALIGNED:
             opening = (
-                f"**Before training, the gradients of two batches are almost orthogonal in plain networks of "
+                "**Before training, the gradients of two batches are almost orthogonal in plain networks of "
                 f"{networks.depth.max()} layers with He's initialisation, but not in residual ones."
             )
             if 2 * networks.shuffled["resnet", "he"] > residual:
-                opening += " In the residual ones most of the agreement remains with shuffled labels, so it does not "
-                opening += "come from the classes."
+                opening += " In the residual ones most of the agreement remains with shuffled labels, so that part "
+                opening += "does not come from the classes."
             opening += "**"
     return [
         f"{opening} Their *agreement* is the cosine of the angle between them, in the median convolution. With "
@@ -126,9 +126,8 @@ def goes_with(found: pd.DataFrame) -> list[str]:
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
         f"{follows}** (exploratory, little evidence; a correlation, no cause). That holds for the medians of "
         f"{len(alike)} initialisations (n = {alike.n.min()} or more), in this order: {', '.join(alike.words)}. In "
-        f"{sum(neighbours)} of {len(neighbours)} "
-        f"pairs of neighbours the seeds overlap. {capitalised(ends[0])}; {ends[1]}. "
-        f"[Rank correlations](#{PLACE})."
+        f"{sum(neighbours)} of {len(neighbours)} pairs of neighbours the seeds overlap. {capitalised(ends[0])}; "
+        f"{ends[1]}. [Rank correlations](#{PLACE})."
     ]
 
 

@@ -81,16 +81,15 @@ def finding() -> list[str]:
         against[way] = beside = verdicts.difference(after - control, 0.0)
         errors = runs[(runs.insertion == insertion) & (runs.state == "trained on")].train_error
         said.append(
-            f"Layers {way}: it ends at {np.exp(after.mean()):.2g}, {difference_text(beside, '×')} what it is without "
-            f"inserted layers, and {difference_text(verdicts.difference(after - given, 0.0), '×')} what it began with "
-            f"({np.exp(given.mean()):.2g}). Training error {percent(errors)} %."
+            f"Layers {way}: it ends at {np.exp(after.mean()):.2g}. Compared with no inserted layers: "
+            f"{difference_text(beside, '×')}; with what it began with, {np.exp(given.mean()):.2g}: "
+            f"{difference_text(verdicts.difference(after - given, 0.0), '×')}. Training error {percent(errors)} %."
         )
     whole = (
-        f"{opening(deep, shallow, against)} So they had a good solution. {deep - shallow} layers that do not change "
-        "the outputs were inserted "
-        "(exact in training, or in evaluation only, where batch norm changes them in training). Then the networks with "
-        "and without them were trained further by the same recipe, whose learning rate rises once more; each is "
-        f"compared with that of its own seed (exploratory; n = {len(logs)}"
+        f"{opening(deep, shallow, against)} A good solution was there from the beginning: {deep - shallow} layers that "
+        "do not change the outputs were inserted (exact in training, or in evaluation only, where batch norm changes "
+        "them in training). Then the networks with and without them were trained further by the same recipe, whose "
+        f"learning rate rises once more; each is compared with that of its own seed (exploratory; n = {len(logs)}"
         f"{'; with the 95 % interval of the quotient' if len(logs) > 1 else ''}). [More](#{PLACE})."
     )
     return [listed(whole, [f"Without inserted layers the training loss ends at {np.exp(control.mean()):.2g}.", *said])]

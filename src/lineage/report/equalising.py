@@ -18,7 +18,7 @@ PLACE = "do-they-train-if-all-gradients-have-the-same-relative-norm"
 NETWORK = ["family", "depth", "initialisation"]
 TEXT = """\
 Before training, the gradients of a deep plain network differ in norm by far from layer to layer. Here their norms are
-fixed: in every step the gradient of each kernel is made *ratio* times as long as the kernel, and that of a vector of n
+fixed: in every step the gradient of each kernel gets *ratio* times the norm of the kernel, and that of a vector of n
 numbers (shift and scale of batch norm, biases) *ratio* × √n, before momentum, the learning rate and its schedule come
 in as usual. (Compare Yu et al. 2017, *Block-normalized gradient method*; You et al. 2017, *Large batch training of
 convolutional networks*; Bernstein et al. 2020, *On the distance between two neural networks and the stability of
@@ -136,10 +136,10 @@ def finding(results: Results) -> list[str]:
         f"**If all gradients have the same relative norm in every step, plain networks of {deep.depth.max()} layers "
         f"end with a lower median training error than with gradients as they are, from "
         f"{(deep.median_error < deep.usual).sum()} of {len(deep)} initialisations** (exploratory; n = {deep.n.min()}, "
-        f"as they are {usual}). From {sum(below)} every seed ends below every seed of the usual training. Each network "
-        f"has the best of {runs.ratio.nunique()} such norms by the validation loss of the first seed; in {edge} of the "
-        f"{len(found)} networks that is the largest or the smallest, so another may be better still. The learning rate "
-        f"of the usual training was not tuned ([lower ones](#{LOWER})). [More](#{PLACE})."
+        f"as they are {usual}). From {sum(below)} of these every seed ends below every seed of the usual training. "
+        f"Each network has the best of {runs.ratio.nunique()} such norms by the validation loss of the first seed; in "
+        f"{edge} of the {len(found)} networks that is the largest or the smallest, so another may be better still. The "
+        f"learning rate of the usual training was not tuned ([lower ones](#{LOWER})). [More](#{PLACE})."
     )
     return [listed(opening, said + anyway)]
 

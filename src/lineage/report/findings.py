@@ -56,7 +56,7 @@ def vanished(m: Measured) -> str:
     """The plain networks with batch norm in which the gradient vanishes after training."""
     networks = {name: one.experiment.network for name, one in m.results.items() if one.experiment.model == "resnet"}
     plain = sorted(name for name, of in networks.items() if of.shortcut == "none" and of.normalisation == "batch")
-    gone = [link(name) for name in plain if "vanishes" in inside.way(m.results[name].layers.gradient.iloc[:-1])]
+    gone = [link(name) for name in plain if inside.vanishes(m.results[name].layers.gradient.iloc[:-1])]
     return f" After training they do vanish in {', '.join(gone)} (first seed)." if gone else ""
 
 

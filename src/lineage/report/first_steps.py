@@ -57,7 +57,7 @@ def sweep(results: Results, draw: Draw) -> list[str]:
     header += "the best threshold on the first step | the best threshold on the depth"
     lines += table(header, "l r r r r l l", rows)
     said = [
-        f"From `{start}` no step is longer than {100 * limit:g} % of ‖W‖." for start, limit in limits.items() if limit
+        f"From `{start}` no step is larger than {100 * limit:g} % of ‖W‖." for start, limit in limits.items() if limit
     ]
     return [*SWEEP_TEXT.splitlines(), *said, f"[All runs](../{SWEEP.as_posix()}).", "", *lines]
 

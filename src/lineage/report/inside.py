@@ -81,6 +81,14 @@ def is_frozen(quotients: pd.Series) -> bool:
     return bool(quotients.iloc[0] < FROZEN * quotients.max())
 
 
+def vanishes(gradients: pd.Series) -> bool:
+    """Whether the first layer's is smaller than the last one's by a factor of `HARMLESS` or more, as far as they are
+    numbers above 0.
+    """
+    first, last = gradients.iloc[0], gradients.iloc[-1]
+    return bool(np.isfinite(gradients).all() and last > 0 and HARMLESS * first <= last)
+
+
 def way(gradients: pd.Series) -> str:
     """What becomes of the gradient from the last of these layers to the first."""
     if not np.isfinite(gradients).all():
@@ -88,10 +96,10 @@ def way(gradients: pd.Series) -> str:
     first, last, size = gradients.iloc[0], gradients.iloc[-1], gradients.median()
     if gradients.max() == 0:
         return "0 in every layer: too small for float32"
-    ratio, trend, scale = first / last if last else np.inf, "keeps", ""
-    if ratio >= HARMLESS:
+    trend, scale = "keeps", ""
+    if first >= HARMLESS * last:
         trend = "*explodes*"
-    elif ratio <= 1 / HARMLESS:
+    elif vanishes(gradients):
         trend = "*vanishes*"
     if size > 1e3:
         scale = ", *huge*"

@@ -47,10 +47,10 @@ scores, history, provenance, and the command that makes it again. How to read th
   below 66.7 %, on CIFAR-10, with ten, below 72 %). Where some seeds of a network did not start, its mean error is
   given, but is no measure of the network, and no claim compares it.
 - **Networks**: *plain* ones are ResNets without shortcuts, batch norm included. A residual block computes x + F(x).
-  *Dirac initialisation*: each 3×3 kernel but the first begins as the identity plus a tenth of He's weights; *looks
-  linear*: all layers before the last ReLU begin as a linear map. *Identity + 0.4 He*: with 0.4 times He's weights
-  instead. A gradient's *relative norm* is its norm over that of the weights, ‖gradient‖ / ‖W‖ (of n shifts or scales of
-  batch norm: over √n).
+  *Dirac initialisation*: each 3×3 kernel but the first begins as the identity plus a tenth of He's weights; *identity +
+  0.4 He*: plus 0.4 times He's weights; *looks linear*: all layers before the last ReLU begin as a linear map. A
+  gradient's *relative norm* is its norm over that of the weights, ‖gradient‖ / ‖W‖ (of n shifts or scales of batch
+  norm: over √n).
 - **Data**: `cats-vs-dogs-cifar` has the cats and dogs of CIFAR-10, enlarged to 224 pixels."""
 
 

@@ -27,8 +27,8 @@ def no_start(m: Measured) -> list[str]:
             turned = quotients(result)
             p = "" if one.p is None else f", Fisher's exact test: p = {one.p:.2g}"
             first = beginning(result)
-            other = f"; {link(shallower.name)}: {shallow}" if (shallow := beginning(shallower)) else ""
-            largest = f"{first} (over the seeds{other})" if first else "not measured"
+            shallow = f"; {link(shallower.name)}: {found}" if (found := beginning(shallower)) else ""
+            largest = f"{first} (over the seeds{shallow})" if first else "not measured"
             before = f" Before training the largest ‖gradient‖ / ‖W‖ of any layer is {largest}."
             after = ""
             if not result.started().iloc[0]:

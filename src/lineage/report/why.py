@@ -48,13 +48,13 @@ def concluded(results: Results) -> list[str]:
         if limited and not any(r.started().any() for r in limited) and any(r.started().any() for r in moved):
             text += (
                 f" No seed of {link(base.name)} started with the limits on the steps that were tried, which does not "
-                "exclude that others help: clipping, for instance, shortens the gradients of all layers alike. With "
+                "exclude that others help: clipping, for instance, scales the gradients of all layers down alike. With "
                 "another initialisation seeds started. It changes the weights and the first gradients together."
             )
         for result in tried:
             if result.experiment.network.normalisation == "none" and beginning(result) and not result.started().any():
                 text += (
-                    " Without batch norm two things change, and the steps may be too short: the largest ‖gradient‖ / "
+                    " Without batch norm two things change, and the steps may be too small: the largest ‖gradient‖ / "
                     f"‖W‖ is {beginning(result)} there, times a learning rate of {result.experiment.recipe.lr:g}."
                 )
         said += [text.strip()] if text else []

@@ -121,7 +121,7 @@ def test_whether_what_batches_share_comes_from_the_classes(shuffled, classless):
     table.loc[deep & (table.family == "resnet"), "shuffled_agreement"] = shuffled
     table.to_csv(outcomes.AGREEMENT, index=False)
     said = agreement_findings.finding({})[0]
-    left = " in residual ones. In the residual ones most of the agreement remains with shuffled labels, so it does not"
+    left = " in residual ones. In the residual ones most of the agreement remains with shuffled labels, so that part"
     assert (left in said) == classless
 
 

@@ -59,21 +59,21 @@ def test_the_finding(workspace):
     who = "lain networks of 56 layers that begin as trained ones of 20"
     than = "training loss than those of 20 layers that are trained as long"
     text = said(table)
-    assert text.startswith(f"**P{who} probably end with a higher {than}.** So they had a good")
+    assert text.startswith(f"**P{who} probably end with a higher {than}.** A good solution was")
     assert "\n    - Without inserted layers the training loss ends at 0.02.\n" in text
-    layers = "Layers exact in training: it ends at 0.1, × 4.98 (3.88 … 6.39) what it is without inserted layers, and"
-    assert text.endswith(f"- {layers} × 9.97 (7.77 … 12.8) what it began with (0.01). Training error 3.00 ± 1.00 %.")
+    layers = "Layers exact in training: it ends at 0.1. Compared with no inserted layers: × 4.98 (3.88 … 6.39); with"
+    assert text.endswith(f"- {layers} what it began with, 0.01: × 9.97 (7.77 … 12.8). Training error 3.00 ± 1.00 %.")
     use = table[table.insertion == "training"].assign(insertion="use")
     open_ = use.assign(train_loss=np.where(use.seed == 0, 0.02, 0.02 * use.seed))
     both = "if the inserted layers are exact in training; if they are exact in evaluation only, this is not decided"
-    assert f"{than}, {both}.** So" in said(table, open_)
+    assert f"{than}, {both}.** A good" in said(table, open_)
     lower = use.assign(train_loss=[0.01, 0.005, 0.01, 0.011, 0.01, 0.02])
-    depends = f"**Whether p{who} end with a higher or a lower {than} probably depends on the inserted layers.** So"
+    depends = f"**Whether p{who} end with a higher or a lower {than} probably depends on the inserted layers.** A good"
     assert said(table, lower).startswith(depends)
     assert said(table[table.insertion != "training"], lower).startswith(f"**P{who} probably end with a lower {than}.**")
     table.loc[on & deep & (table.seed == 1), "train_loss"] = 0.005
-    assert said(table).startswith(f"**Whether p{who} end with a higher {than} is not decided.** So")
+    assert said(table).startswith(f"**Whether p{who} end with a higher {than} is not decided.** A good")
     text = said(table[table.seed == 0])
     assert "its own seed (exploratory; n = 1). [More]" in text
-    layers = "Layers exact in training: it ends at 0.045, × 4.5 what it is without inserted layers, and × 9"
-    assert text.endswith(f"{layers} what it began with (0.005). Training error 2.00 %.")
+    layers = "Layers exact in training: it ends at 0.045. Compared with no inserted layers: × 4.5;"
+    assert text.endswith(f"{layers} with what it began with, 0.005: × 9. Training error 2.00 %.")

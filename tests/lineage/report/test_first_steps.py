@@ -69,7 +69,7 @@ def test_the_sweep_in_numbers(workspace):
     assert f"| He | 4 | 3 | 0.01 … 300 | 300 | {one_answer} | wrong once |" in text
     assert f"| He and Dirac | 6 | 5 | 0.001 … 300 | 300 | {one_answer} | wrong once |" in text
     assert "| all | 8 | 6 |" in text and "(first-steps.svg)" in text
-    assert "From `trust` no step is longer than 2 % of ‖W‖." in text
+    assert "From `trust` no step is larger than 2 % of ‖W‖." in text
 
 
 def test_the_finding(workspace):

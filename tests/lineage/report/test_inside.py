@@ -23,6 +23,20 @@ def test_the_way_of_a_gradient(gradients, said):
     assert inside.way(pd.Series(gradients)) == said
 
 
+@pytest.mark.parametrize(
+    ("gradients", "gone"),
+    [
+        ((0.01, 5.0, 1.0), True),
+        ((0.011, 5.0, 1.0), False),
+        ((0.0, 5.0, 1.0), True),
+        ((0.0, 0.0, 0.0), False),
+        ((0.001, 5.0, float("inf")), False),
+    ],
+)
+def test_what_vanishes_is_smaller_by_the_factor_and_a_number(gradients, gone):
+    assert inside.vanishes(pd.Series(gradients)) == gone
+
+
 def test_the_first_layer_is_frozen_beside_the_others():
     """The quotient of gradient and weights decides, not the product; a network that has learnt all is not frozen."""
     gradient, weight = pd.Series([1.3e-6, 1e-3, 0.13]), pd.Series([1e5, 100.0, 11.0])

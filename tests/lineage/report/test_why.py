@@ -48,7 +48,7 @@ def test_why_is_concluded_from_what_was_tried(workspace):
     names.append("plain-110-signs32-no-norm")
     assert "may be too short" not in "\n".join(why.section(read(*names), None))  # it was not measured
     write_table(f"tables/{names[-1]}/beginnings", [{"seed": 0, "layer": "stem.0", "initial_gradient_ratio": 0.0025}])
-    said = "may be too short: the largest ‖gradient‖ / ‖W‖ is 0.0025 there, times a learning rate of 1."
+    said = "may be too small: the largest ‖gradient‖ / ‖W‖ is 0.0025 there, times a learning rate of 1."
     assert said in "\n".join(why.section(read(*names), None))
     measured("plain-110-signs32-clip", (0.98, 0.99), recipe={"clip": 1})  # another limit that does not help
     assert concluded in "\n".join(why.section(read(names[0], "plain-110-signs32-clip", names[2]), None))
