@@ -16,13 +16,14 @@ import argparse
 from pathlib import Path
 
 from lineage import params, stage_experiments
+from lineage.experiments import resolve
 from lineage.files import write_json
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     everything = params.read()
-    texts = {f"experiments/{name}.json": params.resolve(everything, name).changes() for name in everything.experiments}
+    texts = {f"experiments/{name}.json": resolve(everything, name).changes() for name in everything.experiments}
     addresses = {}
     for name, dataset in everything.datasets.items():
         whole = everything.scale == "full" and dataset.archives

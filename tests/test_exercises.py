@@ -12,6 +12,7 @@ from conftest import REPOSITORY, content, make_study, parameters, recorded_error
 from scipy import stats
 
 from lineage import params
+from lineage.experiments import resolve
 from lineage.report import comparisons
 from lineage.report.entries import Claim
 
@@ -106,7 +107,7 @@ def test_the_claim_of_exercise_6_can_be_judged(tmp_path):
     (claim,) = [Claim(**one) for one in yaml.safe_load(entry)]
     comparisons.check(claim)
     ((usual, mine),) = claim.pairs
-    sides = [params.resolve(everything, name).changes() for name in (usual, mine)]
+    sides = [resolve(everything, name).changes() for name in (usual, mine)]
     assert sides[0]["recipe"].pop("warm_up") < sides[1]["recipe"].pop("warm_up") == 0.5
     assert sides[0]["recipe"] | {"seeds": 0} == sides[1]["recipe"] | {"seeds": 0}
     assert sides[0]["network"] == sides[1]["network"]

@@ -18,6 +18,7 @@ import pytest
 from conftest import REPOSITORY, dvc, folders_zip, git, make_study, parameters, sha256, shell, write_parameters
 
 from lineage import params
+from lineage.experiments import resolve
 
 pytestmark = pytest.mark.xdist_group("workflows")  # the study is made once
 NAME = "resnet-8-signs"
@@ -86,7 +87,7 @@ def test_the_readmes_own_data_set_fits_the_parameter_files(workspace):
     assert after.datasets.keys() - before.datasets.keys() == {"mine"}
     assert after.datasets["mine"].sample.sha256 == sha256(archive)
     assert after.datasets["mine"].classes == ("daisy", "rose")
-    experiment = params.resolve(after, "resnet34-mine")
+    experiment = resolve(after, "resnet34-mine")
     assert (experiment.dataset, experiment.network.depth, experiment.classes) == ("mine", 34, 2)
 
 

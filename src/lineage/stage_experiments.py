@@ -5,7 +5,8 @@ from itertools import product
 from lineage.blocks import Crossed, Deepened, Equalised, Float64, Initialisations, Sweep
 from lineage.engine.experiment import Experiment
 from lineage.errors import Mistake
-from lineage.params import Params, complete
+from lineage.experiments import complete
+from lineage.params import Params
 
 # at scale sample
 SAMPLE_DEPTH = 20  # of the network with several initialisations, of which the last is tried

@@ -1,14 +1,12 @@
 import copy
-import json
 
 import pytest
-import torch
 import yaml
 from conftest import REPOSITORY, parameters, write_parameters
 
 from lineage import params
-from lineage.engine.experiment import Experiment
 from lineage.errors import Mistake
+from lineage.experiments import resolve
 
 REAL = parameters()
 REAL["scale"] = "full"
@@ -24,10 +22,6 @@ def read(content, folder):
     return params.read(folder)
 
 
-def resolve(content, name, folder):
-    return params.resolve(read(content, folder), name)
-
-
 def changed(key, value):
     content = copy.deepcopy(REAL)
     *path, last = key.split("/")
@@ -36,62 +30,6 @@ def changed(key, value):
         place = place[step]
     place[last] = value
     return content
-
-
-@pytest.mark.parametrize("scale", ["full", "sample"])
-def test_every_experiment_is_complete_and_its_network_can_be_built(tmp_path, scale):
-    everything = read(changed("scale", scale), tmp_path)
-    built = set()
-    for name in REAL["experiments"]:
-        experiment = params.resolve(everything, name)
-        assert experiment.scale == scale
-        assert Experiment.model_validate(json.loads(json.dumps(experiment.changes()))) == experiment
-        sizes = (*experiment.recipe.grow, experiment.recipe.input_size)
-        network = (experiment.model, str(experiment.network), experiment.classes, sizes)
-        if network not in built:  # one network has many recipes
-            built.add(network)
-            with torch.device("meta"):
-                network = experiment.build()
-                for size in sizes:
-                    assert network(torch.empty(2, 3, size, size)).shape == (2, experiment.classes), name
-    assert 20 < len(built) < len(REAL["experiments"])
-
-
-def test_train_wins_over_the_experiment_and_the_experiment_over_its_recipe(tmp_path):
-    content = changed("experiments/resnet34-signs/lr", 0.3)
-    assert resolve(content, "resnet34-signs", tmp_path).recipe.lr == 0.3
-    content["train"]["lr"] = 0.001
-    everything = read(content, tmp_path)
-    for name in content["experiments"]:
-        assert params.resolve(everything, name).recipe.lr == 0.001
-
-
-def test_epochs_replace_iterations(tmp_path):
-    assert resolve(REAL, "plain-20-cifar10-he2015", tmp_path).recipe.iterations == 64000
-    recipe = resolve(changed("train/epochs", 3), "plain-20-cifar10-he2015", tmp_path).recipe
-    assert (recipe.epochs, recipe.iterations) == (3, None)
-
-
-def test_sample_caps_everything(tmp_path):
-    content = changed("train/epochs", 500)
-    content["scale"], content["train"]["seeds"] = "sample", 7
-    everything = read(content, tmp_path)
-    for name in content["experiments"]:
-        experiment = params.resolve(everything, name)
-        recipe = experiment.recipe
-        assert (recipe.seeds, recipe.epochs, recipe.iterations) == (1, params.SAMPLE["epochs"], None)
-        assert recipe.input_size <= (63 if name.startswith("alexnet-") else 32)
-        assert experiment.max_images == 2 * recipe.batch_size <= 16
-
-
-def test_shifts_and_squares_fit_the_images_of_a_sample(tmp_path):
-    content = changed("scale", "sample")
-    content["experiments"]["alexnet-cats-vs-dogs"] |= {"shift": 70, "cutout": 64}  # of 128 pixels
-    recipe = params.resolve(read(content, tmp_path), "alexnet-cats-vs-dogs").recipe
-    assert (recipe.input_size, recipe.shift, recipe.cutout) == (63, 62, 62)
-    content["scale"] = "full"
-    recipe = params.resolve(read(content, tmp_path), "alexnet-cats-vs-dogs").recipe
-    assert (recipe.shift, recipe.cutout) == (70, 64)
 
 
 def test_changing_a_key_as_dvc_does_leaves_the_rest_of_the_file(tmp_path):
@@ -107,44 +45,13 @@ def test_changing_a_key_as_dvc_does_leaves_the_rest_of_the_file(tmp_path):
     assert old.startswith("scale: full") and new.startswith("scale: sample")
 
 
-def test_a_warm_up_in_steps_replaces_one_in_shares(tmp_path):
-    content = changed("experiments/plain-56-signs32-long/warm_up_steps", 112)
-    recipe = resolve(content, "plain-56-signs32-long", tmp_path).recipe
-    assert (recipe.warm_up, recipe.warm_up_of(1500), recipe.warm_up_of(450)) == (0, 112, 112)
-
-
-def test_a_new_option_with_its_default_changes_no_effective_recipe(tmp_path):
-    before = resolve(REAL, "plain-20-signs32", tmp_path).changes()
-    content = changed("experiments/plain-20-signs32/cutmix", 0)
-    content["experiments"]["plain-20-signs32"]["initialisation"] = "he"
-    assert resolve(content, "plain-20-signs32", tmp_path).changes() == before
-    content["experiments"]["plain-20-signs32"]["seeds"] = 9
-    more = resolve(content, "plain-20-signs32", tmp_path)
-    assert more.changes() != before and more.one_seed() == resolve(REAL, "plain-20-signs32", tmp_path).one_seed()
-
-
-def test_a_cap_never_raises_a_value(tmp_path):
-    content = changed("scale", "sample")
-    content["train"] |= {"epochs": 1, "batch_size": 8}
-    recipe = resolve(content, "resnet34-signs", tmp_path).recipe
-    assert (recipe.epochs, recipe.batch_size) == (1, 8)
-
-
-def test_numbers_in_quotes_are_numbers_at_any_scale(tmp_path):
-    for scale in ("full", "sample"):
-        content = changed("scale", scale)
-        content["train"] |= {"epochs": "1", "batch_size": "8"}
-        recipe = resolve(content, "resnet34-signs", tmp_path).recipe
-        assert (recipe.epochs, recipe.batch_size) == (1, 8)
-
-
 def test_numbers_in_scientific_notation(tmp_path):
     # YAML 1.1, which PyYAML reads, takes 1e-4 for a word; DVC writes such numbers
     write_parameters(REAL, tmp_path)
     path = tmp_path / "params.yaml"
     assert "weight_decay: 0.0001" in path.read_text()
     path.write_text(path.read_text().replace("weight_decay: 0.0001", "weight_decay: 1e-4"))
-    assert params.resolve(params.read(tmp_path), "plain-20-signs32").recipe.weight_decay == 1e-4
+    assert resolve(params.read(tmp_path), "plain-20-signs32").recipe.weight_decay == 1e-4
 
 
 @pytest.mark.parametrize(
@@ -232,38 +139,9 @@ def test_a_mistake_is_named_in_one_line(tmp_path, key, value, said):
     with pytest.raises(Mistake) as error:
         everything = read(changed(key, value), tmp_path)
         for name in everything.experiments:
-            params.resolve(everything, name)
+            resolve(everything, name)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_a_missing_key_is_named_without_the_rest(tmp_path):
-    with pytest.raises(Mistake) as error:
-        params.resolve(read(changed("recipes/vgg/lr", None), tmp_path), "vgg11-cifar100")
-    assert str(error.value) == "experiments.yaml: experiments.vgg11-cifar100.lr: Field required"
-
-
-def test_a_network_that_is_not_complete(tmp_path, monkeypatch):
-    everything = read(changed("experiments/plain-20-signs32/model", "tiny"), tmp_path)
-    monkeypatch.setattr(params, "NETWORKS", ("tiny",))
-    with pytest.raises(
-        Mistake, match=r"^src/lineage/options/tiny.py is missing: docs/extending.md says what a network"
-    ):
-        params.resolve(everything, "plain-20-signs32")
-    everything = read(REAL, tmp_path)
-    monkeypatch.setattr(params, "NETWORKS", ("resnet",))
-    for other in (params.NetworkOptions, params.Sweep):  # neither has a `smallest`
-        monkeypatch.setattr(params, "options_of", lambda _, other=other: other)
-        with pytest.raises(
-            Mistake, match=r"^src/lineage/options/resnet.py needs a class Options with `smallest`: docs"
-        ):
-            params.resolve(everything, "plain-20-signs32")
-    monkeypatch.setattr(params, "options_of", lambda _: params.Options)  # an AttributeError, as of a module
-    with pytest.raises(Mistake, match="needs a class Options with `smallest`"):
-        params.resolve(everything, "plain-20-signs32")
-    monkeypatch.setattr(params, "options_of", lambda _: params.Other)  # any other fault is that of the user's own code
-    with pytest.raises(AttributeError, match="Other"):
-        params.resolve(everything, "plain-20-signs32")
 
 
 @pytest.mark.parametrize("name", params.FILES)

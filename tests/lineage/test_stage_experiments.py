@@ -7,6 +7,7 @@ from test_params import REAL, changed, read
 
 from lineage import params, stage_experiments
 from lineage.errors import Mistake
+from lineage.experiments import SAMPLE, resolve
 
 
 def test_the_sweep_is_every_depth_with_every_rate_from_every_start(tmp_path):
@@ -26,7 +27,7 @@ def test_the_sweep_is_every_depth_with_every_rate_from_every_start(tmp_path):
             assert all(given[key] == value for key, value in (named | {"lr": one.recipe.lr}).items())
     names = [one.name for experiments in found.values() for one in experiments]
     assert len(set(names)) == len(names) == 36
-    same = params.resolve(everything, "plain-110-signs32-dirac")
+    same = resolve(everything, "plain-110-signs32-dirac")
     (one,) = [one for one in found["dirac"] if one.network.depth == 110 and one.recipe.lr == 0.1]
     assert one.one_seed() == same.one_seed() | {"name": one.name}
 
@@ -34,7 +35,7 @@ def test_the_sweep_is_every_depth_with_every_rate_from_every_start(tmp_path):
 def test_a_sample_of_the_sweep_and_a_rate_that_wins_over_its_own(tmp_path):
     small = stage_experiments.sweep(read(changed("scale", "sample"), tmp_path))
     assert [len(experiments) for experiments in small.values()] == [2, 2]
-    assert {one.recipe.epochs for one in small["he"]} == {params.SAMPLE["epochs"]}
+    assert {one.recipe.epochs for one in small["he"]} == {SAMPLE["epochs"]}
     found = stage_experiments.sweep(read(changed("train/lr", 0.5), tmp_path))
     assert [one.recipe.lr for one in found["he"]] == [0.5] * 6
 
@@ -82,7 +83,7 @@ def test_the_networks_in_float64(tmp_path):
     wanted = changed("train/precision", "bf16")  # which would be the precision of everything else
     found |= stage_experiments.float64(read(wanted, tmp_path))
     assert {one["recipe"]["precision"] for one in found.values()} == {"fp32"}
-    same = params.resolve(read(REAL, tmp_path), "plain-110-signs32").changes()
+    same = resolve(read(REAL, tmp_path), "plain-110-signs32").changes()
     same |= {"name": "plain-110", "recipe": same["recipe"] | {"precision": "fp32", "seeds": REAL["float64"]["seeds"]}}
     assert found["plain-110"] == same
     equalised = pd.read_csv(io.BytesIO(content("plots/tables/equalised.csv")))

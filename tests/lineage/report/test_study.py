@@ -3,6 +3,7 @@ from conftest import REPOSITORY
 from test_compare import measured
 
 from lineage import params
+from lineage.experiments import resolve
 from lineage.report import comparisons, results, study
 from lineage.report.claim_measures import MEASURES
 from lineage.report.comparisons import PAIRS
@@ -38,7 +39,7 @@ def test_an_experiment_has_one_place_and_is_what_the_place_says():
 def test_a_network_of_a_group_with_another_recipe_is_said_to_be_unlike_the_others():
     everything = params.read(REPOSITORY)
     for title, group in study.GROUPS.items():
-        recipes = {key: params.resolve(everything, name).recipe for key, name in group.members.items()}
+        recipes = {key: resolve(everything, name).recipe for key, name in group.members.items()}
         usual = recipes[min(recipes, key=lambda key: key[1])]
         assert {depth for (_, depth), recipe in recipes.items() if recipe != usual} <= group.unlike.keys(), title
 
