@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lineage import models, params
+from lineage import models
+from lineage.engine.recipe import Recipe
 from lineage.options import NETWORKS, options_of
 
 SHORTCUTS = ("none", "identity", "projection")
@@ -142,7 +143,7 @@ def test_every_family_has_its_file_and_its_options():
     for model in NETWORKS:
         with torch.device("meta"):
             build(model, 64, **needed.get(model, {}))
-        assert not set(options_of(model).model_fields) & {"dataset", "model", "recipe", *params.Recipe.model_fields}
+        assert not set(options_of(model).model_fields) & {"dataset", "model", "recipe", *Recipe.model_fields}
 
 
 @pytest.mark.parametrize(
