@@ -30,7 +30,7 @@ def resolve(params: Params, name: str) -> Experiment:
 
 
 def complete(params: Params, name: str, line: dict[str, object], place: str) -> Experiment:
-    """The experiment that a line describes; `place` is where the line stands, for messages."""
+    """The experiment that a line describes; `place` is where the line stands, for messages. Raises `Mistake`."""
     own = dict(line)
     for key in ("dataset", "model", "recipe"):
         if key not in own:
