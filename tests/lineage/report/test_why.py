@@ -46,7 +46,7 @@ def test_why_is_concluded_from_what_was_tried(workspace):
     without = {"normalisation": "none"}
     measured("plain-110-signs32-no-norm", (0.98, 0.99), network=without)
     names.append("plain-110-signs32-no-norm")
-    assert "may be too short" not in "\n".join(why.section(read(*names), None))  # it was not measured
+    assert "may be too small" not in "\n".join(why.section(read(*names), None))  # it was not measured
     write_table(f"tables/{names[-1]}/beginnings", [{"seed": 0, "layer": "stem.0", "initial_gradient_ratio": 0.0025}])
     said = "may be too small: the largest ‖gradient‖ / ‖W‖ is 0.0025 there, times a learning rate of 1."
     assert said in "\n".join(why.section(read(*names), None))
@@ -55,7 +55,7 @@ def test_why_is_concluded_from_what_was_tried(workspace):
     measured(names[1], (0.02, 0.99), recipe=trust)  # a limit that helps one seed
     assert concluded not in "\n".join(why.section(read(*names), None))
     measured(names[0], (0.02, 0.99))  # a network that starts as it is
-    assert "may be too short" not in "\n".join(why.section(read(*names), None))
+    assert "may be too small" not in "\n".join(why.section(read(*names), None))
 
 
 def test_networks_on_other_data_do_not_count(workspace):
