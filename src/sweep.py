@@ -9,7 +9,7 @@ whether it trained. Writes plots/tables/sweep.csv, a line per run:
 
 - layer, gradient_ratio, first_lr, first_step: at initialisation, the layer with the largest ‖gradient‖ / ‖W‖, that
   quotient, the learning rate of the first step, and their product with Nesterov's factor of 1.9, which is how far SGD's
-  step moves the layer as a fraction of ‖W‖ (before the limit of a start with `trust` cuts it; empty for Adam)
+  step moves the layer as a fraction of ‖W‖ (before the limit of a start with `trust` cuts it; empty for Adam and Muon)
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation
 - trained: whether the training error is below 80 % of that at chance level
 

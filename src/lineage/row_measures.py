@@ -20,9 +20,9 @@ PROBES = 64  # training images that the first gradient is measured with, as in s
 def first_step(network: torch.nn.Module, experiment: Experiment, place: torch.device) -> dict[str, Any]:
     """How large the first step of a network's training is, in the layer with the largest ‖gradient‖ / ‖W‖ on 64
     training images without augmentation, in float32: that quotient, the learning rate of the first step, and how far
-    the step moves the layer, as a fraction of ‖W‖; not a number for Adam, whose step has another length. SGD's momentum
-    is the gradient itself in the first step, and Nesterov's form adds 0.9 times it to the gradient. Neither weight
-    decay nor a limit of the step (`trust`) is considered.
+    the step moves the layer, as a fraction of ‖W‖; not a number for Adam and Muon, whose steps have other norms. SGD's
+    momentum is the gradient itself in the first step, and Nesterov's form adds 0.9 times it to the gradient. Neither
+    weight decay nor a limit of the step (`trust`) is considered.
     """
     recipe = experiment.recipe
     few = experiment.model_copy(update={"max_images": min(PROBES, experiment.max_images or PROBES)})

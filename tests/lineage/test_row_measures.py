@@ -30,9 +30,10 @@ def test_the_first_step_is_as_long_as_the_engines(workspace, unchanged, nesterov
     assert measured["first_step"] == pytest.approx(factor * measured["first_lr"] * measured["gradient_ratio"])
 
 
-def test_the_first_step_of_adam_is_not_that_of_sgd_and_inputs_that_grow_begin_small(workspace, unchanged):
-    adam = row_measures.first_step(runs.untrained(mine(), 0, CPU), mine(optimiser="adam"), CPU)
-    assert math.isnan(adam["first_step"]) and adam["gradient_ratio"] > 0
+def test_the_first_step_of_others_is_not_that_of_sgd_and_inputs_that_grow_begin_small(workspace, unchanged):
+    for other in ({"optimiser": "adam"}, {"optimiser": "muon", "muon_step": 0.1}):
+        measured = row_measures.first_step(runs.untrained(mine(), 0, CPU), mine(**other), CPU)
+        assert math.isnan(measured["first_step"]) and measured["gradient_ratio"] > 0
     small, growing = mine(input_size=16), mine(input_size=24, grow={16: 0.5})
     steps = [
         row_measures.first_step(runs.untrained(one, 0, CPU), one, CPU) for one in (small, growing, mine(input_size=24))

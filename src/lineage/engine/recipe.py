@@ -30,9 +30,10 @@ class Recipe(BaseModel):
     iterations: Count | None = None
     seeds: Count = 1  # 3 means the seeds 0, 1 and 2
     batch_size: Count
-    optimiser: Literal["sgd", "adam"] = "sgd"
+    optimiser: Literal["sgd", "adam", "muon"] = "sgd"  # all have a momentum of 0.9
     lr: Annotated[Number, Field(gt=0)]  # the highest of the schedule
-    nesterov: bool = True  # of SGD alone; both optimisers have a momentum of 0.9
+    nesterov: bool = True  # of SGD alone, also where Muon leaves a parameter to it
+    muon_step: Fraction = 0.0  # of Muon: a step of a kernel at the highest learning rate, as a fraction of its norm
     weight_decay: Number = 0.0
     decay: Literal["kernels", "all"] = "kernels"  # kernels and weight matrices; or biases and batch norm as well
     clip: Number = 0.0  # above 0, the largest norm of the gradient of all weights together
@@ -70,6 +71,12 @@ class Recipe(BaseModel):
             raise ValueError("give either epochs or iterations")
         if self.warm_up and self.warm_up_steps:
             raise ValueError("give either warm_up or warm_up_steps")
+        return self
+
+    @model_validator(mode="after")
+    def _muon(self) -> "Recipe":
+        if (self.optimiser == "muon") != (self.muon_step > 0):
+            raise ValueError("give muon_step together with the optimiser muon, or neither")
         return self
 
     @model_validator(mode="after")

@@ -93,8 +93,9 @@ def _conditions(result: Result) -> list[str]:
         images = min(read_json(counted)["train_images"], result.experiment.max_images or 10**12)
         found.append(f"{images:,} training images")
     found += [f"inputs of {recipe.input_size} pixels", f"batches of {recipe.batch_size}"]
-    momentum = f"{'Nesterov ' if recipe.nesterov else ''}momentum 0.9"
-    found.append(f"SGD with {momentum}" if recipe.optimiser == "sgd" else "Adam")
+    sgd = f"SGD with {'Nesterov ' if recipe.nesterov else ''}momentum 0.9"
+    muon = f"Muon for kernels (steps of up to {recipe.muon_step:g} of a kernel's norm, no weight decay)"
+    found += {"sgd": [sgd], "adam": ["Adam"], "muon": [muon, f"{sgd} for the rest"]}[recipe.optimiser]
     found.append(f"a learning rate of up to {recipe.lr:g} ({SCHEDULES[recipe.schedule]})")
     if recipe.warm_up or recipe.warm_up_steps:
         share = f"{recipe.warm_up_steps} steps" if recipe.warm_up_steps else f"{100 * recipe.warm_up:g} % of the steps"

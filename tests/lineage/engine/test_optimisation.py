@@ -2,6 +2,7 @@ import inspect
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from lineage.engine import optimisation
 from lineage.engine.recipe import Recipe
@@ -92,6 +93,69 @@ def test_adam_does_not_warn_of_the_rehearsals_of_a_cuda_graph():
     optimiser = optimisation.OPTIMISERS["adam"](groups, torch.tensor(0.1), Recipe(**RECIPE))
     assert optimiser._warned_capturable_if_run_uncaptured
     assert "_warned_capturable_if_run_uncaptured" in inspect.getsource(torch.optim.Optimizer)
+
+
+def orthogonalised(matrix):
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    return left @ right
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (8, 8)])
+def test_orthogonal_keeps_the_singular_vectors_alone(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 100
+    found = optimisation.orthogonal(matrix)
+    assert found.shape == shape and found.dtype == matrix.dtype
+    values = torch.linalg.svdvals(found)
+    assert values.min() > 0.6 and values.max() < 1.25
+    assert F.cosine_similarity(found.flatten(), orthogonalised(matrix).flatten(), 0) > 0.98
+    assert not optimisation.orthogonal(torch.zeros(shape)).any()
+
+
+def test_muon_by_hand():
+    """Two steps of a kernel, along the singular vectors of its gradient with Nesterov momentum, and of a matrix and a
+    vector, which are SGD's.
+    """
+    generator = torch.Generator().manual_seed(0)
+    weights = {shape: torch.randn(shape, generator=generator) for shape in ((12, 4, 3, 3), (5, 12), (5,))}
+    gradients = [{shape: torch.randn(shape, generator=generator) for shape in weights} for _ in range(2)]
+    recipe = Recipe(**RECIPE | {"optimiser": "muon", "muon_step": 0.1, "weight_decay": 0.01})
+    moved = {}
+    for name in ("muon", "sgd"):
+        lr = torch.tensor(recipe.lr)
+        parameters = {shape: weight.clone().requires_grad_() for shape, weight in weights.items()}
+        groups = [{"params": list(parameters.values()), "weight_decay": recipe.weight_decay}]
+        optimiser = optimisation.OPTIMISERS[name](groups, lr, recipe)
+        moved[name] = []
+        for step, chosen in enumerate(gradients):
+            lr.fill_(recipe.lr / (1 + step))  # the second step is half as long
+            for shape, gradient in chosen.items():
+                parameters[shape].grad = gradient.clone()
+            optimiser.step()
+            assert all(torch.equal(parameters[shape].grad, gradient) for shape, gradient in chosen.items())
+            moved[name].append({shape: parameter.detach().clone() for shape, parameter in parameters.items()})
+    assert all(torch.equal(muon[s], sgd[s]) for muon, sgd in zip(*moved.values(), strict=True) for s in ((5, 12), (5,)))
+    kernel = (12, 4, 3, 3)
+    first, second = (chosen[kernel] for chosen in gradients)
+    before, norm = weights[kernel], weights[kernel].norm()
+    along = [first + 0.9 * first, second + 0.9 * (0.9 * first + second)]
+    for after, direction, length in zip((step[kernel] for step in moved["muon"]), along, (0.1, 0.05), strict=True):
+        wanted = orthogonalised(direction.flatten(1)).view_as(before)
+        expected = before - length * norm * wanted / wanted.norm()
+        assert after.norm().item() == pytest.approx(norm.item(), rel=1e-5)
+        expected *= norm / expected.norm()
+        assert F.cosine_similarity((after - before).flatten(), (expected - before).flatten(), 0) > 0.98
+        assert ((after - before).norm() / norm).item() == pytest.approx(length, rel=0.02)
+        before = after
+
+
+def test_muon_leaves_what_has_no_gradient_alone_and_a_kernel_of_zeros_finite():
+    kernels = [torch.ones(2, 2, 3, 3, requires_grad=True), torch.zeros(2, 2, 3, 3, requires_grad=True)]
+    recipe = Recipe(**RECIPE | {"optimiser": "muon", "muon_step": 0.1})
+    optimiser = optimisation.OPTIMISERS["muon"]([{"params": kernels, "weight_decay": 0.0}], torch.tensor(0.1), recipe)
+    kernels[1].grad = torch.ones_like(kernels[1])
+    optimiser.step()
+    assert bool((kernels[0] == 1).all()) and kernels[0].grad is None
+    assert torch.isfinite(kernels[1]).all()
 
 
 def test_steps_beyond_the_trust_are_shortened():

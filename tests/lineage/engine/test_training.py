@@ -138,6 +138,7 @@ def test_a_network_that_explodes_in_its_last_step_has_diverged_too():
 RECIPES = {
     "sgd": {"shift": 1, "flip": True, "rotate": 5, "cutout": 3},
     "adam": {"optimiser": "adam", "lr": 0.002, "schedule": "constant"},
+    "muon": {"optimiser": "muon", "muon_step": 0.05, "weight_decay": 0.01},
     "average": {"ema": 0.9, "epochs": None, "iterations": 20},
     "best": {"keep": "best", "decay": "all", "weight_decay": 0.01, "schedule": "steps", "warm_up": 0.2},
     "fp32": {"precision": "fp32", "nesterov": False},
