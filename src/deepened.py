@@ -11,9 +11,9 @@ either, with batch norm's shift and scale from the images; or in use alone, as f
 
 Writes plots/tables/deepened.csv, a line for each seed, network and state of it (trained, inserted, trained on): loss
 and error on images without augmentation; batch_loss, that of the training images where batch norm takes its statistics
-from them, 64 at a time, as in training; what the first step of training on does (columns as in plots/tables/sweep.csv);
-and highest_val_error of any epoch on the way. At full scale expect half an hour on two cores; it goes on where it was
-killed, as `sweep` does.
+from them, 64 at a time, in float32 and without augmentation; what the first step of training on does (columns as in
+plots/tables/sweep.csv); and highest_val_error of any epoch on the way. At full scale expect half an hour on two cores;
+it goes on where it was killed, as `sweep` does.
 """
 
 from lineage.errors import Failure, run  # first: Ctrl-C is one line while the others load

@@ -35,7 +35,7 @@ PERCENTILES = {"min": 0, "p05": 5, "median": 50, "p95": 95, "max": 100}
 
 
 def few(images: Images, most: int) -> Images:
-    """At most so many of the images, evenly chosen, so that every class is there."""
+    """At most so many of the images, evenly chosen."""
     result = copy.copy(images)
     if most < len(images):
         chosen = torch.from_numpy(evenly(len(images), most)).to(images.labels.device)

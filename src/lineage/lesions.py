@@ -24,7 +24,11 @@ class Nothing(nn.Module):
 
 def blocks(network: nn.Module) -> list[str]:
     """The names of the blocks, in the network's order; they have a main path, `main`, and a `shortcut`, or None."""
-    return [name for name, m in network.named_modules() if isinstance(getattr(m, "main", None), nn.Module)]
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(getattr(module, "main", None), nn.Module) and hasattr(module, "shortcut")
+    ]
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ def seeds_at_once(experiment: Experiment, device: torch.device) -> int:
         if not wanted.isdecimal() or int(wanted) < 1:
             raise Mistake(f"SEEDS_AT_ONCE should be a number above 0, not {wanted!r}")
         return min(seeds, int(wanted))
-    if device.type != "cpu":
+    if device.type != "cpu" or seeds == 1:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     fitting = psutil.virtual_memory().available // memory(experiment)
@@ -55,7 +55,8 @@ def memory(experiment: Experiment) -> int:
 
     with torch.device("meta"):  # where tensors have shapes, but no content
         network = experiment.build()
-        batch = torch.empty(recipe.batch_size, 3, recipe.input_size, recipe.input_size)
+        # batch norm refuses a single image; `train` says so in a line of its own
+        batch = torch.empty(max(2, recipe.batch_size), 3, recipe.input_size, recipe.input_size)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             network(batch)
     weights = sum(parameter.nbytes for parameter in network.parameters())

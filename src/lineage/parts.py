@@ -106,8 +106,10 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of each channel over all pixels of N×3×H×W uint8 images, in units of 1, exact to the last
     digit. The deviation of a channel that is the same everywhere is 1, so that it can be divided by.
     """
-    values = np.arange(256)
-    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
+    values, counts = np.arange(256), np.zeros((images.shape[1], 256), int)
+    for some in range(0, len(images), 1024):  # NumPy counts eight bytes a pixel
+        for channel, pixels in zip(counts, images[some : some + 1024].swapaxes(0, 1), strict=True):
+            channel += np.bincount(pixels.ravel(), minlength=256)
     n = counts.sum(1)
     mean = counts @ values / n
     std = np.sqrt(counts @ values**2 / n - mean**2)

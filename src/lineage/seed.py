@@ -31,7 +31,8 @@ def train_seed(
     job = training.Training(network, images["train"], images["val"], recipe, seed)
     if found := checkpoint.load_state(state, progress.say):
         job.resume(*found)
-        progress.say(f"seed {seed}: resuming at epoch {len(job.history) + 1} of {job.epochs}")
+        if job.history:  # none where other weights were laid down for it to begin with
+            progress.say(f"seed {seed}: resuming at epoch {len(job.history) + 1} of {job.epochs}")
     progress.skip(seed, len(job.history))
     curves_folder = state.parent / f"seed-{seed}"
     shutil.rmtree(curves_folder, ignore_errors=True)  # the curves are written anew

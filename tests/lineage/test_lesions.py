@@ -80,4 +80,7 @@ def test_nothing_is_re_estimated_without_batch_norm_and_only_what_is_chosen_is_r
 
 def test_networks_without_blocks_have_none():
     assert blocks(begun("vgg", depth=11)) == []
+    other = begun("vgg", depth=11)
+    other.main = nn.Identity()  # without a shortcut beside it
+    assert blocks(other) == []
     assert blocks(begun("residual_vgg", shortcut="none")) == [f"features.{i}" for i in range(5)]

@@ -57,6 +57,12 @@ def test_as_many_seeds_at_once_as_cores_and_memory_allow(machine, cores, threads
     assert seeds_at_once(experiment(threads=threads), CPU) == expected
 
 
+def test_one_seed_is_one_at_a_time_whatever_it_needs(machine, monkeypatch):
+    machine(16, 64 * GB)
+    monkeypatch.setattr(parallel, "memory", None)
+    assert seeds_at_once(experiment(seeds=1), CPU) == 1
+
+
 def test_a_variable_sets_the_number_and_a_gpu_has_one(machine, monkeypatch):
     machine(2, 64 * GB)
     gpu = torch.device("cuda")
@@ -83,6 +89,12 @@ def test_a_variable_sets_the_number_and_a_gpu_has_one(machine, monkeypatch):
 def test_a_seed_never_takes_more_memory_than_estimated(machine, model, options, batch_size, input_size, measured):
     estimate = memory(experiment(model, options, batch_size=batch_size, input_size=input_size)) / GB
     assert measured < estimate < 1.35 * measured
+
+
+def test_the_memory_of_batches_of_one_image(machine):
+    """Which batch norm refuses, where a layer has one pixel: that is for `train` to say."""
+    one, two = (memory(experiment("vgg", {"depth": 11}, batch_size=size)) for size in (1, 2))
+    assert one == two
 
 
 class Log:

@@ -112,5 +112,18 @@ def test_the_curves_of_a_run_that_goes_on_are_whole(workspace, monkeypatch, unch
     with pytest.raises(KeyboardInterrupt):
         train_seed(read_experiment("mine"), torch.device("cpu"), states, 0, 1, Killed())
     drawn.clear()
-    trained(states, every=0)
+    told = trained(states, every=0)
+    assert ("say", ("seed 1: resuming at epoch 3 of 3",)) in told.calls
     assert [epoch for name, epoch in drawn if name == "val_error"] == [1, 2, 3]
+
+
+def test_a_run_that_begins_with_given_weights_resumes_nothing(workspace):
+    experiment(epochs=1, precision="fp32")
+    states = [Path("a.state"), Path("b.state")]
+    network = read_experiment("mine").build()
+    begun = {f"network/{name}": torch.zeros_like(tensor) for name, tensor in network.state_dict().items()}
+    checkpoint.save_state(states[1], begun, {"history": []})
+    told = trained(states, every=0)
+    assert not [values for name, values in told.calls if name == "say"]
+    weights, _ = checkpoint.load_state(states[1])
+    assert not weights["head.weight"].any()  # from zeros, the last layer's gradient is zero

@@ -42,11 +42,15 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """The weights and what `save` was told about them. Loading runs no code. Raises `Mistake`, `Failure`."""
     if not path.is_file():
         raise Mistake(f"{path} is missing: run `dvc repro train@{path.parent.name}` first")
+    again = f"run `dvc repro --force train@{path.parent.name}`"
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in sorted(file.keys())}, json.loads(file.metadata()["about"])
+            about = (file.metadata() or {}).get("about")
+            if about is None:
+                raise Failure(f"{path} was not written by this project: {again}")
+            return {name: file.get_tensor(name) for name in sorted(file.keys())}, json.loads(about)
     except SafetensorError as error:
-        raise Failure(f"{path} is damaged ({error}): run `dvc repro --force train@{path.parent.name}`") from None
+        raise Failure(f"{path} is damaged ({error}): {again}") from None
 
 
 def versions(device: torch.device, recipe: Recipe) -> dict[str, str]:

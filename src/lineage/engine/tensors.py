@@ -44,7 +44,7 @@ def length(dataset: str, part: str, most: int | None = None) -> int:
 
 
 def load(dataset: str, part: str, most: int | None = None) -> dict[str, np.ndarray]:
-    """The arrays of one part; of its images at most so many, taken evenly from the whole, so that every class is there.
+    """The arrays of one part; of its images at most so many, taken evenly from the whole.
 
     Raises `Mistake` where the part has not been prepared, `Failure` where it is damaged.
     """

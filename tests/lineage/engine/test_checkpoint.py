@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import REPOSITORY, sha256
+from safetensors.torch import save_file
 from torch import nn
 
 from lineage import files
@@ -39,6 +40,10 @@ def test_missing_damaged_and_pickled_weights_are_refused(workspace):
     for content in (b"", b"rubbish", pickle.dumps({"weight": 1})):
         path.write_bytes(content)
         with pytest.raises(Failure, match="is damaged"):
+            checkpoint.load(path)
+    for metadata in (None, {"format": "pt"}):
+        save_file({"weight": torch.ones(2)}, path, metadata)
+        with pytest.raises(Failure, match="was not written by this project"):
             checkpoint.load(path)
 
 
