@@ -57,7 +57,8 @@ def train_seed(
                 saved = time.monotonic()
     if job.diverged:
         epoch, lr = job.history[-1].epoch, job.history[-1].lr
-        progress.say(f"seed {seed} diverged: the loss is not finite in epoch {epoch} at lr {lr:g}; a lower lr helps")
+        helps = f"a lower {'muon_step or lr' if recipe.muon_step else 'lr'} helps"
+        progress.say(f"seed {seed} diverged: the loss is not finite in epoch {epoch} at lr {lr:g}; {helps}")
         progress.skip(seed, job.epochs - epoch)
     about = {"history": [asdict(line) for line in job.history], "kept": asdict(job.kept), "diverged": job.diverged}
     about |= {key: getattr(images["train"], key).tolist() for key in ("mean", "std")}  # as images are normalised

@@ -45,40 +45,46 @@ class Muon(torch.optim.SGD):
     """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) for the kernels of convolutions, and SGD for
     everything else, the last layer too.
 
-    A kernel's step is its gradient with Nesterov momentum, as a matrix of a row per output channel, with all singular
-    values set to about 1. As in Jordan's `airbench94_muon`, kernels keep their norm instead of decaying: behind batch
-    norm it makes no difference. So a step is given as a fraction of that norm.
+    A kernel's step has the direction of its gradient with Nesterov momentum, made orthogonal as a matrix of a row per
+    output channel. As in Jordan's `airbench94_muon`, kernels keep a norm instead of decaying; here it is their first
+    one. It is for networks with batch norm, whose outputs do not depend on it. Unlike there, each step is the same
+    fraction of that norm, whatever the kernel's shape. (`torch.optim.Muon` takes matrices only.)
     """
 
     def __init__(self, groups: list[dict], lr: Tensor, recipe: Recipe) -> None:
         super().__init__(groups, lr=lr, momentum=MOMENTUM, nesterov=recipe.nesterov, fused=True)
-        self._lr, self._relative = lr, recipe.muon_step / recipe.lr
+        self._relative = recipe.muon_step / recipe.lr
 
     @torch.no_grad()
     def step(self) -> None:
         """One step of all parameters that have a gradient."""
-        kernels = [p for group in self.param_groups for p in group["params"] if p.ndim == 4 and p.grad is not None]
-        gradients = [kernel.grad for kernel in kernels]
-        for kernel in kernels:
+        moved = [
+            (parameter, parameter.grad, group["lr"] * self._relative)
+            for group in self.param_groups
+            for parameter in group["params"]
+            if parameter.ndim == 4 and parameter.grad is not None
+        ]
+        for kernel, _, _ in moved:
             kernel.grad = None  # so that SGD leaves it alone
         super().step()
-        for kernel, gradient in zip(kernels, gradients, strict=True):
+        for kernel, gradient, length in moved:
             memory = self.state[kernel]
             if "momentum_buffer" not in memory:
                 memory["momentum_buffer"] = torch.zeros_like(kernel)
             momentum = memory["momentum_buffer"].mul_(MOMENTUM).add_(gradient)
             step = orthogonal((gradient + MOMENTUM * momentum).flatten(1)).view_as(kernel)
             norm = kernel.norm()
-            kernel.sub_(step * (self._lr * self._relative * norm / step.norm().clamp(min=TINY)))
+            kernel.sub_(step * (length * norm / step.norm().clamp(min=TINY)))
             kernel.mul_(norm / kernel.norm().clamp(min=TINY))
             kernel.grad = gradient
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """A matrix with the singular vectors of this one and singular values between about 0.7 and 1.2: five iterations by
-    Jordan et al. 2024, in bfloat16, which is accurate enough for a direction.
+    """A matrix with the singular vectors of this one and singular values between about 0.7 and 1.2, but for those that
+    are much smaller than its largest: five Newton-Schulz iterations with the coefficients of Jordan et al. 2024, in
+    bfloat16, which is accurate enough for a direction.
     """
-    x = matrix.bfloat16()
+    x = (matrix / matrix.abs().max().clamp(min=TINY)).bfloat16()  # squares of small numbers would be 0
     x = x.T if len(matrix) > matrix.shape[1] else x
     x = x / x.norm().clamp(min=TINY)
     for _ in range(5):

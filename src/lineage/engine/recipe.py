@@ -32,8 +32,11 @@ class Recipe(BaseModel):
     batch_size: Count
     optimiser: Literal["sgd", "adam", "muon"] = "sgd"  # all have a momentum of 0.9
     lr: Annotated[Number, Field(gt=0)]  # the highest of the schedule
-    nesterov: bool = True  # of SGD alone, also where Muon leaves a parameter to it
-    muon_step: Fraction = 0.0  # of Muon: a step of a kernel at the highest learning rate, as a fraction of its norm
+    nesterov: bool = True  # of SGD; Muon's own steps always have it
+    # muon is for the kernels of convolutions, in networks with batch norm: each step is a fraction of the kernel's norm
+    # (muon_step at lr, and it follows the schedule), and the norm stays. It is computed in bfloat16, whatever the
+    # precision. Everything else has SGD with lr and weight_decay
+    muon_step: Fraction = 0.0
     weight_decay: Number = 0.0
     decay: Literal["kernels", "all"] = "kernels"  # kernels and weight matrices; or biases and batch norm as well
     clip: Number = 0.0  # above 0, the largest norm of the gradient of all weights together
@@ -77,6 +80,8 @@ class Recipe(BaseModel):
     def _muon(self) -> "Recipe":
         if (self.optimiser == "muon") != (self.muon_step > 0):
             raise ValueError("give muon_step together with the optimiser muon, or neither")
+        if self.muon_step and self.trust:
+            raise ValueError("leave out trust: muon_step is already the step of a kernel, as a fraction of its norm")
         return self
 
     @model_validator(mode="after")

@@ -94,13 +94,13 @@ def _conditions(result: Result) -> list[str]:
         found.append(f"{images:,} training images")
     found += [f"inputs of {recipe.input_size} pixels", f"batches of {recipe.batch_size}"]
     sgd = f"SGD with {'Nesterov ' if recipe.nesterov else ''}momentum 0.9"
-    muon = f"Muon for kernels (steps of up to {recipe.muon_step:g} of a kernel's norm, no weight decay)"
+    muon = f"Muon for kernels (steps of up to {recipe.muon_step:g} of a kernel's norm, which stays)"
     found += {"sgd": [sgd], "adam": ["Adam"], "muon": [muon, f"{sgd} for the rest"]}[recipe.optimiser]
     found.append(f"a learning rate of up to {recipe.lr:g} ({SCHEDULES[recipe.schedule]})")
     if recipe.warm_up or recipe.warm_up_steps:
         share = f"{recipe.warm_up_steps} steps" if recipe.warm_up_steps else f"{100 * recipe.warm_up:g} % of the steps"
         found.append(f"a warm-up of {share}")
-    found.append(f"weight decay {recipe.weight_decay:g}")
+    found.append(f"weight decay {recipe.weight_decay:g}{' of the rest' if recipe.optimiser == 'muon' else ''}")
     cut = recipe.cutout and recipe.cutout - 1 + recipe.cutout % 2  # around a pixel: an even side is one less
     also = recipe.model_dump() | {"cutout": cut}
     found += [words.format(also[key]) for key, words in ALSO.items() if also[key]]

@@ -109,6 +109,18 @@ def test_orthogonal_keeps_the_singular_vectors_alone(shape):
     assert values.min() > 0.6 and values.max() < 1.25
     assert F.cosine_similarity(found.flatten(), orthogonalised(matrix).flatten(), 0) > 0.98
     assert not optimisation.orthogonal(torch.zeros(shape)).any()
+    for scale in (1e-36, 1e30):
+        other = optimisation.orthogonal(matrix * scale)
+        assert F.cosine_similarity(found.flatten(), other.flatten(), 0) > 0.99
+
+
+def test_orthogonal_is_jordans_iteration():
+    """Of a matrix whose singular values differ by two orders of magnitude, where each iteration counts."""
+    torch.manual_seed(0)
+    left, _, right = torch.linalg.svd(torch.randn(16, 60), full_matrices=False)
+    matrix = left @ torch.diag(torch.logspace(0, -2, 16)) @ right
+    jordans = torch.optim._muon._zeropower_via_newtonschulz(matrix, (3.4445, -4.7750, 2.0315), 5, 1e-7).float()
+    assert F.cosine_similarity(optimisation.orthogonal(matrix).flatten(), jordans.flatten(), 0) > 0.998
 
 
 def test_muon_by_hand():
@@ -156,6 +168,21 @@ def test_muon_leaves_what_has_no_gradient_alone_and_a_kernel_of_zeros_finite():
     optimiser.step()
     assert bool((kernels[0] == 1).all()) and kernels[0].grad is None
     assert torch.isfinite(kernels[1]).all()
+    kernels[0].grad = torch.zeros_like(kernels[0])
+    optimiser.step()
+    assert bool((kernels[0] == 1).all())
+
+
+def test_muon_stays_finite_while_the_momentum_of_a_kernel_fades():
+    kernel = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    recipe = Recipe(**RECIPE | {"optimiser": "muon", "muon_step": 0.1})
+    optimiser = optimisation.OPTIMISERS["muon"]([{"params": [kernel], "weight_decay": 0.0}], torch.tensor(0.1), recipe)
+    norm = kernel.norm().item()
+    kernel.grad = torch.ones_like(kernel)
+    for _ in range(1000):  # from 1 through numbers whose squares are 0
+        optimiser.step()
+        kernel.grad = torch.zeros_like(kernel)
+    assert torch.isfinite(kernel).all() and kernel.norm().item() == pytest.approx(norm, rel=1e-4)
 
 
 def test_steps_beyond_the_trust_are_shortened():

@@ -15,7 +15,12 @@ def test_steps():
 IMPOSSIBLE = [{"epochs": None}, {"iterations": 5}, {"lr": 0}, {"cutmix": 1.1}, {"zoom": 1.0}, {"seeds": 0}, {"cut": 1}]
 
 
-MUON = [{"optimiser": "muon"}, {"muon_step": 0.1}, {"optimiser": "adam", "muon_step": 0.1}]
+MUON = [
+    {"optimiser": "muon"},
+    {"muon_step": 0.1},
+    {"optimiser": "adam", "muon_step": 0.1},
+    {"optimiser": "muon", "muon_step": 0.1, "trust": 0.02},
+]
 
 
 @pytest.mark.parametrize("change", [*IMPOSSIBLE, {"warm_up": 0.1, "warm_up_steps": 5}, {"grow": {32: 0.5}}, *MUON])

@@ -58,6 +58,12 @@ def test_what_a_group_is_trained_with(workspace):
         "label smoothing 0.1, averaged weights (decay 0.99 per step), rotations of up to 15°, CutMix with probability"
     )
     assert f"weight decay 0, {also} 0.5, bfloat16." in depth.conditions([results.read("plain-20-signs32")])
+    measured("plain-20-signs32", recipe={"optimiser": "muon", "muon_step": 0.02})
+    assert (
+        "batches of 4, Muon for kernels (steps of up to 0.02 of a kernel's norm, which stays), SGD with Nesterov "
+        "momentum 0.9 for the rest, a learning rate of up to 1 (divided by 10 after 1/2 and 3/4), weight decay 0 of "
+        "the rest, "
+    ) in depth.conditions([results.read("plain-20-signs32")])
     for cutout, side in ((8, 7), (7, 7), (1, 1)):
         measured("plain-20-signs32", recipe={"cutout": cutout})
         assert f"a square of {side} pixels cut out" in depth.conditions([results.read("plain-20-signs32")])
