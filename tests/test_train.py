@@ -201,7 +201,7 @@ def test_a_seed_that_diverges_is_said_and_the_study_goes_on(workspace, run_here)
     experiment(lr=1e30)
     result = run_here("train", "mine")
     assert result.returncode == 0, result.stderr
-    assert "seed 0 diverged: the loss is not finite in epoch 1 at lr 1e+30" in result.stdout
+    assert "seed 0 diverged: the loss is not finite in epoch 1 at lr 1e+30; a lower lr helps" in result.stdout
     assert json.loads(Path("metrics/validation/mine.json").read_text())["diverged"] is True
     history = pd.read_csv("plots/history/mine.csv")
     assert history.train_loss.isna().all() and history.val_loss.notna().all()

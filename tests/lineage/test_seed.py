@@ -86,6 +86,17 @@ def test_a_batch_of_one_value_per_channel_is_a_mistake(workspace):
     torch.use_deterministic_algorithms(False)
 
 
+MUON = {"optimiser": "muon", "muon_step": 0.1}
+
+
+@pytest.mark.parametrize(("recipe", "lower"), [({}, "lr"), (MUON, "muon_step or lr")])
+def test_a_seed_that_diverges_says_what_to_lower(workspace, recipe, lower):
+    experiment(epochs=1, precision="fp32", lr=1e30, **recipe)
+    told = trained([Path("a.state"), Path("b.state")], every=30)
+    said = [words for name, (words, *_) in told.calls if name == "say"]
+    assert said == [f"seed 1 diverged: the loss is not finite in epoch 1 at lr 1e+30; a lower {lower} helps"]
+
+
 def test_the_curves_of_a_run_that_goes_on_are_whole(workspace, monkeypatch, unchanged):
     experiment(epochs=3, precision="fp32")
     drawn, states = [], [Path("a.state"), Path("b.state")]
