@@ -201,9 +201,7 @@ def test_everything_done_again_by_force_gives_the_same_bytes(small_study):
     assert len(weights) == len(EXPERIMENTS)
     result = dvc("repro", "--force")
     assert all(f"Running stage 'train@{name}'" in result.stdout for name in EXPERIMENTS)
-    resumed = [line for line in result.stdout.splitlines() if "resuming" in line]
-    assert len(resumed) == 4  # `initialisations` and `deepened`, from the weights that they were given
-    assert all("at epoch 1 of 1" in line for line in resumed)
+    assert "resuming" not in result.stdout
     assert "trained already" not in result.stdout
     assert shell("git status --porcelain").stdout == ""
     assert {path: sha256(path) for path in Path("models").rglob("*.safetensors")} == weights
