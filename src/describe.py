@@ -17,7 +17,7 @@ import torchinfo
 
 from lineage import effort, models
 from lineage.engine.experiment import read_experiment
-from lineage.files import recipes
+from lineage.files import check_name, recipes
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("experiment", help="a key of `experiments` in experiments.yaml")
     name = parser.parse_args().experiment
     recipes()  # else the folder is another one, and the name no mistake
+    check_name(name)
     experiment = read_experiment(name)
     size = experiment.recipe.input_size
     torch.manual_seed(0)

@@ -12,7 +12,6 @@ from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line wh
 
 # isort: split
 import argparse
-import difflib
 import json
 import os
 from pathlib import Path
@@ -25,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from lineage import decoding, effort
 from lineage.engine import augment, checkpoint, device, tensors, training
 from lineage.engine.experiment import Experiment, read_experiment
-from lineage.files import read_json
+from lineage.files import check_name, read_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MOST, DRAWN, SIDE = 5, 60, 256  # classes of an image; images in a figure, and their pixels at most
@@ -95,9 +94,7 @@ def probabilities(pixels: np.ndarray, experiment: Experiment, network: torch.nn.
 
 def trained(name: str) -> list[tuple[Experiment, torch.nn.Module, dict]]:
     """An experiment's seeds, each as `load` returns it. Raises `Mistake` where it has none, `Failure`."""
-    close = difflib.get_close_matches(name, [path.stem for path in Path("recipes/experiments").glob("*.json")])
-    if close and name not in close:
-        raise Mistake(f"{name} is no experiment; close names: {', '.join(close)}")
+    check_name(name)
     experiment = read_experiment(name)
     files = sorted(Path("models", name).glob("seed-*.safetensors"), key=lambda path: (len(path.name), path.name))
     if not files:

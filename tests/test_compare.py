@@ -370,7 +370,7 @@ def test_every_experiment_leads_to_its_card_and_the_card_to_its_sources(workspac
             assert f"](../{path})" in cards and Path(path).is_file()
     for name in ("plain-56-signs32", "resnet-110-cifar10-he2015"):
         assert card(name) in text and f'<a id="{name}"></a>' in cards
-    gpu = text[text.index("<summary>They need a GPU: 1</summary>") :]
+    gpu = text[text.index("<summary>Meant for a GPU: 1</summary>") :]
     assert gpu.index("resnet-110-cifar10-he2015") < gpu.index("</details>") < gpu.index("- [plain-56-signs32]")
     for page in (text, cards):
         assert all(f"- **S{i}**, *" in page for i in range(4))

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all: whatever happens while one is written, an earlier one stays as it was."""
 
 import csv
+import difflib
 import io
 import json
 import math
@@ -115,6 +116,13 @@ def recipes() -> list[str]:
     if not names:
         raise Mistake("recipes/experiments is missing: run this in the top folder, after `dvc repro recipes`")
     return names
+
+
+def check_name(name: str) -> None:
+    """Raises `Mistake` for the name of no experiment that resembles some that there are, and names these."""
+    close = difflib.get_close_matches(name, [path.stem for path in Path("recipes/experiments").glob("*.json")])
+    if close and name not in close:
+        raise Mistake(f"{name} is no experiment; close names: {', '.join(close)}")
 
 
 class _KeysOnce(yaml.SafeLoader):

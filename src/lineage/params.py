@@ -116,6 +116,11 @@ def checked(kind: type[T], content: object, places: str | dict[str, str]) -> T:
         message = first["msg"].removeprefix("Value error, ") + given
         if first["type"] == "string_pattern_mismatch" and first["loc"][-1] == "[key]":
             message = f"a name has small letters, digits, points and hyphens{given}"
+        if first["type"] == "missing":
+            beside = [one for one in more if one["type"] == "missing" and one["loc"][:-1] == first["loc"][:-1]]
+            more = [one for one in more if one not in beside]
+            also = ", ".join(str(one["loc"][-1]) for one in beside)
+            message = "this key is missing" + (f", and so {'are' if len(beside) > 1 else 'is'} {also}" if also else "")
         if first["type"] == "extra_forbidden":
             blocks = [KINDS[key] for key in first["loc"][:-1] if key in KINDS]
             message = f"unknown key; allowed are {', '.join((blocks or [kind])[-1].model_fields)}"

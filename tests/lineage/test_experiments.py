@@ -103,7 +103,15 @@ def test_numbers_in_quotes_are_numbers_at_any_scale(tmp_path):
 def test_a_missing_key_is_named_without_the_rest(tmp_path):
     with pytest.raises(Mistake) as error:
         experiments.resolve(read(changed("recipes/vgg/lr", None), tmp_path), "vgg11-cifar100")
-    assert str(error.value) == "experiments.yaml: experiments.vgg11-cifar100.lr: Field required"
+    assert str(error.value) == "experiments.yaml: experiments.vgg11-cifar100.lr: this key is missing"
+
+
+def test_all_missing_keys_of_one_block_are_named(tmp_path):
+    content = changed("experiments/plain-20-signs32", {"dataset": "signs", "model": "resnet", "recipe": "signs32"})
+    with pytest.raises(Mistake) as error:
+        experiments.resolve(read(content, tmp_path), "plain-20-signs32")
+    said = "experiments.yaml: experiments.plain-20-signs32.depth: this key is missing, and so is shortcut"
+    assert str(error.value) == said
 
 
 def test_a_network_that_is_not_complete(tmp_path, monkeypatch):

@@ -26,7 +26,8 @@ float64; again the median over the convolutions. 1: rounding does no harm; 0: it
 *Reordered*: the cosine between that gradient in float64 and the same with the images in another order, which are
 rounded differently; the lowest of all convolutions and seeds, rounded down. *1-NN error*: how often the nearest other
 image, by what the untrained network hands to its last layer, is of another class. *‖gradient‖ / ‖W‖*: the largest of
-any layer, in the first of these batches (the table above has other images, and up to five seeds). The last two are
+any layer, in the first of these batches (the table above has other images, and up to five seeds); *last layer*: of the
+linear one, which no batch norm follows, so that it does not compare with those of convolutions. The last two are
 measured in float32.
 
 Known from the literature: batch norm makes gradients of networks without shortcuts grow exponentially with depth, less
@@ -60,7 +61,7 @@ def section(results: Results, draw: Draw) -> list[str]:
     rows = []
     for row in found.itertuples():
         started = f"{row.started} of {row.n}" if row.n else ""
-        ratio = f"{digits(row.least_ratio)} … {digits(row.most_ratio)}"
+        ratio = f"{digits(row.least_ratio)} … {digits(row.most_ratio)}{row.where}"
         span = f"{row.agreement:.4f} ({row.least:.4f} … {row.most:.4f})"
         exact = ["" if pd.isna(value) else shown(value, 3) for value in (row.bf16, row.fp32)]
         measured = (span, f"{row.shuffled:.4f}", *exact, rounded_down(row.reordered), f"{row.neighbours:.0f}", ratio)
@@ -95,15 +96,19 @@ def named(row: NamedTuple) -> str:
 
 
 def compared(found: pd.DataFrame) -> str:
-    """What the training error goes with, among the deepest plain networks and among all with batch norm."""
-    alike, normal = deepest(found), found[(found.normalisation == "batch") & (found.n > 0)]
+    """What the training error goes with, among the deepest plain networks and among all with batch norm behind the
+    layer of the largest gradient.
+    """
+    alike = deepest(found)
+    normal = found[(found.normalisation == "batch") & (found.n > 0) & (found["where"] == "")]
     series = int(alike.initialisation.str.startswith("random-").sum()) + int("dirac" in set(alike.initialisation))
     near, far = (some[["agreement", "ratio", "median_error"]].rank().corr().median_error for some in (alike, normal))
     return (
         f"Rank correlation of the median training error with ‖gradient‖ / ‖W‖ {near.ratio:.2f}, with agreement "
         f"{near.agreement:.2f}, over {len(alike)} initialisations of plain networks of {alike.depth.max()} layers, of "
-        f"which {series} differ in the share of He's weights alone: little evidence. Over all {len(normal)} networks "
-        f"with batch norm in the table it is {far.ratio:.2f} and {far.agreement:.2f}."
+        f"which {series} differ in the share of He's weights alone: little evidence. Over the {len(normal)} trained "
+        "networks with batch norm whose largest ‖gradient‖ / ‖W‖ is that of a convolution in all seeds it is "
+        f"{far.ratio:.2f} and {far.agreement:.2f}."
     )
 
 

@@ -51,7 +51,8 @@ one test image, except where the question is whether a number is reached: there 
 
 {primary}
 
-All others are exploratory and not corrected: where there is no difference, about one in twenty still shows one.
+All others are exploratory and, but for the ten [defects](#what-the-articles-defects-cost), not corrected: where there
+is no difference, about one in twenty still shows one.
 Intervals are Welch's, over the seeds. Where each seed's answers have been kept, they also cover the interval of a
 bootstrap over seeds and test images (*seeds and images*), and p is the larger of Welch's and the bootstrap's (by the
 normal distribution). Simulated with normal distributions and three to five seeds, the wider of the two intervals

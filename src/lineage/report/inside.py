@@ -129,7 +129,8 @@ def blocks(results: Results, draw: Draw) -> list[str]:
         begun = {depth: found.addition.median() for (_, depth), found in untrained.items() if found is not None}
         response = {depth: responses[family, depth].median() for family, depth in additions}
         lines += tends_to_zero(trained, begun, response)
-    question = f"Does F(x) tend to zero, as S0 argues (He et al. 2015, Fig. 7)? {MEASURED}"
+    question = "S0 argues that F(x) = 0 is easy to learn. Is F(x) close to 0 after training (compare He et al. 2015, "
+    question += f"Fig. 7)? {MEASURED}"
     return [question, "", *BEFORE.splitlines(), "", *lines] if lines else []
 
 

@@ -103,11 +103,11 @@ def describes(result: Result) -> tuple[int, str, str, str] | None:
 
 
 def gathered(results: Results) -> pd.DataFrame:
-    """A line per network: what identifies it, and its initialisation in words; the means over its seeds of agreement,
-    shuffled_agreement, bf16_cosine, fp32_cosine and neighbour_error; the lowest reordered_cosine, and the lowest and
-    highest agreement and gradient_ratio, and the geometric mean of the latter; how many seeds were trained, how many of
-    them started, their training errors, the median of these (NaN where none was), in per cent, and the training
-    losses.
+    """A line per network: what identifies it, and its initialisation in words; the means over its seeds of
+    agreement, shuffled_agreement, bf16_cosine, fp32_cosine and neighbour_error; the lowest reordered_cosine, and
+    the lowest and highest agreement and gradient_ratio, and the geometric mean of the latter, and `in_last_layer`
+    of it; how many seeds were trained, how many of them started, their training errors, the median of these (NaN
+    where none was), in per cent, and the training losses.
     """
     rows, measured = [], untrained()
     for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():
@@ -118,7 +118,7 @@ def gathered(results: Results) -> pd.DataFrame:
         row |= {name: some[f"{name}_cosine"].mean() for name in PRECISIONS}
         row |= {"reordered": some.reordered_cosine.min()}
         row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
-        row |= {"ratio": figures.geometric_mean(some.gradient_ratio)}
+        row |= {"ratio": figures.geometric_mean(some.gradient_ratio), "where": in_last_layer(some.layer)}
         came = outcome(results, *key)
         row |= {"n": 0, "started": 0, "median_error": float("nan"), "shown": "not trained"}
         if came:
@@ -127,6 +127,14 @@ def gathered(results: Results) -> pd.DataFrame:
             row |= {"shown": percent(errors), "errors": 100 * errors, "losses": pd.Series(came.losses)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def in_last_layer(layers: pd.Series) -> str:
+    """Whether the layer with the largest gradient, of each seed, is the last one, which no batch norm follows: words to
+    stand behind the range of those gradients, or nothing.
+    """
+    last = layers.str.startswith("head").sum()
+    return f" (last layer{'' if last == len(layers) else f' in {last} of {len(layers)}'})" if last else ""
 
 
 def words(initialisation: str) -> str:

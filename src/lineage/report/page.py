@@ -82,7 +82,7 @@ def what_has_run(results: Results, missing: list[str], scale: str) -> str:
     places = Counter(where(result.provenance) for result in results.values())
     on = ", ".join(f"{count} on {place}" for place, count in sorted(places.items()))
     waiting = sum(name in GPU for name in missing)
-    need = f"; {waiting} of the others [need a GPU](#experiments-that-have-not-run)" if waiting else ""
+    need = f"; {waiting} of the others [are meant for a GPU](#experiments-that-have-not-run)" if waiting else ""
     return (
         f"**{len(results)} of {len(results) + len(missing)} experiments have been run{at(scale)}**"
         f"{f' ({on})' if on else ''}{need}."
@@ -108,7 +108,7 @@ def articles() -> list[str]:
 def not_run(missing: list[str]) -> list[str]:
     lines = ["## Experiments that have not run", ""]
     for title, names in {
-        "They need a GPU": [name for name in missing if name in GPU],
+        "Meant for a GPU": [name for name in missing if name in GPU],
         "A CPU is enough": [name for name in missing if name not in GPU],
     }.items():
         if names:

@@ -3,7 +3,7 @@
 from lineage.report import crossing
 from lineage.report.depth import started
 from lineage.report.markdown import Draw, link, percent, span, table
-from lineage.report.outcomes import describes
+from lineage.report.outcomes import describes, in_last_layer
 from lineage.report.results import Result, Results
 from lineage.report.study import WHY
 
@@ -13,7 +13,9 @@ training (see [gradients](#gradients)), and so does the first step. Is it the si
 initialisation? Each row says what is changed on purpose; the machine and the number of seeds may differ, too. The Dirac
 initialisation makes each 3×3 kernel but the first the identity plus a tenth of He's weights. Behind batch norm and ReLU
 a plain network is then not the identity. A residual one is even further from it: each block adds a normalised copy of
-its input. Only behind batch norm does ‖gradient‖ / ‖W‖ say how far a step turns the weights."""
+its input. Only in front of batch norm does ‖gradient‖ / ‖W‖ say how far a step turns the weights. The last layer, a
+linear one, has none behind it, and its ratio does not compare with those of convolutions. Where it is the largest, the
+row says so (*last layer*)."""
 TOLD_APART = f"[Further below](#{crossing.PLACE}) the norms of the first gradients alone are exchanged."
 
 
@@ -70,7 +72,9 @@ def alike(one: Result, other: Result) -> bool:
 
 
 def beginning(result: Result) -> str:
-    """The range over the seeds of the largest ‖gradient‖ / ‖W‖ of a layer before training; empty if not measured."""
+    """The range over the seeds of the largest ‖gradient‖ / ‖W‖ of a layer before training, and whether that is the last
+    layer; empty if not measured.
+    """
     if (measured := result.table("beginnings")) is None:
         return ""
-    return span(measured.initial_gradient_ratio)
+    return f"{span(measured.initial_gradient_ratio)}{in_last_layer(measured.layer)}"

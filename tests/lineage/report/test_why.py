@@ -24,6 +24,11 @@ def test_why_deep_plain_networks_fail(workspace):
     assert "largest ‖gradient‖ / ‖W‖ before the first step" in lines
     dirac = "Dirac initialisation"
     assert f"| {dirac} | 0.13 … 1.1 | 2 of 2 | 1.50 ± 0.71 |" in lines
+    for layers, where in ((("head", "stem.0"), " (last layer in 1 of 2)"), (("head", "head"), " (last layer)")):
+        rows = [one | {"layer": layer} for one, layer in zip(ratios, layers, strict=True)]
+        write_table("tables/plain-110-signs32-dirac/beginnings", rows)
+        changed = "\n".join(why.section(read("plain-110-signs32", "plain-110-signs32-dirac"), None))
+        assert f"| {dirac} | 0.13 … 1.1{where} | 2 of 2 |" in changed
     assert "| nothing | not measured | 0 of 2 |" in lines
     assert why.section({}, None) == []
 
