@@ -37,8 +37,9 @@ def study(workspace):
     pd.DataFrame(rows).to_csv(equalising.EQUALISED, index=False)
     plain = Experiment(**about, name="plain-110-x", network=network).changes()
     outcomes.RECIPES.write_text(json.dumps({"looks-linear": plain}))
-    line = {"family": "plain", "depth": 110, "normalisation": "batch", "neighbour_error": 0.4, "gradient_ratio": 3.0}
+    line = {"family": "plain", "depth": 110, "normalisation": "batch", "neighbour_error": 0.4, "layer": "stem.0"}
     line |= {
+        "gradient_ratio": 3.0,
         "shuffled_agreement": 0.0,
         "bf16_cosine": 0.5,
         "fp32_cosine": 1.0,
@@ -100,8 +101,8 @@ def test_the_finding(study, monkeypatch):
     monkeypatch.setattr(equalising, "gathered", lambda _: pd.DataFrame(rows))
     (said,) = equalising.finding({})
     assert "110 layers end with a lower median training error than with gradients as they are, from 1 of 2 init" in said
-    below = "From 1 of these every seed ends below every seed of the usual training."
-    assert f"(exploratory; n = 2, as they are 2). {below}" in said
+    below = "From 1 of these every seed ends below every seed of usual training."
+    assert f"(exploratory; n = 2, with gradients as they are 2). {below}" in said
     linear = "looks linear: 1.00 ± 1.41 %, as usual 50.00 ± 1.41 %, difference -49.00 pp (-55.08 … -42.92)"
     assert f"\n    - Plain, 110 layers, {linear}" in said
     assert "He: 90.00 ± 0.00 %, as usual 82.00 ± 1.41 %, 0 of 2 seeds started, as usual 0 of 2." in said

@@ -10,7 +10,7 @@ def test_ours_stands_beside_the_published_in_historical_order(workspace):
     write_table("tables/vgg16-cifar100/ensemble", [{"part": p, "top1": t} for p, t in (("val", 0.9), ("test", 0.912))])
     lines = lineage.section({name: results.read(name) for name in names}, None)
     rows = [line for line in lines if line.startswith(("| 1", "| 2"))]
-    assert [row.split(" | ")[1] for row in rows] == ["LeNet-5", "VGG", "residual VGG", "ResNet"]
+    assert [row.split(" | ")[1] for row in rows] == ["LeNet-5", "VGG", "S0's residual VGG", "ResNet"]
     assert "16 to 32 px |" in rows[1] and " 32 px |" in rows[0] and " to " not in rows[0]
     assert "| 89.00 ± 1.41 | 2 | 91.20 | 3 epochs, float32 | 75 after 20 epochs (S2) | 74.94 (" in rows[1]
     assert "| 89.00 ± 1.41 | 2 |  | 3 epochs, bfloat16 |" in rows[0]  # measured before the seeds were asked together
