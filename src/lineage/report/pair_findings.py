@@ -14,7 +14,9 @@ from lineage.report.verdicts import REVERSED
 
 OTHERS = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)  # training errors beside a quarter
 FOUR_LAYERS = "a four-layer network (cuda-convnet's *layers-18pct*) on CIFAR-10"
-ONE_RATE = "With the shortcuts only one learning rate was tried ([how](recipes.md#residual-vgg-the-learning-rate))."
+SCREENED = "recipes.md#residual-vgg-the-learning-rate"
+ONE_RATE = f"With S0's shortcuts only one learning rate [was tried]({SCREENED})."
+OWN_RATES = f"Each has the best of the rates [that were tried]({SCREENED}) with the first seed."
 BLOCKS = "VGG with residual blocks on CIFAR-10"
 ONE_RECIPE = "All three normalisations have one recipe, which was chosen for none of them."
 ALPHA = "LRN's alpha was not tuned ([what it divides by](#what-lrn-divides-by))."
@@ -25,9 +27,9 @@ PARTS = {
     "batch-norm-helps": ("batch norm", FOUR_LAYERS, ONE_RECIPE),
     "batch-norm": ("batch norm instead of LRN", FOUR_LAYERS, f"{ONE_RECIPE} {ALPHA}"),
     "vgg-shortcut": ("S0's shortcut (a convolution) in every block", "VGG on CIFAR-10", ONE_RATE),
-    "vgg-identity": ("an identity shortcut in every block", "VGG on CIFAR-10", ""),
+    "vgg-identity": ("an identity shortcut in every block", "VGG on CIFAR-10", OWN_RATES),
     "projection": ("a projection instead of the identity where the channels differ", BLOCKS, ""),
-    "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS, ""),
+    "always-convolved": ("S0's convolution instead of the identity on every shortcut", BLOCKS, ONE_RATE),
     "dropout-test": ("dropout", "VGG16 with two hidden layers of 4096 on CIFAR-100", ""),
 }
 

@@ -54,7 +54,7 @@ def test_what_is_not_decided_or_cannot_be_compared(workspace):
     table = Path("plots/tables/residual-vgg-always-convolved-cifar10/provenance.csv")
     table.write_text(table.read_text().replace("1234567", "1543209"))
     own = one(said("plain-vgg-cifar10", "residual-vgg-always-convolved-cifar10"), "S0's shortcut (a convolution)")
-    assert "The second network has 25 % more parameters. With the shortcuts only one learning rate was tried" in own
+    assert "The second network has 25 % more parameters. With S0's shortcuts only one learning rate [was tried" in own
     line = one(lines, "a projection")
     assert "**Whether a projection instead of the identity where the channels differ lowers the test error" in line
     assert "did not start to train: 0 of 3 against 1 of 3 seeds" in line
