@@ -112,15 +112,19 @@ def read_yaml(path: Path) -> object:
 
 def recipes() -> list[str]:
     """The names of all experiments in recipes/. Raises `Mistake` where there are none, as in another folder."""
-    names = [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
+    names = _names()
     if not names:
         raise Mistake("recipes/experiments is missing: run this in the top folder, after `dvc repro recipes`")
     return names
 
 
+def _names() -> list[str]:
+    return [path.stem for path in sorted(Path("recipes/experiments").glob("*.json"))]
+
+
 def check_name(name: str) -> None:
-    """Raises `Mistake` for the name of no experiment that resembles some that there are, and names these."""
-    close = difflib.get_close_matches(name, [path.stem for path in Path("recipes/experiments").glob("*.json")])
+    """Raises `Mistake` for a name that is no experiment's but resembles one, and says which."""
+    close = difflib.get_close_matches(name, _names())
     if close and name not in close:
         raise Mistake(f"{name} is no experiment; close names: {', '.join(close)}")
 

@@ -61,7 +61,7 @@ def section(results: Results, draw: Draw) -> list[str]:
     rows = []
     for row in found.itertuples():
         started = f"{row.started} of {row.n}" if row.n else ""
-        ratio = f"{digits(row.least_ratio)} … {digits(row.most_ratio)}{row.where}"
+        ratio = f"{digits(row.least_ratio)} … {digits(row.most_ratio)}{row.in_last}"
         span = f"{row.agreement:.4f} ({row.least:.4f} … {row.most:.4f})"
         exact = ["" if pd.isna(value) else shown(value, 3) for value in (row.bf16, row.fp32)]
         measured = (span, f"{row.shuffled:.4f}", *exact, rounded_down(row.reordered), f"{row.neighbours:.0f}", ratio)
@@ -100,7 +100,7 @@ def compared(found: pd.DataFrame) -> str:
     layer of the largest gradient.
     """
     alike = deepest(found)
-    normal = found[(found.normalisation == "batch") & (found.n > 0) & (found["where"] == "")]
+    normal = found[(found.normalisation == "batch") & (found.n > 0) & (found.in_last == "")]
     series = int(alike.initialisation.str.startswith("random-").sum()) + int("dirac" in set(alike.initialisation))
     near, far = (some[["agreement", "ratio", "median_error"]].rank().corr().median_error for some in (alike, normal))
     return (

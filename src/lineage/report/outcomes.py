@@ -118,7 +118,7 @@ def gathered(results: Results) -> pd.DataFrame:
         row |= {name: some[f"{name}_cosine"].mean() for name in PRECISIONS}
         row |= {"reordered": some.reordered_cosine.min()}
         row |= {"least_ratio": some.gradient_ratio.min(), "most_ratio": some.gradient_ratio.max()}
-        row |= {"ratio": figures.geometric_mean(some.gradient_ratio), "where": in_last_layer(some.layer)}
+        row |= {"ratio": figures.geometric_mean(some.gradient_ratio), "in_last": in_last_layer(some.layer)}
         came = outcome(results, *key)
         row |= {"n": 0, "started": 0, "median_error": float("nan"), "shown": "not trained"}
         if came:
