@@ -1,4 +1,5 @@
 import io
+import re
 import tarfile
 
 import numpy as np
@@ -20,6 +21,27 @@ def test_it_is_small():
 def test_params_yaml_has_its_hash(name):
     block = BLOCKS[name].sample
     assert sha256(FOLDER / block.name) == block.sha256
+
+
+def test_how_much_the_test_images_of_signs_resemble_its_training_images():
+    """As data/sample/README.md and README.md say; test images that are training images, too, are left out."""
+    block = BLOCKS["signs"]
+    arrays, _ = archives.read(block.sample.format, [FOLDER / block.sample.name], block.classes, 64)
+    images, test = arrays["images"].astype(np.float64), arrays["part"] == 1
+    numbers = np.array([int(re.search(rb"IMG_(\d+)", name)[1]) for name in arrays["names"]])
+    same = {image.tobytes() for image in images[test]}
+    train = np.array([image.tobytes() not in same for image in images]) & ~test
+    small = images.reshape(len(images), 32, 2, 32, 2, 3).mean((2, 4)).reshape(len(images), -1)
+    distances = (small[test] ** 2).sum(1)[:, None] - 2 * small[test] @ small[train].T + (small[train] ** 2).sum(1)
+    nearest = np.flatnonzero(train)[distances.argmin(1)]
+    right = arrays["labels"][nearest] == arrays["labels"][test]
+    near = right & (abs(numbers[nearest] - numbers[test]) <= 5)
+    assert (train.sum(), test.sum(), right.sum(), near.sum()) == (1068, 120, 109, 66)
+    chance = [
+        np.mean((arrays["labels"][train] == label) & (abs(numbers[train] - number) <= 5))
+        for label, number in zip(arrays["labels"][test], numbers[test], strict=True)
+    ]
+    assert 1 < sum(chance) < 2
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "cats-vs-dogs"])

@@ -110,6 +110,8 @@ def goes_with(found: pd.DataFrame) -> list[str]:
     if len(alike) < 3 or not set(read_json(RECIPES)) & set(alike.initialisation):
         return []
     neighbours = [one.max() >= other.min() for one, other in pairwise(alike.errors)]
+    ranges = pairwise(zip(alike.least_ratio, alike.most_ratio, strict=True))
+    ratios = sum(max(one[0], other[0]) <= min(one[1], other[1]) for one, other in ranges)
     ends = [
         f"{one.words} {rank}, {one.median_error:.2f} %, where ‖gradient‖ / ‖W‖ is {digits(one.ratio)} and agreement "
         f"{one.agreement:.3f}"
@@ -126,8 +128,8 @@ def goes_with(found: pd.DataFrame) -> list[str]:
         f"**From one initialisation to another, the training error of plain networks of {alike.depth.max()} layers "
         f"{follows}** (exploratory, little evidence; a correlation, no cause). That holds for the medians of "
         f"{len(alike)} initialisations (n = {alike.n.min()} or more), in this order: {', '.join(alike.words)}. In "
-        f"{sum(neighbours)} of {len(neighbours)} pairs of neighbours the seeds overlap. {capitalised(ends[0])}; "
-        f"{ends[1]}. [Rank correlations](#{PLACE})."
+        f"{sum(neighbours)} of {len(neighbours)} pairs of neighbours the errors of the seeds overlap, in {ratios} the "
+        f"largest ‖gradient‖ / ‖W‖. {capitalised(ends[0])}; {ends[1]}. [Rank correlations](#{PLACE})."
     ]
 
 

@@ -10,6 +10,7 @@ from lineage.report import figures, sweep_figures, verdicts
 from lineage.report.markdown import Draw, capitalised, difference_text, link, listed, percent, table
 from lineage.report.results import Results
 from lineage.report.stage_tables import read
+from lineage.report.verdicts import ALPHA
 
 DEEPENED = Path("plots/tables/deepened.csv")
 PLACE = "a-solution-that-is-there-from-the-beginning"
@@ -90,9 +91,17 @@ def finding() -> list[str]:
         "do not change the outputs were inserted (exact in training, or in evaluation only, where batch norm changes "
         "them in training). Then the networks with and without them were trained further by the same recipe, whose "
         f"learning rate rises once more; each is compared with that of its own seed (exploratory; n = {len(logs)}"
-        f"{'; with the 95 % interval of the quotient' if len(logs) > 1 else ''}). [More](#{PLACE})."
+        f"{'; with the 95 % interval of the quotient' if len(logs) > 1 else ''}{cannot(len(logs))}). [More](#{PLACE})."
     )
     return [listed(whole, [f"Without inserted layers the training loss ends at {np.exp(control.mean()):.2g}.", *said])]
+
+
+def cannot(pairs: int) -> str:
+    """That so few pairs cannot decide: if chance gave each difference its sign, all had the same in 2 of 2^n cases."""
+    lowest = 2 / 2**pairs
+    if pairs < 2 or lowest < ALPHA:
+        return ""
+    return f"; {pairs} pairs cannot decide: p of an exact test cannot fall below {lowest:.2g}"
 
 
 def opening(deep: int, shallow: int, against: dict[str, verdicts.Interval]) -> str:

@@ -14,7 +14,9 @@ TABLE = Path("plots/tables/defects.csv")
 TEXT = """\
 Each defect of the articles ([errata](errata.md)) is put back alone, and the error is what its author would report.
 Validation images stand in for the test set, which is not read. The error without the defect is that of the same seeds
-after the last epoch. The interval is Student's, of the differences seed by seed. A defect that lowers the reported
+after the last epoch. The interval is Student's, of the differences seed by seed; it is one for other seeds, not for
+other validation images, as all seeds have the same ones. Where some seeds did not start to train, the differences are
+a mixture, and their range is given instead of an interval. A defect that lowers the reported
 error makes a network look better than it is. One that raises it hides what the network has learned, or spoils it. Where
 the error without the defect is 0, no defect can be seen to lower it. *Training error*: of the networks that were judged
 (where the best epoch was chosen: after the last one). With five seeds no exact test of paired differences can fall
@@ -32,11 +34,7 @@ def finding() -> list[str]:
     told = [name for name, found in zip(by_defect, kept, strict=True) if found]
     if not told:
         return []
-    said = "; ".join(
-        f"{name}: {difference_text(difference(some), 'pp')}{void(some, experiments)}"
-        for name, some in by_defect.items()
-        if name in told
-    )
+    said = "; ".join(f"{name}: {shown(some, experiments)}" for name, some in by_defect.items() if name in told)
     rest = len(by_defect) - len(told)
     others = "" if not rest else f"; for the other {'one' if rest == 1 else rest} this is not decided"
     return [
@@ -46,16 +44,18 @@ def finding() -> list[str]:
     ]
 
 
-def void(runs: pd.DataFrame, experiments: dict) -> str:
-    """How many seeds of a network did not start to train, where there are any."""
-    most = most_mistakes(experiments[runs.network.iloc[0]]["classes"])
-    failed = int((runs.train_error > most).sum())
-    return f" ({failed} of {len(runs)} seeds did not start to train)" if failed else ""
-
-
-def difference(runs: pd.DataFrame) -> verdicts.Interval:
-    """The reported error minus the one without the defect, seed by seed, in percentage points, with its interval."""
-    return verdicts.difference(100 * (runs.reported - runs.correct), 0.0)
+def shown(runs: pd.DataFrame, experiments: dict) -> str:
+    """The reported error minus the one without the defect, seed by seed: the mean with its interval; where some seeds
+    did not start to train, the range, and how many did not.
+    """
+    apart = 100 * (runs.reported - runs.correct)
+    failed = int((runs.train_error > most_mistakes(experiments[runs.network.iloc[0]]["classes"])).sum())
+    if failed:
+        ends = " to ".join(f"{end:+.2f}" for end in (apart.min(), apart.max()))
+        return f"{ends} pp ({failed} of {len(runs)} seeds did not start to train)"
+    if len(apart) > 1 and verdicts.alike(apart):
+        return f"{apart.mean():+.2f} pp in every seed"
+    return difference_text(verdicts.difference(apart, 0.0), "pp")
 
 
 def section(results: Results, draw: Draw) -> list[str]:
@@ -63,7 +63,7 @@ def section(results: Results, draw: Draw) -> list[str]:
     runs, experiments = read(TABLE)
     if runs.empty:
         return []
-    rows = [row(str(name), some) for name, some in runs.groupby("defect", sort=False)]
+    rows = [row(str(name), some, experiments) for name, some in runs.groupby("defect", sort=False)]
     header = "defect | article | network | error without it (%) | reported error (%) | difference (95 % interval)"
     lines = table(header + " | n | training error (%)", "l l l r r l r r", rows)
     networks = "; ".join(f"*{name}*: {described(one)}" for name, one in experiments.items())
@@ -82,11 +82,8 @@ def described(experiment: dict) -> str:
     return f"{kind}{depth}, {counted(f'{number:,}', unit)}"
 
 
-def row(name: str, runs: pd.DataFrame) -> tuple[str | int, ...]:
+def row(name: str, runs: pd.DataFrame, experiments: dict) -> tuple[str | int, ...]:
     """One defect over its seeds."""
-    first, apart = runs.iloc[0], 100 * (runs.reported - runs.correct)
-    shown = difference_text(difference(runs), "pp")
-    if len(apart) > 1 and verdicts.alike(apart):
-        shown = f"{apart.mean():+.2f} pp in every seed"
+    first = runs.iloc[0]
     correct, reported, training = (percent(runs[key]) for key in ("correct", "reported", "train_error"))
-    return name, first.articles, first.network, correct, reported, shown, len(runs), training
+    return name, first.articles, first.network, correct, reported, shown(runs, experiments), len(runs), training

@@ -16,7 +16,7 @@ from lineage.report.study import GROUPS, Members, groups
 PANELS = """\
 In the tables, errors and losses on the training images are measured after training, without augmentation. In the
 figures, the left panels show the running average over each epoch, with augmentation, so they end higher; the right ones
-show the validation split, because the test set is read once, after training. All networks of a group share their recipe
+show the validation split, because the test set is read only after training. All networks of a group share their recipe
 unless the group says otherwise ([how it was chosen](recipes.md)); what is said of a network holds for this recipe."""
 CONSTRUCTION = """\
 Small dots: the seeds, beside their mean. The axis is linear up to 10 % and logarithmic above. Networks that did not

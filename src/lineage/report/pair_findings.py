@@ -62,8 +62,21 @@ def conditions(m: Measured, one: Judgement, fast: str, slow: str) -> str:
     first, second = rates(m, one)
     return (
         f"{capitalised(slow)} has learning rate {first}, {fast} {second}, each chosen with the first seed "
-        f"([how](recipes.md#activations-the-learning-rates)). {WEIGHTS}{unlike(one)}"
+        f"([how](recipes.md#activations-the-learning-rates)).{without_first(m, one)} {WEIGHTS}{unlike(one)}"
     )
+
+
+def without_first(m: Measured, one: Judgement) -> str:
+    """What is left of the difference without the first seed, with which the learning rates were chosen."""
+    needed = [epochs(m.results[name]).iloc[1:] for name in sides(one)]
+    if min(map(len, needed)) < 2 or not all(np.isfinite(counted).all() for counted in needed):
+        return ""
+    found = verdicts.difference(*needed)
+    said = verdicts.verdict(found, one.relevant)
+    if not verdicts.can_decide(tuple(map(len, needed))):
+        said = verdicts.WEAKER.get(said, said)
+    n = " / ".join(str(len(counted)) for counted in needed)
+    return f" Without that seed (n = {n}) the difference is {difference_text(found, 'epochs')}: *{said}*."
 
 
 def elsewhere(m: Measured, one: Judgement, fast: str, slow: str) -> list[str]:

@@ -24,7 +24,7 @@ def test_the_findings(monkeypatch):
     lowest = "Looks linear has the lowest, 3.00 %, where ‖gradient‖ / ‖W‖ is 3 and agreement 0.750; "
     assert f"{lowest}identity + 0.8 He the highest, 50.00 %, where" in said[1]
     assert "falls with that agreement" in said[1] and "(n = 1 or more)" in said[1]
-    assert "in this order: looks linear, He, identity + 0.8 He. In 0 of 2 pairs of neighbours the seeds over" in said[1]
+    assert "in this order: looks linear, He, identity + 0.8 He. In 0 of 2 pairs of neighbours the errors" in said[1]
     table = pd.read_csv(outcomes.AGREEMENT)
     table.loc[table.initialisation == "random-0.8", "gradient_ratio"] = 100.0
     table.loc[table.initialisation == "looks-linear", "agreement"] = 0.0
@@ -101,7 +101,10 @@ def test_medians_are_ranked_not_means():
     found = pd.DataFrame(rows, columns=["words", "agreement", "mean", "median_error", "errors"])
     found = found.assign(errors=[pd.Series(one) for one in found.errors], ratio=found.median_error, n=3)
     found = found.assign(family="plain", depth=44, normalisation="batch", initialisation=["he", "looks-linear", "x"])
+    found = found.assign(least_ratio=[10, 30, 19], most_ratio=[19, 30, 21])
     (said,) = agreement_findings.goes_with(found)
+    overlap = "In 1 of 2 pairs of neighbours the errors of the seeds overlap, in 1 the largest ‖gradient‖ / ‖W‖."
+    assert overlap in said
     assert "44 layers rises with the largest ‖gradient‖ / ‖W‖" in said
     assert "medians of 3 initialisations (n = 3 or more), in this order: He, identity + 0.8 He, looks linear." in said
     lowest = "He has the lowest, 10.00 %, where ‖gradient‖ / ‖W‖ is 10 and agreement 0.100"

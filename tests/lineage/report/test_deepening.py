@@ -60,6 +60,8 @@ def test_the_finding(workspace):
     than = "training loss than those of 20 layers that are trained as long"
     text = said(table)
     assert text.startswith(f"**P{who} probably end with a higher {than}.** A good solution was")
+    assert "of the quotient; 3 pairs cannot decide: p of an exact test cannot fall below 0.25). [More]" in text
+    assert deepening.cannot(6) == "" and deepening.cannot(5) != ""
     assert "\n    - Without inserted layers the training loss ends at 0.02.\n" in text
     layers = "Layers exact in training: it ends at 0.1. Compared with no inserted layers: × 4.98 (3.88 … 6.39); with"
     assert text.endswith(f"- {layers} what it began with, 0.01: × 9.97 (7.77 … 12.8). Training error 3.00 ± 1.00 %.")

@@ -67,7 +67,10 @@ def test_a_difference_that_holms_correction_does_not_keep_is_not_told(workspace)
 
 def test_seeds_that_did_not_start_are_counted(workspace):
     write(train_error=0.7)
-    assert "+20.67 pp (+17.80 … +23.54) (3 of 3 seeds did not start to train). [" in defect_costs.finding()[0]
+    assert "no eval(): +20.00 to +22.00 pp (3 of 3 seeds did not start to train). [" in defect_costs.finding()[0]
+    assert "| +20.00 to +22.00 pp (3 of 3 seeds did not start to train) | 3 |" in "\n".join(
+        defect_costs.section({}, None)
+    )
 
 
 def test_a_table_of_another_scale_is_not_shown(workspace):
