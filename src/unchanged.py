@@ -25,10 +25,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import yaml
 from dvc.utils.serialize import dumps_yaml
 
-from lineage.files import write_text
+from lineage.files import read_yaml, write_text
 from lineage.lock import read, recorded_by, stated, today
 from lineage.shortened import Files, different, outputs, unpacked
 
@@ -38,7 +37,7 @@ SECONDS = ("recipes", "compare")  # stages that run again within seconds
 
 def stages_of(name: str) -> list[str]:
     """The stages of an experiment, or a stage of its own, which dvc.yaml has."""
-    own = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    own = read_yaml(Path("dvc.yaml"))["stages"]
     return [name] if name in own or name in read()["stages"] else [f"{stage}@{name}" for stage in EXPERIMENT]
 
 

@@ -54,4 +54,4 @@ def test_an_unknown_experiment(workspace, run_here):
     assert "recipes/experiments is missing: run this in the top folder, after `dvc repro recipes`" in in_another_folder
     experiment()
     assert "nothing.json is missing" in one_line(run_here("describe", "nothing"), 2)
-    assert "mime is no experiment; close names: mine" in one_line(run_here("describe", "mime"), 2)
+    assert "mime is not an experiment; close names: mine" in one_line(run_here("describe", "mime"), 2)

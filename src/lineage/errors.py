@@ -18,6 +18,7 @@ from typing import TextIO
 
 # faults of the disk rather than of the code
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
+_DISK |= {errno.EEXIST, errno.ELOOP, errno.EBUSY}  # a file, a dangling link or a mount where a folder should be
 _DISK |= {errno.EIO, errno.ENAMETOOLONG, errno.ESTALE, errno.ENOLCK}  # the last two are NFS's
 
 _FILES = "too many open files: allow more (`ulimit -n 4096`), and run it again"

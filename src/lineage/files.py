@@ -55,7 +55,7 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise Mistake(f"{folder} is in use: the same is running already; wait for its end, or stop it") from None
+        raise Mistake(f"{folder} is in use by another run: wait until that has ended, or stop it") from None
     with lock:
         try:
             _remove_parts(folder)
@@ -105,7 +105,7 @@ def read_yaml(path: Path) -> object:
         return yaml.load(path.read_text(encoding="utf-8"), _KeysOnce)
     except Mistake as error:
         raise Mistake(f"{path}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter for an impossible date, and for what is not UTF-8
         said = " ".join(str(error).replace('"<unicode string>", ', "").split())
         raise Mistake(f"{path} is not YAML in UTF-8: {said}") from None
 
@@ -123,10 +123,10 @@ def _names() -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Raises `Mistake` for a name that is no experiment's but resembles one, and says which."""
+    """Raises `Mistake` for a name that is not an experiment's but resembles one, and says which."""
     close = difflib.get_close_matches(name, _names())
     if close and name not in close:
-        raise Mistake(f"{name} is no experiment; close names: {', '.join(close)}")
+        raise Mistake(f"{name} is not an experiment; close names: {', '.join(close)}")
 
 
 class _KeysOnce(yaml.SafeLoader):
@@ -135,7 +135,7 @@ class _KeysOnce(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value != "<<":
                 if key.value in seen:
-                    raise Mistake(f"{key.value} stands there twice, the second time in line {key.start_mark.line + 1}")
+                    raise Mistake(f"{key.value} occurs twice, the second time on line {key.start_mark.line + 1}")
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import yaml
 
 from lineage.errors import Failure, Mistake
+from lineage.files import read_yaml
 
-IGNORED = (".DS_Store", "*.sw?", "*~")  # DVC counts no such files, because they are in .dvcignore
+IGNORED = (".DS_Store", "*.sw?", "*~", "*.orig", "*.rej")  # DVC counts no such files, because they are in .dvcignore
 
 
 def git(*arguments: str) -> bytes:
@@ -79,10 +80,11 @@ class Stated(NamedTuple):
 
 def stated(stage: str) -> Stated:
     """What dvc.yaml says of a stage: `sweep`, or `train@plain-20-signs32` with the names of that experiment filled in.
-    Raises `Failure` where there is no such stage, or where the experiment is not in recipes/.
+    Raises `Failure` where there is no such stage, or where the experiment is not in recipes/, and `Mistake` where
+    dvc.yaml cannot be read.
     """
     base, _, name = stage.partition("@")
-    block = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].get(base)
+    block = read_yaml(Path("dvc.yaml"))["stages"].get(base)
     if not block:
         raise Failure("it is in dvc.lock, but no longer in dvc.yaml")
     if name:

@@ -31,6 +31,11 @@ from lineage.errors import Failure, Mistake, run
         (OSError(errno.EMFILE, "Too many open files", "a"), 1, "too many open files: allow more (`ulimit -n 4096`)"),
         (OSError(errno.ENOSPC, "No space left on device", "models/x"), 1, "write models/x: No space left"),
         (OSError(errno.ESTALE, "Stale file handle", "runs/lock"), 1, "cannot read or write runs/lock: Stale file"),
+        (
+            FileExistsError(errno.EEXIST, "File exists", "data/raw"),
+            1,
+            "cannot read or write data/raw: File exists; mend",
+        ),
         (OSError(errno.EACCES, "Permission denied", "cifar.tar"), 1, "cannot read or write cifar.tar: Permission"),
     ],
 )

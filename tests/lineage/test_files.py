@@ -108,7 +108,10 @@ def test_a_key_of_yaml_stands_there_once(workspace):
     path.write_text("a: {b: 1, c: &c {d: 2}}\ne: {<<: *c, d: 3}\nb: 4\n")
     assert files.read_yaml(path) == {"a": {"b": 1, "c": {"d": 2}}, "e": {"d": 3}, "b": 4}
     path.write_text("a:\n  b: 1\n  c: 2\n  b: 3\n")
-    with pytest.raises(Mistake, match=r"^mine.yaml: b stands there twice, the second time in line 4$"):
+    with pytest.raises(Mistake, match=r"^mine.yaml: b occurs twice, the second time on line 4$"):
+        files.read_yaml(path)
+    path.write_text("a: 2024-13-01\n")
+    with pytest.raises(Mistake, match=r"^mine.yaml is not YAML in UTF-8: month must be in 1..12$"):
         files.read_yaml(path)
     path.write_text("a: b: c\n")
     with pytest.raises(

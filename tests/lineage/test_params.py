@@ -1,4 +1,5 @@
 import copy
+from functools import reduce
 
 import pytest
 import yaml
@@ -32,17 +33,28 @@ def changed(key, value):
     return content
 
 
-def test_changing_a_key_as_dvc_does_leaves_the_rest_of_the_file(tmp_path):
-    from dvc.utils.serialize import modify_yaml
+@pytest.mark.parametrize(
+    ("file", "override", "place", "value"),
+    [
+        ("params.yaml", "train.lr=0.001", ("train", "lr"), 0.001),
+        ("experiments.yaml", "+experiments.plain-20-signs32.lr=0.2", ("experiments", "plain-20-signs32", "lr"), 0.2),
+        ("data/datasets.yaml", "datasets.signs.image_size=32", ("datasets", "signs", "image_size"), 32),
+    ],
+)
+def test_what_dvc_rewrites_for_s_stays_readable(tmp_path, file, override, place, value):
+    """`dvc exp run -S` writes the whole file anew. Of params.yaml only the one line may differ."""
+    from dvc.utils.hydra import apply_overrides
 
-    path = tmp_path / "params.yaml"
-    before = (REPOSITORY / "params.yaml").read_text().replace("scale: sample", "scale: full").splitlines()
-    path.write_text("\n".join(before))
-    with modify_yaml(path) as content:
-        content["scale"] = "sample"
-    after = path.read_text().splitlines()
-    ((old, new),) = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
-    assert old.startswith("scale: full") and new.startswith("scale: sample")
+    before, after = (REPOSITORY / file).read_text().replace("scale: sample", "scale: full"), tmp_path / "file.yaml"
+    after.write_text(before)
+    apply_overrides(after, [override])
+    wanted = yaml.safe_load(before)
+    block = reduce(dict.__getitem__, place[:-1], wanted)
+    block[place[-1]] = value
+    assert yaml.safe_load(after.read_text()) == wanted
+    if file == "params.yaml":
+        lines = zip(before.splitlines(), after.read_text().splitlines(), strict=True)
+        assert [both for both in lines if len({*both}) > 1] == [("  lr:", "  lr: 0.001")]
 
 
 def test_numbers_in_scientific_notation(tmp_path):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lineage.report.study import FAULTS, read_blocks
+from lineage.report.study import FAULTS, read_blocks, rows_of
 
 
 class Published(NamedTuple):
@@ -29,17 +29,31 @@ def _published(figures: dict[str, dict[str, str]]) -> dict[str, Published]:
     return found
 
 
+def _errors(entries: list) -> list[dict]:
+    """The entries that have all keys; a fault for any other."""
+    keys, found = {"label", "group", "family", "part", "by_depth"}, []
+    for entry in entries:
+        if isinstance(entry, dict) and entry.keys() == keys and isinstance(entry["by_depth"], dict):
+            found.append(entry)
+        else:
+            wanted = f"an entry with {', '.join(sorted(keys))} (depths and errors)"
+            FAULTS.append(f"published.yaml, errors: {entry} is not {wanted}")
+    return found
+
+
 EMPTY = {"figures": {}, "errors": [], "answers": []}
 _TABLES = read_blocks(Path(__file__).with_suffix(".yaml"), EMPTY)
 PUBLISHED = _published(_TABLES["figures"])
-ANSWERS = [tuple(row) for row in _TABLES["answers"]]  # article, section, file, experiments, anchor or page, figure
+ERRORS = _errors(_TABLES["errors"])
+WANTED = "[article, section, file, experiments, anchor or page, figure]"
+ANSWERS = rows_of(_TABLES["answers"], [str] * 6, "published.yaml, answers", WANTED)
 
 
 def reported(group: str) -> pd.DataFrame:
     """Others' errors by depth, in per cent, for the networks of a group: label, family, depth, part, error."""
     rows = [
         (entry["label"], entry["family"], depth, entry["part"], error)
-        for entry in _TABLES["errors"]
+        for entry in ERRORS
         if entry["group"] == group
         for depth, error in entry["by_depth"].items()
     ]

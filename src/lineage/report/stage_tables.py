@@ -58,5 +58,10 @@ def _stages(lock: Path, _: int) -> dict[str, dict]:
     try:
         content = yaml.load(lock.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError:
-        raise Mistake(f"{LOCK} is not YAML: resolve the conflict in it, or `git restore {LOCK}`") from None
-    return (content or {}).get("stages", {})
+        content = "not YAML"
+    if content is None:  # the file is empty
+        return {}
+    stages = content.get("stages") if isinstance(content, dict) else None
+    if not isinstance(stages, dict):
+        raise Mistake(f"{LOCK} is not as DVC writes it: resolve the conflict in it, or `git restore {LOCK}`")
+    return stages

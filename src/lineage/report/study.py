@@ -26,7 +26,10 @@ def _made(make: Callable[..., T], entry: dict, place: str) -> T | None:
 
 def _by_name(make: Callable[..., T], block: str) -> dict[str, T]:
     """The entries of a block that has a name for each."""
-    made = {name: _made(make, about, f"{block}, {name}") for name, about in _STUDY[block].items()}
+    numbers = [name for name in _STUDY[block] if not isinstance(name, str)]
+    FAULTS.extend(f"{FILE.name}, {block}: the name {name} needs quotes" for name in numbers)
+    named = {name: about for name, about in _STUDY[block].items() if name not in numbers}
+    made = {name: _made(make, about, f"{block}, {name}") for name, about in named.items()}
     return {name: one for name, one in made.items() if one}
 
 
@@ -42,16 +45,20 @@ def _entries(kind: type, block: str) -> dict:
     return found
 
 
-def _rows(block: str, kinds: list[type], wanted: str) -> list[tuple]:
-    """The entries of a block that has a list of such values for each."""
+def rows_of(entries: list, kinds: list[type], place: str, wanted: str) -> list[tuple]:
+    """Those entries that are lists of such values; a fault for any other, with the place where it stands."""
     rows = []
-    for row in _STUDY[block]:
+    for row in entries:
         fits = isinstance(row, list) and [type(value) for value in row] == kinds
         if fits and all(isinstance(name, str) for value in row if isinstance(value, list) for name in value):
             rows.append(tuple(row))
         else:
-            FAULTS.append(f"{FILE.name}, {block}: {row} is not {wanted}")
+            FAULTS.append(f"{place}: {row} is not {wanted}")
     return rows
+
+
+def _rows(block: str, kinds: list[type], wanted: str) -> list[tuple]:
+    return rows_of(_STUDY[block], kinds, f"{FILE.name}, {block}", wanted)
 
 
 def _texts(block: str, wanted: str) -> dict[str, str]:

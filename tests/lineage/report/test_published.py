@@ -53,7 +53,16 @@ def test_what_is_wrong_with_the_file_is_a_fault(tmp_path, monkeypatch):
     path.write_text("answers: []\n")  # the others may be missing
     assert study.read_blocks(path, published.EMPTY) == published.EMPTY
     assert published._published({"mine": {"public": "75"}, "other": {"publc": "75"}}).keys() == {"mine"}
-    unreadable, odd, misspelt = faults
+    good = {"label": "He", "group": "cifar10", "family": "plain", "part": "test", "by_depth": {20: 9.5}}
+    assert published._errors([good, good | {"by_depth": 9.5}, {"label": "He"}]) == [good]
+    assert study.rows_of([["S0", "VGG"], ["S0"]], [str, str], "published.yaml, answers", "two") == [("S0", "VGG")]
+    unreadable, odd, misspelt, flat, lacking, short = faults
+    assert flat.startswith("published.yaml, errors: {'label': 'He', 'group': 'cifar10', ") and "is not an entry" in flat
+    assert lacking == (
+        "published.yaml, errors: {'label': 'He'} is not an entry with by_depth, family, group, label, part "
+        "(depths and errors)"
+    )
+    assert short == "published.yaml, answers: ['S0'] is not two"
     assert unreadable.startswith("published.yaml is not YAML in UTF-8: ")
     assert odd == "published.yaml should hold figures, errors, answers"
     wrong = "got an unexpected keyword argument 'publc'; allowed are public, source, selection, article"

@@ -59,7 +59,10 @@ def test_what_dvc_has_not_run_is_shown(sweep):
     assert of_present_recipes("sweep", RECIPES)
 
 
-def test_a_conflict_in_what_dvc_has_run_is_one_line(sweep):
-    LOCK.write_text("<<<<<<< HEAD\nstages: {}\n=======\n")
-    with pytest.raises(Mistake, match=r"dvc\.lock is not YAML: resolve the conflict in it, or `git restore dvc.lock`"):
+@pytest.mark.parametrize("content", ["<<<<<<< HEAD\nstages: {}\n=======\n", "stages:\n", "- sweep\n"])
+def test_what_dvc_has_not_written_is_one_line(sweep, content):
+    LOCK.write_text(content)
+    with pytest.raises(
+        Mistake, match=r"^dvc\.lock is not as DVC writes it: resolve the conflict in it, or `git restore"
+    ):
         of_present_recipes("sweep", RECIPES)

@@ -77,7 +77,7 @@ def test_wrong_keys_and_the_same_id_twice(monkeypatch):
     [
         (
             "claims:\n- {id: one}\nclaims:\n- {id: two}\n",
-            "study.yaml: claims stands there twice, the second time in li",
+            "study.yaml: claims occurs twice, the second time on line",
         ),
         ("- a list\n", "study.yaml should hold articles, groups, claims, figures"),
         ("", "study.yaml should hold articles"),
@@ -130,8 +130,10 @@ def test_wrong_keys_of_a_group(monkeypatch):
     wrong |= {"year": {"title": 2024}, "noted": {"note": 5}}
     wrong |= {"everywhere": {"unlike": "ran elsewhere"}, "elsewhere": {"unlike": {56: "ran elsewhere"}}}
     monkeypatch.setitem(study._STUDY, "groups", {"good": about} | {key: about | one for key, one in wrong.items()})
+    study._STUDY["groups"][2015] = about  # YAML makes a number of it
     monkeypatch.setattr(study, "FAULTS", [])
     assert list(study._by_name(Group.of, "groups")) == ["good"]
+    assert study.FAULTS.pop(0) == "study.yaml, groups: the name 2015 needs quotes"
     longer, no_depths, no_name, no_depth, year, noted, everywhere, elsewhere = study.FAULTS
     assert "none: `plain` has an experiment for" in no_name and "zero: `resnet` has an experiment for" in no_depth
     assert "everywhere: `unlike` has a text for each depth: {56: ran on another machine}" in everywhere
