@@ -11,7 +11,7 @@ MOST_LINES = 6  # of a figure: more colours can hardly be told apart
 def _names(entry: object, *keys: str) -> None:
     for key in keys:
         if not isinstance(getattr(entry, key), str):
-            raise TypeError(f"`{key}` is a name, not {getattr(entry, key)!r}")
+            raise TypeError(f"`{key}` must be a name, not {getattr(entry, key)!r}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Claim:
                 raise TypeError("`untrained` is a list of families and depths: [[plain, 56], …]")
         for key in ("relevant", "least"):
             if not isinstance(getattr(self, key), int | float):
-                raise TypeError(f"`{key}` is a number, not {getattr(self, key)!r}")
+                raise TypeError(f"`{key}` must be a number, not {getattr(self, key)!r}")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Lines:
         if not 2 <= len(self.experiments) <= MOST_LINES:
             raise TypeError(f"`experiments` has 2 to {MOST_LINES} of them")
         if not isinstance(self.mark, int | float | None):
-            raise TypeError(f"`mark` is a number, not {self.mark!r}")
+            raise TypeError(f"`mark` must be a number, not {self.mark!r}")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Group:
                 raise TypeError(f"`{family}` has an experiment for each depth: {{20: mine-20, 56: mine-56}}")
         for key, text in ({"title": title} | others).items():
             if key not in ("inside", "unlike") and not isinstance(text, str):
-                raise TypeError(f"`{key}` is a text, not {text!r}")
+                raise TypeError(f"`{key}` must be text, not {text!r}")
         unlike = others.get("unlike", {})
         if not isinstance(unlike, dict) or not all(isinstance(text, str) for text in unlike.values()):
             raise TypeError("`unlike` has a text for each depth: {56: ran on another machine}")

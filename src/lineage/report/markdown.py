@@ -81,7 +81,7 @@ def difference_text(found: Interval, unit: str) -> str:
     """A difference in its unit (pp, epochs), or the logarithm of a ratio (×), with its interval where it has one."""
     if unit == "×":
         mean, low, high = (ratio_digits(math.exp(value)) if abs(value) < 99 else "" for value in found)
-        mean, low, high = f"× {mean}", low, high
+        mean = f"× {mean}"
     else:
         mean, low, high = (f"{round(value, 2) + 0.0:+.2f}" for value in found)  # no minus before 0.00
         mean = f"{mean} {unit}"

@@ -138,7 +138,7 @@ def test_wrong_keys_of_a_group(monkeypatch):
     assert "none: `plain` has an experiment for" in no_name and "zero: `resnet` has an experiment for" in no_depth
     assert "everywhere: `unlike` has a text for each depth: {56: ran on another machine}" in everywhere
     assert "elsewhere: `unlike` names 56, which is no depth of the group" in elsewhere
-    assert "year: `title` is a text, not 2024" in year and "noted: `note` is a text, not 5" in noted
+    assert "year: `title` must be text, not 2024" in year and "noted: `note` must be text, not 5" in noted
     assert no_depths.startswith("study.yaml, groups, no: `plain` has an experiment for each depth")
     assert longer.startswith("study.yaml, groups, bad: got an unexpected keyword argument 'longr'; the comment above")
 
