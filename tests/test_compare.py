@@ -20,7 +20,7 @@ import compare
 from lineage import pictures
 from lineage.engine.experiment import Experiment
 from lineage.errors import Mistake
-from lineage.report import comparisons, study, style
+from lineage.report import comparisons, results, study, style
 from lineage.report.entries import Claim
 
 TWO_CLASSES = {"classes": ["zero", "one"], "superclasses": [], "pictures": True}
@@ -57,13 +57,16 @@ def measured(
         path.write_text(json.dumps(content))
     if not ran:
         return
-    folder, parts = f"tables/{name}", [("train", 0.5), ("val", 1), ("test", 1)]
+    folder, parts = f"tables/{name}", [("train", 0.5), ("val", 0.8), ("test", 1)]
     scores = [{"seed": s, "part": p, "top1": 1 - e * f} for s, e in enumerate(errors) for p, f in parts]
     losses = [0.001 + error for error in errors]
-    more = [{"loss": losses[row["seed"]], "flip_top1": row["top1"]} for row in scores]
+    more = [
+        {"loss": losses[row["seed"]] * (1 if row["part"] == "train" else 3), "flip_top1": 0.1 + 0.9 * row["top1"]}
+        for row in scores
+    ]
     write_table(f"{folder}/scores", [row | other for row, other in zip(scores, more, strict=True)])
     history = [
-        {"seed": s, "epoch": n, "train_error": e / n, "val_error": e / n, "train_loss": e, "val_loss": e}
+        {"seed": s, "epoch": n, "train_error": e / n, "val_error": 0.01 + e / n / 2, "train_loss": e, "val_loss": e}
         for s, e in enumerate(errors)
         for n in range(1, 3 if diverged and s == 0 else epochs + 1)
     ]
@@ -74,7 +77,7 @@ def measured(
     write_table(
         f"{folder}/predictions", [{"image": i, "actual": a, "predicted": p, "confidence": 0.9} for i, (a, p) in answers]
     )
-    layers = [{"layer": f"stages.{i}", "gradient": 10.0**-i, "weight": 1, "response": 0.5} for i in range(4)]
+    layers = [{"layer": f"stages.{i}", "gradient": 10.0**-i, "weight": 1, "response": 0.2 + i} for i in range(4)]
     write_table(f"{folder}/layers", layers)
     if name.startswith("resnet"):
         write_table(f"{folder}/blocks", [{"block": f"stages.{i}", "addition": 0.5 + i} for i in range(3)])
@@ -182,9 +185,17 @@ def test_a_clear_degradation(workspace):
     first = curves[(curves.series == "plain-20-signs32") & (curves.epoch == 1)].iloc[0]
     ends = (first.train_error_min, first.train_error_mean, first.train_error_max)
     assert ends == pytest.approx((2, 2.5, 3), abs=1e-4)
+    assert first.val_error == pytest.approx(2.25, abs=1e-4)
     depth = pd.read_csv("plots/error-by-depth.csv")
     assert len(depth) == 12 and set(depth.series) == {"plain-signs32", "resnet-signs32"}
     assert depth[depth.started == 0].series.tolist() == ["plain-signs32"] * 2
+
+
+def test_a_network_of_which_one_seed_failed_has_no_part_in_the_summary(workspace):
+    for name, errors in zip(SIGNS, ((0.02, 0.04), (0.3, 0.34), (0.3, 0.98)), strict=False):
+        measured(name, errors)
+    numbers = compare.summary({name: results.read(name) for name in SIGNS[:3]})
+    assert numbers == {"train_error_increase/plain-signs32-20-to-56": pytest.approx(0.145)}
 
 
 def test_no_degradation(workspace):

@@ -1,9 +1,13 @@
 import json
+import shutil
+import tarfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import one_line, parameters, write_parameters
+from conftest import REPOSITORY, git, one_line, parameters, write_parameters
+
+from lineage.params import FILES
 
 
 @pytest.fixture
@@ -37,6 +41,18 @@ def test_one_file_per_experiment_and_data_set(params, run_script):
     assert written().keys() == expected
 
 
+def test_the_committed_parameters_give_the_committed_recipes(workspace, run_here):
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("not a Git checkout")
+    git("archive", "-o", workspace / "committed.tar", "HEAD", *FILES, "recipes", cwd=REPOSITORY)
+    with tarfile.open("committed.tar") as archive:
+        archive.extractall(filter="data")
+    committed = written()
+    shutil.rmtree("recipes")
+    assert run_here("recipes").returncode == 0
+    assert written() == committed
+
+
 def test_a_change_touches_only_what_it_changes(params, run_here):
     content = params()
     run_here("recipes")
@@ -59,6 +75,9 @@ def test_neither_scale_nor_addresses_touch_a_data_set_that_ships_whole(params, r
     run_here("recipes")
     after = written()
     assert {k for k in before if before[k] != after[k]} == {"recipes/addresses.json"}
+    addresses = json.loads(after["recipes/addresses.json"])
+    for archive in content["datasets"]["cifar10"]["archives"]:  # not of the first one alone
+        assert addresses[archive["files"][0]["sha256"]] == ["https://elsewhere.example/file"]
     params(scale="sample")
     run_here("recipes")
     sample = written()

@@ -77,7 +77,10 @@ def other_budget(title: str, results: Iterable[Result]) -> str:
     named, had = re.search(r"\d+ epochs", title), {result.budget for result in results}
     if not named or had == {named.group()}:
         return ""
-    return f"**These networks were trained for {' or '.join(sorted(had))}, not for {named.group()}.**"
+    other = " or ".join(sorted(had - {named.group()}))
+    if named.group() in had:
+        return f"**Some of these networks were trained for {other}, not for {named.group()}: see *budget*.**"
+    return f"**These networks were trained for {other}, not for {named.group()}.**"
 
 
 def conditions(results: Iterable[Result]) -> str:

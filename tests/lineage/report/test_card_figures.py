@@ -31,7 +31,10 @@ def test_curves_have_a_line_for_each_seed_and_a_cross_where_one_diverged():
             assert len(lines) - len(crosses) == 4
             assert bool(crosses) == diverged
             assert axis.get_ylim()[0] == 0
-        assert figure.axes[1].get_lines()[0].get_ydata()[0] == 50
+        for axis, highest in zip(figure.axes, (1, 50), strict=True):
+            named = {line.get_label(): line.get_ydata()[0] for line in axis.get_lines()}
+            assert named["training (running average)"] == highest
+            assert named["validation"] == pytest.approx(1.1 * highest)
         assert "n = 2" in figure.get_suptitle()
     exploded = history().assign(val_loss=[1e8, 1, 1, 1, 1, 1])
     assert [axis.get_yscale() for axis in card_figures.curves(exploded, "mine").axes] == ["log", "linear"]

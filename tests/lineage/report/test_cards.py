@@ -1,6 +1,37 @@
+import numpy as np
+from matplotlib import pyplot as plt
 from test_compare import measured, write_table
 
+from lineage import pictures
 from lineage.report import cards, results
+
+
+def test_which_class_is_taken_for_which(workspace):
+    """Three images of class 0 for class 1, and none the other way."""
+    measured("vgg16-hands")
+    answers = enumerate([(0, 0)] * 9 + [(0, 1)] * 3 + [(1, 1)] * 4)
+    rows = [{"image": i, "actual": a, "predicted": p, "confidence": 0.97} for i, (a, p) in answers]
+    write_table("tables/vgg16-hands/predictions", rows)
+    write_table("tables/vgg16-hands/mistakes", rows[9:12])
+    found = results.read("vgg16-hands")
+    pictures.write_strip(found.folder / "mistakes.png", np.zeros((3, 8, 8, 3), np.uint8))
+    drawn = cards.figures(found)
+    axis = drawn["confusion-vgg16-hands.png"].axes[0]
+    assert axis.images[0].get_array().tolist() == [[75, 25], [0, 100]]
+    assert (axis.get_ylabel(), axis.get_xlabel()) == ("actual", "predicted")
+    assert {text.get_position(): text.get_text() for text in axis.texts} == {(0, 0): "9", (1, 0): "3", (1, 1): "4"}
+    assert drawn["mistakes-vgg16-hands.png"].axes[0].get_xlabel() == "zero taken for\none (97 %)"
+    plt.close("all")
+
+
+def test_the_facts_in_a_line(workspace):
+    """Each has a value of its own."""
+    measured("vgg16-hands")
+    assert cards.about(results.read("vgg16-hands")) == (
+        "Test accuracy 89.00 ± 1.41 % (n = 2); averaged with the mirror image (test-time augmentation) 90.10 ± 1.27 %; "
+        "validation 91.20 ± 1.13 %; training 94.50 ± 0.71 %; 3 epochs; input 32 px; 1.23 M parameters; 8 M "
+        "multiply-adds; trained on cpu in bfloat16; torch 2."
+    )
 
 
 def test_the_ensemble_of_all_seeds_where_they_were_asked(workspace):

@@ -31,7 +31,7 @@ def write(workspace):
             for seed, error in enumerate(several):
                 row = {"start": start, "lengths": lengths, "depth": 110, "lr": 0.03, "seed": seed, "scale": scale}
                 row |= {"least_factor": 0.5 if seed else 0.25, "largest_factor": 3e6, "train_error": error}
-                row |= {"train_loss": 0.5, "val_error": error, "trained": "yes" if error < 0.4 else "no"}
+                row |= {"train_loss": 0.5, "val_error": 0.01 + error / 2, "trained": "yes" if error < 0.4 else "no"}
                 rows.append(row)
         pd.DataFrame(rows).to_csv(crossing.TABLE, index=False)
 
@@ -55,7 +55,7 @@ def test_before_it_has_run_at_this_scale(write):
 
 def test_each_function_with_each_lengths(write):
     write([0.8, 0.9], [0.3, 0.5], [0.5, 0.6], [0.0, 0.01])
-    he = "| He | its own | 1 | 0 of 2 | 85.00 ± 7.07 | 0.5 | 85.00 ± 7.07 |"
+    he = "| He | its own | 1 | 0 of 2 | 85.00 ± 7.07 | 0.5 | 43.50 ± 3.54 |"
     crossed = "| He | identity + 0.1 He (Dirac) | 0.25 … 3,000,000 | 1 of 2 | 40.00 ± 14.14 | 0.5 |"
     assert he in text() and crossed in text()
     (said,) = crossing.finding()

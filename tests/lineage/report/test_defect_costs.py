@@ -40,7 +40,8 @@ def test_a_row_for_each_defect_with_the_difference_seed_by_seed(workspace):
     write()
     text = "\n".join(defect_costs.section({}, None))
     # differences of 20, 22 and 20: their mean, and Student's interval with two degrees of freedom
-    assert "| no eval() | S1, S2 | residual | 10.00 ± 2.00 | 30.67 ± 3.06 | +20.67 pp (+17.80 … +23.54) | 3 |" in text
+    row = "| no eval() | S1, S2 | residual | 10.00 ± 2.00 | 30.67 ± 3.06 | +20.67 pp (+17.80 … +23.54) | 3 |"
+    assert f"{row} 1.00 ± 0.00 |" in text
     assert "| best epoch | S1, S2 | residual | 10.00 ± 2.00 | 9.00 ± 2.00 | -1.00 pp" in text
     assert "*residual*: ResNet of 20 layers, 30 epochs; *dropout*: VGG of 11 layers, 30 epochs." in text
 

@@ -39,6 +39,19 @@ def test_by_construction_is_the_error_of_the_shallowest(workspace, monkeypatch):
     assert test.error.tolist() == pytest.approx([15, 15])
 
 
+def test_another_budget_than_the_title_names_is_said(workspace):
+    for epochs, said in ((3, "**These networks were trained for 3 epochs, not for 30 epochs.**"), (30, "")):
+        measured("plain-20-signs32", epochs=epochs)
+        assert depth.other_budget("SIGNS, 30 epochs", [results.read("plain-20-signs32")]) == said
+    measured("plain-20-signs32", epochs=30)
+    measured("plain-56-signs32", epochs=3)
+    both = [results.read(name) for name in ("plain-20-signs32", "plain-56-signs32")]
+    some = "**Some of these networks were trained for 3 epochs, not for 30 epochs: see *budget*.**"
+    assert depth.other_budget("SIGNS, 30 epochs", both) == some
+    measured("plain-20-signs32")
+    assert depth.other_budget("SIGNS", [results.read("plain-20-signs32")]) == ""
+
+
 def test_what_a_group_is_trained_with(workspace):
     measured("plain-20-signs32", recipe={"lr": 0.03, "nesterov": False})
     said = depth.conditions([results.read("plain-20-signs32")])

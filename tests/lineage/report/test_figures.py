@@ -8,7 +8,7 @@ from lineage.report import figures, style
 def history(level, seeds=2):
     rows = [(seed, epoch, level / epoch + seed / 100) for seed in range(seeds) for epoch in (1, 2, 3)]
     table = pd.DataFrame(rows, columns=["seed", "epoch", "train_error"])
-    return table.assign(val_error=table.train_error, train_loss=1.0)
+    return table.assign(val_error=0.01 + table.train_error / 2, train_loss=1.0)
 
 
 HISTORIES = {("plain", 20): history(0.4), ("plain", 56): history(0.8), ("resnet", 20): history(0.3, 1)}
@@ -16,13 +16,14 @@ HISTORIES = {("plain", 20): history(0.4), ("plain", 56): history(0.8), ("resnet"
 
 def test_plain_is_dashed_residual_solid_and_a_depth_has_its_colour():
     figure = figures.degradation(HISTORIES, "title")
-    for axis in figure.axes:
+    for axis, part, first in zip(figure.axes, ("training", "validation"), (80.5, 41.25), strict=True):
+        assert axis.get_title().startswith(part)
         lines = {line.get_label(): line for line in axis.get_lines()}
         assert lines.keys() == {"plain-20", "plain-56", "resnet-20"}
         assert lines["plain-20"].get_color() == lines["resnet-20"].get_color() != lines["plain-56"].get_color()
         assert lines["resnet-20"].get_linestyle() == "-"
         assert lines["plain-20"].get_linestyle() == "--"
-        assert lines["plain-56"].get_ydata()[0] == pytest.approx(80.5)
+        assert lines["plain-56"].get_ydata()[0] == pytest.approx(first)
     plt.close(figure)
 
 
@@ -146,6 +147,7 @@ def test_lines_of_experiments_stand_in_the_legend():
     plt.close(figure)
     figure = figures.lines(named, "val_error", "validation error in %", "one title in words " * 6)
     assert len(figure.axes[0].get_lines()) == 6
+    assert figure.axes[0].get_lines()[0].get_ydata()[0] == pytest.approx(16.25)
     figure.canvas.draw()
     place = figure._suptitle.get_window_extent()
     assert "\n" in figure.get_suptitle() and place.x0 > 0 and place.x1 < figure.bbox.x1

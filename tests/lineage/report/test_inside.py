@@ -73,11 +73,23 @@ def drawn(figure, name, shows):
 def test_the_untrained_network_has_a_row_of_its_own(workspace):
     measured("resnet-20-signs32")
     lines = "\n".join(inside.blocks({"resnet-20-signs32": results.read("resnet-20-signs32")}, drawn))
-    assert "| after training | 3 | 1.50 | 0.50 | 2.50 | 0.50 |" in lines
+    assert "| after training | 3 | 1.50 | 0.50 | 2.50 | 1.20 |" in lines
     assert "| before training |" not in lines and "row is missing" in lines.replace("\n", " ")
     write_table("tables/resnet-20-signs32/untrained-blocks", [{"block": "stages.0", "addition": 0.7}])
     lines = "\n".join(inside.blocks({"resnet-20-signs32": results.read("resnet-20-signs32")}, drawn))
     assert "| before training | 1 | 0.70 | 0.70 | 0.70 |  |" in lines
+
+
+def test_what_blocks_add_is_told_from_the_responses(workspace):
+    names = ["resnet-20-signs32", "resnet-56-signs32"]
+    for name, before in zip(names, (0.7, 0.9), strict=True):
+        measured(name)
+        write_table(f"tables/{name}/untrained-blocks", [{"block": "stages.0", "addition": before}])
+    lines = inside.blocks({name: results.read(name) for name in names}, drawn)
+    (said,) = [line for line in lines if "He et al. measured" in line]
+    assert said.startswith("What the median block adds: 20 layers 1.50, 56 layers 1.50, relative to what it keeps.")
+    assert "Before training it was 20 layers 0.70, 56 layers 0.90. The responses, which" in said
+    assert "measured, are 1.20, 1.20. First seed" in said
 
 
 def test_how_far_a_step_turns_the_weights_before_and_after_training(workspace):
@@ -86,8 +98,9 @@ def test_how_far_a_step_turns_the_weights_before_and_after_training(workspace):
     (after,) = inside.turning(found)
     way = "0.01 → 1, *explodes* (largest in layer 1)"
     assert after[1:] == ("after training", way, "1 → 1", way)
-    layers = [{"layer": str(i), "gradient": g, "weight": 2.0, "response": 0.9} for i, g in enumerate((800.0, 4.0, 9.0))]
-    write_table("tables/resnet-20-signs32/untrained-layers", layers)
+    layers = zip((800.0, 4.0, 9.0), (0.8, 1.0, 9.0), strict=True)
+    rows = [{"layer": str(i), "gradient": g, "weight": 2.0, "response": r} for i, (g, r) in enumerate(layers)]
+    write_table("tables/resnet-20-signs32/untrained-layers", rows)
     _, before = inside.turning(found)
     assert before[1:] == (
         "before training",
@@ -96,4 +109,4 @@ def test_how_far_a_step_turns_the_weights_before_and_after_training(workspace):
         "2 → 4e+02, *explodes* (largest in layer 1)",
     )
     write_table("tables/resnet-20-signs32/untrained-blocks", [{"block": "stages.0", "addition": 0.7}])
-    assert inside.added(found)[1][-1] == "0.90"
+    assert inside.added(found)[1][-1] == "0.90"  # without the last layer, whose response is that of the answers

@@ -67,6 +67,17 @@ def test_every_line_of_a_table_has_as_many_cells(workspace):
             assert len({line.count(" | ") for line in table.splitlines()}) == 1, table
 
 
+def test_a_row_for_each_experiment_above_the_cards(workspace):
+    measured("vgg16-hands")
+    found = {"vgg16-hands": results.read("vgg16-hands")}
+    lines = page.experiments(found, ["lenet5-hands"], [["its card"]], "full")
+    header = lines.index("| experiment | test accuracy (%) | validation | training | n | budget |")
+    row = "| [vgg16-hands](#vgg16-hands) | 89.00 ± 1.41 | 91.20 ± 1.13 | 94.50 ± 0.71 | 2 | 3 epochs |"
+    assert lines[header + 2 : header + 5] == [row, "", "its card"]
+    recipe = "[recipe](../recipes/experiments/lenet5-hands.json), `dvc repro evaluate@lenet5-hands`"
+    assert lines[-2] == f'- <a id="lenet5-hands"></a>lenet5-hands: {recipe}'
+
+
 def test_only_figures_that_exist_are_linked(workspace):
     figure = "gradients.svg"
     assert "[gradients](.." not in "\n".join(page.where_answered({}, workspace)).replace("[gradients.py](", "")

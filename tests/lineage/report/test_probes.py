@@ -94,13 +94,14 @@ def test_batch_norms_statistics_as_they_are_and_re_estimated(read):
     names = ("plain-20-signs32", "plain-56-signs32", "resnet-20-signs32")
     found = read(*names)
     assert probes.batch_norm(found(), None) == []
-    for name, val in zip(names, (0.7, 0.5, 0.6), strict=True):
+    for name, val in zip(names, (0.75, 0.5, 0.6), strict=True):
         top1 = {("train", "kept"): 0.98, ("train", "re-estimated"): 0.99, ("val", "kept"): 0.6}
         rows = [{"part": part, "statistics": how, "top1": value} for (part, how), value in top1.items()]
         write_table(f"tables/{name}/batch-norm", [*rows, {"part": "val", "statistics": "re-estimated", "top1": val}])
     text = "\n".join(probes.batch_norm(found(), None))
     assert "the validation error is lower in 1, higher in 1 and the same in 1 of 3 networks" in text
-    assert f"| {card('plain-20-signs32')} | 2.00 | 1.00 | 40.00 | 30.00 |" in text
+    assert "; the largest change is 15.00 pp." in text
+    assert f"| {card('plain-20-signs32')} | 2.00 | 1.00 | 40.00 | 25.00 |" in text
 
 
 def test_what_lrn_divides_by_before_and_after_training(read):

@@ -35,10 +35,13 @@ def test_what_was_made_deeper_begins_where_the_shallow_network_ended():
         )
     ]
     runs = pd.DataFrame(rows, columns=["seed", "depth", "insertion", "state", "train_error"])
-    figure = sweep_figures.deepened(runs.assign(val_error=runs.train_error), "title")
-    lines = figure.axes[0].get_lines()
-    assert [line.get_ydata().tolist() for line in lines] == [
-        pytest.approx(values) for values in ([1, 0], [2, 1], [1, 1, 5], [2, 2, 6])
+    figure = sweep_figures.deepened(runs.assign(val_error=0.01 + runs.train_error / 2), "title")
+    train, validation = figure.axes
+    assert (train.get_title(), validation.get_title()) == ("training error", "validation error")
+    lines, errors = train.get_lines(), ([1, 0], [2, 1], [1, 1, 5], [2, 2, 6])
+    assert [line.get_ydata().tolist() for line in lines] == [pytest.approx(values) for values in errors]
+    assert [line.get_ydata().tolist() for line in validation.get_lines()] == [
+        pytest.approx([1 + value / 2 for value in values]) for values in errors
     ]
     assert lines[0].get_xdata().tolist() == [0, 2] and lines[2].get_xdata() == pytest.approx([0.04, 1.04, 2.04])
     names = [text.get_text() for text in figure.legends[0].get_texts()]
