@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import as_signs, one_line, sha256
+from test_sweep import trained_again_by_force
 from test_train import experiment
 
 import crossed
@@ -41,6 +42,13 @@ def test_a_line_per_network_and_seed_and_on_from_where_it_was_killed(prepared, c
     crossed.main()
     assert capsys.readouterr().out.count(": training error") == 1
     assert sha256(crossed.TABLE) == whole
+
+
+def test_by_force_everything_is_trained_again(prepared, capsys):
+    name = "plain-8-he-lengths-of-dirac"
+    one = json.loads(crossed.RECIPES.read_text())[name]
+    crossed.RECIPES.write_text(json.dumps({name: one}))
+    assert trained_again_by_force(crossed, capsys) == 2
 
 
 def test_mistakes_are_one_line(workspace, run_here):

@@ -7,12 +7,20 @@ import pandas as pd
 import pytest
 import torch
 from conftest import as_signs, one_line, sha256
+from test_sweep import least, trained_again_by_force
 from test_train import experiment
 from torch.nn import functional as F
 
 import deepened
 from lineage import identity, runs
-from lineage.engine import augment
+from lineage.engine import augment, checkpoint
+
+
+def write(recipes, **recipe):
+    """The recipes with these changes to both."""
+    for one in recipes.values():
+        one["recipe"] |= recipe
+    deepened.RECIPES.write_text(json.dumps(recipes))
 
 
 @pytest.fixture
@@ -23,7 +31,7 @@ def prepared(workspace, monkeypatch, unchanged):
         about = experiment(f"plain-{depth}-{which}") | {"dataset": "signs"}
         recipes[which] = about | {"network": {"depth": depth, "shortcut": "none"}}
     as_signs()
-    Path("recipes/deepened.json").write_text(json.dumps(recipes))
+    write(recipes)
     monkeypatch.setattr("sys.argv", ["deepened.py"])
     monkeypatch.setenv("SEEDS_AT_ONCE", "1")
     return recipes
@@ -80,14 +88,36 @@ def test_the_highest_error_on_the_way(monkeypatch):
     assert math.isnan(deepened.measure("trained", torch.device("cpu"), one)["highest_val_error"])
 
 
+def test_what_is_trained_on_begins_as_the_trained_network_of_its_seed(prepared, monkeypatch):
+    """The shallow one with its very weights; the deep ones say what it says."""
+    deepened.RECIPES.write_text(json.dumps(least(prepared)))
+    begun, ways = {}, ("", *deepened.INSERTIONS)
+
+    def noted(network, target):
+        begun[target.about["seed"], target.about["insertion"]] = network
+        if len(begun) == 2 * len(ways):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "begin_with", noted)
+    with pytest.raises(KeyboardInterrupt):
+        deepened.main()
+    images = augment.load(deepened.read()["shallow"], ("train",), torch.device("cpu"))["train"].plain(0, 16)
+    for seed in range(2):
+        control, *deeper = (begun[seed, how] for how in ways)
+        (path,) = Path("runs/deepened/plain-8-shallow").glob(f"seed-{seed}-*.state")
+        trained, found = checkpoint.load_state(path)[0], control.state_dict()
+        assert trained.keys() == found.keys() and all(torch.equal(trained[name], found[name]) for name in found)
+        for network in deeper:
+            assert len(network.stages[0]) > len(control.stages[0])
+            assert identity.difference(control, network, images) <= identity.CLOSE
+
+
 def test_another_shallow_network_is_another_solution(prepared, capsys):
     """What the deep network begins with depends on it, though its own recipe does not."""
-    for one in prepared.values():
-        one["recipe"] |= {"seeds": 1, "epochs": 1}
-    Path("recipes/deepened.json").write_text(json.dumps(prepared))
+    write(prepared, seeds=1, epochs=1)
     deepened.main()
     prepared["shallow"]["recipe"]["lr"] = 0.01
-    Path("recipes/deepened.json").write_text(json.dumps(prepared))
+    write(prepared)
     capsys.readouterr()
     deepened.main()
     assert capsys.readouterr().out.count(": training error") == 1 + 3
@@ -96,9 +126,7 @@ def test_another_shallow_network_is_another_solution(prepared, capsys):
 @pytest.mark.slow
 def test_with_another_number_of_seeds_none_goes_on_from_another_shallow_network(prepared):
     def table(seeds):
-        for one in prepared.values():
-            one["recipe"] |= {"seeds": seeds, "epochs": 1}
-        Path("recipes/deepened.json").write_text(json.dumps(prepared))
+        write(prepared, seeds=seeds, epochs=1)
         deepened.main()
         return deepened.TABLE.read_bytes()
 
@@ -106,6 +134,12 @@ def test_with_another_number_of_seeds_none_goes_on_from_another_shallow_network(
     more = table(3)
     shutil.rmtree("runs")
     assert table(3) == more
+
+
+def test_by_force_everything_is_trained_again(prepared, capsys):
+    """Not even the weights that are kept beside the rows are used again."""
+    write(prepared, seeds=1)
+    assert trained_again_by_force(deepened, capsys) == 1 + 3
 
 
 def test_an_insertion_that_changes_what_the_network_says_is_refused(prepared, monkeypatch):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import as_signs, one_line, sha256
-from test_sweep import in_process  # noqa: F401
+from test_sweep import in_process, trained_again_by_force  # noqa: F401
 from test_train import experiment
 from torch import nn
 
@@ -55,6 +55,13 @@ def test_every_defect_and_seed_beside_the_same_seed_without_it(workspace, run, c
     said = capsys.readouterr().out
     assert sha256(defects.TABLE) == whole and said.count(": validation error") == 1
     assert f"1 of {len(rows)} runs, 1 at once" in said
+
+
+def test_by_force_everything_is_trained_again(workspace, run, capsys):
+    prepared(seeds=1)
+    few = json.loads(defects.RECIPES.read_text())
+    defects.RECIPES.write_text(json.dumps({"residual": few["residual"]}))
+    assert trained_again_by_force(defects, capsys) == 1 + len(IN_TRAINING)
 
 
 def test_a_run_is_trained_with_its_defect_and_no_other(workspace, monkeypatch, unchanged):

@@ -203,6 +203,7 @@ def test_everything_done_again_by_force_gives_the_same_bytes(small_study):
     assert all(f"Running stage 'train@{name}'" in result.stdout for name in EXPERIMENTS)
     assert "resuming" not in result.stdout
     assert "trained already" not in result.stdout
+    assert "are through already" not in result.stdout
     assert shell("git status --porcelain").stdout == ""
     assert {path: sha256(path) for path in Path("models").rglob("*.safetensors")} == weights
 

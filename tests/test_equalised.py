@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import as_signs, one_line, sha256
+from test_sweep import trained_again_by_force
 from test_train import experiment
 
 import equalised
@@ -47,6 +48,10 @@ def test_a_run_that_diverged_is_not_the_best():
     rows = [{"diverged": "yes", "val_loss": 0.1, "ratio": 1.0}, {"diverged": "no", "val_loss": 2.0, "ratio": 0.1}]
     assert equalised.best(rows)["ratio"] == 0.1
     assert equalised.best(rows[:1])["ratio"] == 1.0
+
+
+def test_by_force_everything_is_trained_again(prepared, capsys):
+    assert trained_again_by_force(equalised, capsys) == 2 * (2 + 1)  # two lengths, and one seed more
 
 
 def test_mistakes_are_one_line(workspace, run_here):

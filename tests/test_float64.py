@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import as_signs, one_line, sha256
+from test_sweep import trained_again_by_force
 from test_train import experiment
 
 import float64
@@ -39,6 +40,10 @@ def test_a_line_per_network_and_seed_and_on_from_where_it_was_killed(prepared, c
     float64.main()
     assert capsys.readouterr().out.count(": training error") == 1
     assert sha256(float64.TABLE) == whole
+
+
+def test_by_force_everything_is_trained_again(prepared, capsys):
+    assert trained_again_by_force(float64, capsys) == 2 + 2 + 1
 
 
 def test_mistakes_are_one_line(workspace, run_here):

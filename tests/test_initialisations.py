@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import as_signs, one_line, sha256
+from test_sweep import trained_again_by_force
 from test_train import experiment
 
 import initialisations
@@ -57,6 +58,10 @@ def test_training_begins_with_the_initialisation(prepared, monkeypatch):
     ours = table[(table.initialisation == "random-0.1") & (table.seed == 1)].iloc[0]
     assert ours.train_loss == pytest.approx(row["train_loss"], abs=1e-6)
     assert ours.val_loss == pytest.approx(row["val_loss"], abs=1e-6)
+
+
+def test_by_force_everything_is_trained_again(prepared, capsys):
+    assert trained_again_by_force(initialisations, capsys) == 2 * 2
 
 
 def test_mistakes_are_one_line(workspace, run_here):

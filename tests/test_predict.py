@@ -167,6 +167,20 @@ def test_the_mean_over_the_seeds_from_any_folder(place):
     assert Image.open("photos/out.png").width > 500
 
 
+def test_each_picture_stands_beside_its_own_answers(place, signs, monkeypatch):
+    Image.fromarray(signs["images"][2]).resize((400, 300)).save("photos/2.png")  # too large to be drawn as it is
+    drawn = []
+    monkeypatch.setattr("lineage.predicted.draw", lambda _, *beside: drawn.extend(zip(*beside[:2], strict=True)))
+    monkeypatch.setattr(predict, "REPOSITORY", place)
+    monkeypatch.setattr(sys, "argv", ["predict.py", "mine", "photos", "--figure", "out.png"])
+    predict.main()
+    assert [answer["image"] for _, answer in drawn] == [f"photos/{i}.png" for i in range(3)]
+    for picture, answer in drawn:
+        own = Image.open(answer["image"])
+        own.thumbnail((predict.SIDE, predict.SIDE))
+        assert np.array_equal(picture, own)
+
+
 def test_the_table_says_what_the_weights_are(place, capsys, monkeypatch):
     monkeypatch.setattr(predict, "REPOSITORY", place)
     monkeypatch.setattr(sys, "argv", ["predict.py", "mine", "photos/1.png", "photos"])

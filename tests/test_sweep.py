@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from conftest import REPOSITORY, as_signs, one_line, sha256
 from test_train import experiment
 
 import sweep
+from lineage.engine import training
 
 TRAINS, FAILS = 0.05, 1e-9  # learning rates
 
@@ -37,6 +39,46 @@ def in_process(monkeypatch, unchanged):
     monkeypatch.setattr("sys.argv", ["sweep.py"])
     monkeypatch.setenv("SEEDS_AT_ONCE", "1")
     monkeypatch.setenv("CHECKPOINT_SECONDS", "0")
+
+
+def least(content):
+    """What a file of recipes/ says, with one epoch of one batch in every experiment."""
+    if isinstance(content, list):
+        return [least(one) for one in content]
+    if not isinstance(content, dict):
+        return content
+    if "recipe" not in content:
+        return {key: least(one) for key, one in content.items()}
+    return content | {"recipe": content["recipe"] | {"epochs": 1}, "max_images": content["recipe"]["batch_size"]}
+
+
+def trained_again_by_force(stage, capsys):
+    """Once dvc.lock has its table, as where it is forced, a stage trains every run again, from the first epoch on, and
+    the table is the same. Returns the number of runs. They are cut down to seconds.
+    """
+    stage.RECIPES.write_text(json.dumps(least(json.loads(stage.RECIPES.read_text()))))
+    trained, epoch = [], training.Training.epoch
+
+    def counted(job, *others):
+        trained.append(job)
+        return epoch(job, *others)
+
+    def everything():
+        trained.clear()
+        stage.main()
+        said = re.findall("^seed .+: (?:training|validation) error .+", capsys.readouterr().out, re.M)
+        return said, len(trained), sha256(stage.TABLE)
+
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Training, "epoch", counted)
+        first = everything()
+        complete = json.loads((stage.RUNS / "complete.json").read_text())
+        Path("dvc.lock").write_text(f"md5: {complete['history']}\n")
+        assert everything() == first
+    said, epochs, _ = first
+    assert len(said) == len(list(stage.RUNS.glob("*/seed-*.json"))) == epochs
+    return len(said)
 
 
 def test_the_boundary_is_where_a_neighbour_has_another_answer():
@@ -79,11 +121,12 @@ def test_one_seed_of_each_and_more_at_the_boundary(workspace, in_process, capsys
     said = capsys.readouterr().out
     assert sha256(sweep.TABLE) == whole and said.count(": training error") == 1
     assert "1 runs, 1 at once" in said
-    # once dvc.lock has the table, the same command trains again
-    Path("dvc.lock").write_text(json.loads(Path("runs/sweep/complete.json").read_text())["history"])
-    prepared(starts=("he",), lrs=(TRAINS,), depths=(8,))
-    sweep.main()
-    assert "seed 0 of plain-8-he-0.05: training error" in capsys.readouterr().out
+
+
+def test_by_force_everything_is_trained_again(workspace, in_process, monkeypatch, capsys):
+    prepared(starts=("he",), depths=(8,), lrs=(TRAINS,))
+    monkeypatch.setattr(sweep, "boundary", list)  # every network is at it
+    assert trained_again_by_force(sweep, capsys) == 1 + 1
 
 
 def test_a_run_that_diverges_is_a_row(workspace, in_process):

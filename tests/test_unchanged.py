@@ -10,20 +10,26 @@ from conftest import REPOSITORY, as_signs, git, one_line
 from test_train import experiment
 
 import unchanged
+from lineage.errors import Failure
 from lineage.lock import stated, today
 
 
 @pytest.fixture
-def recorded(workspace, monkeypatch):
-    """A repository with a tiny experiment that its code has recorded, as dvc.lock says."""
-    monkeypatch.setenv("SEEDS_AT_ONCE", "1")  # processes take seconds to start
+def entered(workspace):
+    """The code, and a tiny experiment that it has recorded, as dvc.lock says."""
     shutil.copytree(REPOSITORY / "src", "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, name)
     experiment()
-    Path(".gitignore").write_text("data/\n__pycache__/\n")
     Path("dvc.lock").write_text("stages: {}\n")
     as_recorded("train@mine", "evaluate@mine")
+
+
+@pytest.fixture
+def recorded(entered, monkeypatch):
+    """The same as a Git repository."""
+    monkeypatch.setenv("SEEDS_AT_ONCE", "1")  # processes take seconds to start
+    Path(".gitignore").write_text("data/\n__pycache__/\n")
     git("init", "-q")
     git("add", "-A")
     git("commit", "-qm", "recorded")
@@ -66,6 +72,38 @@ def test_without_a_change_there_is_nothing_to_prove(recorded):
     assert "nothing to prove" in result.stdout
     assert yaml.safe_load(Path("dvc.lock").read_text()) == yaml.safe_load(before)
     assert "dvc.lock has no experiment or stage other; it has mine" in one_line(recorded("other"), 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b"1", b"1", "the same bytes as at c0ffee00"),
+        (b"1", b"2", "NOT the same as at c0ffee00, first in metrics/mine.json"),
+        (b"1", Failure("it broke"), "not proven: it broke"),
+        (Failure("it broke"), b"1", "not proven: it broke"),
+    ],
+)
+def test_what_the_code_of_then_and_of_today_write_decides(entered, monkeypatch, old, new, said):
+    """Of each stage by itself: what the training writes is the same."""
+
+    def written(source, stages, _):
+        assert list(stages) == ["train@mine", "evaluate@mine"]
+        found = {Path("then"): old, Path(): new}[source]
+        evaluated = found if isinstance(found, Failure) else {"metrics/mine.json": found}
+        return {"train@mine": {"models/mine.safetensors": b"weights"}, "evaluate@mine": evaluated}
+
+    monkeypatch.setattr(unchanged, "recorded_by", lambda _: "c0ffee00" * 5)
+    monkeypatch.setattr(unchanged, "unpacked", lambda *_: Path("then"))
+    monkeypatch.setattr(unchanged, "outputs", written)
+    comment("src/lineage/engine/recipe.py")
+    content, before = unchanged.read(), unchanged.read()["stages"]
+    whole, lines = unchanged.prove("mine", content)
+    assert lines == ["train@mine: the same bytes as at c0ffee00", f"evaluate@mine: {said}"]
+    assert whole == (old == new)
+    for stage, proven in (("train@mine", True), ("evaluate@mine", whole)):
+        deps = sorted((today(dep["path"]) for dep in before[stage]["deps"]), key=lambda dep: dep["path"])
+        assert deps != before[stage]["deps"]
+        assert content["stages"][stage] == before[stage] | ({"deps": deps} if proven else {})
 
 
 def test_all_that_is_recorded_is_tried_but_what_runs_again_within_seconds():

@@ -1,9 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import REPOSITORY, as_signs
 from test_seed import Told
 from test_train import experiment
 
@@ -129,6 +131,21 @@ def test_a_row_is_kept_as_long_as_nothing_changes_that_decides_it(workspace, mon
     arrays = tensors.load("signs", "val")
     tensors.save(Path("data/tensors/signs/val.safetensors"), arrays | {"labels": np.roll(arrays["labels"], 1)}, "abc")
     assert runs.code_and_data("sweep") != known
+
+
+def test_a_row_is_made_again_after_a_change_of_the_code_that_dvc_yaml_lists(workspace, monkeypatch):
+    """A file that it names, or one in a folder that it names."""
+    experiment()
+    as_signs()
+    shutil.copytree(REPOSITORY / "src", "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "dvc.yaml", "dvc.yaml")
+    monkeypatch.setattr(checkpoint, "SOURCE", workspace / "src")
+    listed = ("sweep.py", "lineage/models/resnet.py", "lineage/engine/step.py")
+    for path in (*listed, "lineage/models/vgg.py", "deepened.py"):
+        known = runs.code_and_data("sweep")
+        with Path("src", path).open("a") as file:
+            file.write("# another word\n")
+        assert (runs.code_and_data("sweep") != known) == (path in listed), path
 
 
 def test_a_trained_run_that_was_killed_before_its_row_is_only_measured(workspace, unchanged, monkeypatch):
