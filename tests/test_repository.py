@@ -281,6 +281,7 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
         ("plain-56-cifar10", "test", "With 56 layers the test error is {mean:.1f} % without shortcuts"),
         ("resnet-56-cifar10", "test", "without shortcuts and {mean:.1f} % with them"),
         ("resnet-110-signs32", "train", "while residual ones end with {mean:.2f} % after 30"),
+        ("fp32-resnet-110-signs32", "train", "% after 30 (in float32 with {mean:.1f} ± {std:.1f} %)"),
         ("plain-56-signs32", "train", "One of the five seeds of 56 layers has {max:.1f} %"),
         ("plain-56-signs32-long", "train", "plain networks of 56 layers is {mean:.2f} ± {std:.2f} % (n = 3)"),
         ("alexnet4-norm-lrn-cifar10", "test", "on CIFAR-10: {mean:.1f} ± {std:.1f} with it"),
@@ -307,6 +308,12 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
     (ratio,) = re.findall(r"say six times as fast: × (\S+) \((\S+) … (\S+)\), \*\[does not hold\]", report)
     assert "{} times as many, {} to {}: faster *holds*, six times *does not hold*".format(*ratio) in text
     assert "*[holds](#claim-relu-tanh)*" in report
+    assert re.search(r"Tanh has .* each chosen with the first seed .*Without that seed .*: \*leans\*\.", report)
+    assert "chosen with the first seed (without that one, faster would only *lean*)" in text
+    (before,) = re.findall(r"with three seeds, test errors included \(plain (\S+), residual (\S+) %\)", report)
+    assert "test errors included ({} and {} %)".format(*before) in text
+    own, other = (recorded_errors("crossed", start="he", lengths=lengths) for lengths in ("he", "dirac"))
+    assert other.max() < own.min() and "the error of He's is lower in every seed, though none starts" in text
     assert re.search(r'id="claim-lrn-useless".*\*\*holds\*\*', report) and "calls it useless: that *holds*" in text
     (high,) = re.findall(r"until the training error is 50 %: -\S+ epochs \(-\S+ … (\S+)\)", report)
     assert float(high) < 0 and "until 50 % tanh is ahead" in text
@@ -337,10 +344,11 @@ def test_the_readmes_exploratory_numbers_are_the_recorded_ones(committed):
     for defect, words in (
         ("no eval(): one image at a time", "one at a time ({:.0f} %)"),
         ("no eval(): images sorted by class", "sorted by class ({:.0f} %)"),
-        ("weights start in [0, 1]", "drawn from [0, 1] ({:.0f} %; three of the five seeds did not start)"),
+        ("weights start in [0, 1]", "drawn from [0, 1] ({1:.0f} to {2:.0f} %; three of the five seeds did not start)"),
     ):
         rows = defects.get_group(defect)
-        assert words.format(100 * rows.reported.mean()) in text
+        reported = 100 * rows.reported
+        assert words.format(reported.mean(), reported.min(), reported.max()) in text
         assert f"of a ResNet-20, which is {100 * rows.correct.mean():.2f} % without a defect" in text
 
 
