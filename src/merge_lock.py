@@ -1,19 +1,20 @@
 """merge_lock: after `git merge` left a conflict in dvc.lock, put it together stage by stage.
 
     python src/merge_lock.py                         # both branches' records; an error where they disagree
-    python src/merge_lock.py --theirs sweep          # ... of this stage take that of the branch that is merged
+    python src/merge_lock.py --theirs sweep          # ... take this stage from the branch being merged
     python src/merge_lock.py --ours train@plain-20-signs32 evaluate@plain-20-signs32
 
-For people; not a stage. Needs no data and takes seconds. Git merges dvc.lock line by line. Where both branches have
-recorded something that mixes stages, and "keep both sides" gives valid YAML with wrong hashes. Here each stage is taken
-as a whole from the branch that has changed it since they parted. `recipes` and `compare` run again within seconds:
-ours is taken.
+For people; not a stage. Needs no data and takes seconds. Git would merge dvc.lock line by line, and mix stages: "keep
+both sides" gives valid YAML with wrong hashes. So .gitattributes makes it a conflict wherever both branches have
+changed the file, and here each stage is taken as a whole from the branch that has changed it since they parted.
+`recipes` and `compare` run again within seconds: ours is taken.
 
-Then resolve the other files in the same way (of a stage that both have changed, tables, metrics and histories of the
-same branch as here; of docs/results.md, docs/experiments.md, metrics/summary.json and plots/ those of either), and
-`git add` them. `dvc repro recipes && dvc repro -s compare` writes the report of both.
+Then resolve the other files in the same way: of a stage that both have changed, tables, metrics and history of the same
+branch as here; of what is generated (docs/results.md, docs/experiments.md, metrics/summary.json, plots/figures/,
+plots/degradation.csv, plots/error-by-depth.csv, recipes/) those of either. `git add` them, write the report of both
+with `dvc repro recipes && dvc repro -s compare`, and commit.
 
-Exit code 2: there is no conflict in dvc.lock, both branches have changed a stage, or a name is unknown.
+Exit code 2: there is no conflict in dvc.lock, both branches have changed a stage, or a name is unknown or given twice.
 """
 
 from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
@@ -80,6 +81,8 @@ def main() -> None:
     for name in (*args.ours, *args.theirs):
         if name not in ours | theirs:
             raise Mistake(f"{name} is not a stage in dvc.lock, such as train@plain-20-signs32 or sweep")
+    if both := sorted({*args.ours} & {*args.theirs}):
+        raise Mistake(f"{', '.join(both)}: choose one side, `--ours` or `--theirs`")
     chosen = dict.fromkeys(args.ours, ours) | dict.fromkeys(args.theirs, theirs)
     stages = merged(base, ours, theirs, chosen)
     write_text(Path("dvc.lock"), dumps_yaml({"schema": "2.0", "stages": stages}))

@@ -1,9 +1,10 @@
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import git, one_line
+from conftest import REPOSITORY, git, one_line
 from dvc.utils.serialize import dumps_yaml
 
 BASE = {"recipes": "0", "old": "1", "gone": "1", "sweep": "1"}
@@ -16,7 +17,8 @@ def entry(md5):
 
 
 def write(stages):
-    lock = {"schema": "2.0", "stages": {name: entry(md5) for name, md5 in stages.items()}}
+    whole = {name: one if isinstance(one, dict) else entry(one) for name, one in stages.items()}
+    lock = {"schema": "2.0", "stages": whole}
     Path("dvc.lock").write_text(dumps_yaml(lock))
 
 
@@ -34,15 +36,15 @@ def merge(workspace):
 
     def conflict(theirs, ours):
         git("init", "-q", "-b", "main")
+        shutil.copy(REPOSITORY / ".gitattributes", ".gitattributes")
         for branch, stages in (("main", BASE), ("theirs", theirs), ("ours", ours)):
             if branch != "main":
                 git("checkout", "-q", "-b", branch, "main")
             write(stages)
-            git("add", "dvc.lock")
+            git("add", "-A")
             git("commit", "-qm", branch)
         with pytest.raises(subprocess.CalledProcessError):
             git("merge", "-q", "theirs")
-        assert "<<<<<<<" in Path("dvc.lock").read_text()
 
     return conflict
 
@@ -65,10 +67,23 @@ def test_what_both_have_changed_is_chosen(merge, run_here):
     said = one_line(run_here("merge_lock"), 2)
     assert "both branches have changed old, sweep: choose with `--ours` or `--theirs` and the names" in said
     assert "both branches have changed sweep: " in one_line(run_here("merge_lock", "--ours", "old"), 2)
+    assert "old: choose one side, `--ours` or" in one_line(
+        run_here("merge_lock", "--ours", "old", "--theirs", "old"), 2
+    )
     assert "swep is not a stage in dvc.lock" in one_line(run_here("merge_lock", "--ours", "swep"), 2)
     assert Path("dvc.lock").read_bytes() == before
     assert run_here("merge_lock", "--ours", "old", "--theirs", "sweep").returncode == 0
     assert hashes() == BASE | {"old": "2", "sweep": "3"}
+
+
+def test_two_changes_in_different_lines_of_one_stage_are_a_conflict(merge, run_here):
+    """Line by line they would fit together, and dvc.lock would vouch for code that has never run together."""
+    code = entry("1")
+    seed, train = (
+        [dep | {"md5": "new"} if dep["md5"] == name else dep for dep in code["deps"]] for name in ("seed", "train")
+    )
+    merge(BASE | {"sweep": code | {"deps": seed}}, BASE | {"sweep": code | {"deps": train}})
+    assert "both branches have changed sweep: " in one_line(run_here("merge_lock"), 2)
 
 
 def test_without_a_conflict(workspace, run_here):

@@ -100,8 +100,10 @@ def test_other_bytes_in_one_file_alone(recorded, run_here, path):
 def test_files_that_dvc_ignores_change_nothing(recorded, run_here):
     for name in (".DS_Store", "seed-0.safetensors~", ".seed-0.swp"):
         write(f"models/mine/{name}", "of another program")
+    Path("models/mine/.ipynb_checkpoints").mkdir()
+    write("models/mine/.ipynb_checkpoints/seed-0-checkpoint.safetensors", "of a notebook")
     assert verdict(run_here("reproduced")) == ("same bytes", "")
-    assert {*lock.IGNORED} <= {*(REPOSITORY / ".dvcignore").read_text().splitlines()}
+    assert {*lock.IGNORED, f"{lock.IGNORED_FOLDER}/"} <= {*(REPOSITORY / ".dvcignore").read_text().splitlines()}
 
 
 def test_an_experiment_that_is_gone(recorded, run_here):

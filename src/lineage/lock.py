@@ -13,6 +13,7 @@ from lineage.errors import Failure, Mistake
 from lineage.files import read_yaml
 
 IGNORED = (".DS_Store", "*.sw?", "*~", "*.orig", "*.rej")  # DVC counts no such files, because they are in .dvcignore
+IGNORED_FOLDER = ".ipynb_checkpoints"
 
 
 def git(*arguments: str) -> bytes:
@@ -62,7 +63,7 @@ def today(path: str, pattern: str = "*.py") -> dict[str, object]:
     if not place.exists():
         raise Failure(f"{path}, which dvc.yaml names, is missing: `git restore {path}`, or take it out of dvc.yaml")
     paths = [p for p in place.rglob(pattern) if p.is_file()] if place.is_dir() else [place]
-    paths = [p for p in paths if not any(map(p.match, IGNORED))]
+    paths = [p for p in paths if not any(map(p.match, IGNORED)) and IGNORED_FOLDER not in p.parts]
     for one in paths:
         with one.open("rb") as file:
             files[one.as_posix()] = hashlib.file_digest(file, "md5").hexdigest()
@@ -111,7 +112,9 @@ def read(path: Path = Path("dvc.lock")) -> dict[str, dict]:
     except (yaml.YAMLError, UnicodeDecodeError):
         content = None
     if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
-        raise Mistake(f"{path} is not as DVC writes it: resolve the conflict in it, or `git restore {path}`")
+        raise Mistake(
+            f"{path} is not as DVC writes it: `python src/merge_lock.py` after a merge, or `git restore {path}`"
+        )
     return content
 
 

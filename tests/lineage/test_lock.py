@@ -81,7 +81,9 @@ def test_a_lock_that_dvc_has_not_written_is_a_mistake(workspace, content):
     with pytest.raises(Mistake, match=r"dvc.lock is missing"):
         lock.read()
     Path("dvc.lock").write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(Mistake, match=r"not as DVC writes it: resolve the conflict in it, or `git restore dvc.lock`"):
+    with pytest.raises(
+        Mistake, match=r"not as DVC writes it: `python src/merge_lock.py` after a merge, or `git restore dvc.lock`"
+    ):
         lock.read()
     Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     assert lock.read()["stages"] == {}

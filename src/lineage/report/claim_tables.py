@@ -57,7 +57,8 @@ Intervals are Welch's, over the seeds. Where each seed's answers have been kept,
 bootstrap over seeds and test images (*seeds and images*), and p is the larger of Welch's and the bootstrap's (by the
 normal distribution). Simulated with normal distributions and three to five seeds, where the effects of seeds and
 images add up, the wider of the two intervals contains the true difference in 93 to 97 of 100 cases. Where the seeds of
-a network err on different images it is too wide: it contains it in 97 or more, so *not decided* may be too cautious.
+a network err on different images it is too wide, and contains the true difference in 97 or more of 100 cases: there
+*not decided* may be too cautious.
 Runs of the same seed share the order of the images and, as far as their networks are alike, initial weights; the tests
 take them as independent. p is that of no difference, or of the threshold that a claim
 names (*six times*). Holm's correction uses that p. All intervals are conditional on one split of the data. Two claims

@@ -15,12 +15,12 @@ TEXT = """\
 Each defect of the articles ([errata](errata.md)) is put back alone, and the error is what its author would report.
 Validation images stand in for the test set, which is not read. The error without the defect is that of the same seeds
 after the last epoch. The interval is Student's, of the differences seed by seed; it is one for other seeds, not for
-other validation images, as all seeds have the same ones. Where some seeds did not start to train, the differences are
-a mixture, and their range is given instead of an interval. A defect that lowers the reported
-error makes a network look better than it is. One that raises it hides what the network has learned, or spoils it. Where
-the error without the defect is 0, no defect can be seen to lower it. *Training error*: of the networks that were judged
-(where the best epoch was chosen: after the last one). With five seeds no exact test of paired differences can fall
-below 6 %, so the verdicts rest on Student's test, which assumes normal distributions."""
+other validation images, as all seeds have the same ones. Where some seeds did not start to train, the differences are a
+mixture: their range is given instead of an interval, and p, which is still Student's, is only a rough guide. A defect
+that lowers the reported error makes a network look better than it is. One that raises it hides what the network has
+learned, or spoils it. Where the error without the defect is 0, no defect can be seen to lower it. *Training error*: of
+the networks that were judged (where the best epoch was chosen: after the last one). With five seeds no exact test of
+paired differences can fall below 6 %, so the verdicts rest on Student's test, which assumes normal distributions."""
 
 
 def finding() -> list[str]:

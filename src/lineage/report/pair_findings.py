@@ -72,11 +72,11 @@ def without_first(m: Measured, one: Judgement) -> str:
     if min(map(len, needed)) < 2 or not all(np.isfinite(counted).all() for counted in needed):
         return ""
     found = verdicts.difference(*needed)
-    said = verdicts.verdict(found, one.relevant)
-    if not verdicts.can_decide(tuple(map(len, needed))):
-        said = verdicts.WEAKER.get(said, said)
+    said, few = verdicts.verdict(found, one.relevant), ""
+    if said in verdicts.WEAKER and not verdicts.can_decide(tuple(map(len, needed))):
+        said, few = verdicts.WEAKER[said], ", too few seeds for more"
     n = " / ".join(str(len(counted)) for counted in needed)
-    return f" Without that seed (n = {n}) the difference is {difference_text(found, 'epochs')}: *{said}*."
+    return f" Without that seed (n = {n}) the difference is {difference_text(found, 'epochs')}: *{said}*{few}."
 
 
 def elsewhere(m: Measured, one: Judgement, fast: str, slow: str) -> list[str]:

@@ -63,5 +63,7 @@ def _stages(lock: Path, _: int) -> dict[str, dict]:
         return {}
     stages = content.get("stages") if isinstance(content, dict) else None
     if not isinstance(stages, dict):
-        raise Mistake(f"{LOCK} is not as DVC writes it: resolve the conflict in it, or `git restore {LOCK}`")
+        raise Mistake(
+            f"{LOCK} is not as DVC writes it: `python src/merge_lock.py` after a merge, or `git restore {LOCK}`"
+        )
     return stages

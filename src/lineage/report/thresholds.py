@@ -55,7 +55,21 @@ def told(start: str, runs: pd.DataFrame, everything: pd.DataFrame) -> str:
     return (
         f"{opening}: a threshold of {digits(value)} times ‖W‖, chosen on the same runs, is right in "
         f"{len(runs) - wrong} of {len(runs)}, one on {FORESEEN} in {len(runs) - unmeasured}, one on the depth in "
-        f"{len(runs) - by_depth}; {one_answer}.{between_seeds(runs)}{elsewhere(runs)}{where_crossed(value, everything)}"
+        f"{len(runs) - by_depth}; {one_answer}.{of_all(runs, everything)}{between_seeds(runs)}{elsewhere(runs)}"
+        f"{where_crossed(value, everything)}"
+    )
+
+
+def of_all(runs: pd.DataFrame, everything: pd.DataFrame) -> str:
+    """How well both tell which of all runs start, where there are others."""
+    if len(everything) == len(runs):
+        return ""
+    started = (everything.trained == "yes").to_numpy()
+    both = everything.first_step, foreseen(everything)
+    step, unmeasured = (len(started) - threshold(one.to_numpy(), started)[1] for one in both)
+    return (
+        f" Over all initialisations, the best threshold on the first step is right in {step} of {len(started)}, the "
+        f"best on {FORESEEN} in {unmeasured}."
     )
 
 
@@ -70,8 +84,8 @@ def between_seeds(runs: pd.DataFrame) -> str:
     if not larger:
         return ""
     return (
-        f" Of {len(larger)} pairs of seeds of the same network and learning rate, one of which started, that one has "
-        f"the smaller first step in {sum(larger)}."
+        f" Of the {len(larger)} pairs of seeds of the same network and learning rate in which one started and the "
+        f"other did not, the one that started has the smaller first step in {sum(larger)}."
     )
 
 

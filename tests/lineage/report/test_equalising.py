@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -106,7 +107,7 @@ def test_the_finding(study, monkeypatch):
     below = "From 1 of these every seed ends below every seed of usual training."
     assert f"(exploratory; n = 2, with gradients as they are 2). {below}" in said
     linear = "looks linear: 1.00 ± 1.41 %, as usual 50.00 ± 1.41 %, difference -49.00 pp (-55.08 … -42.92)"
-    assert f"\n    - Plain, 110 layers, {linear}" in said
+    assert f"\n    - Plain, 110 layers, {linear}: so few seeds cannot decide." in said
     assert "He: 90.00 ± 0.00 %, as usual 82.00 ± 1.41 %, 0 of 2 seeds started, as usual 0 of 2." in said
     assert "Each network has the best of 3 such norms by the validation loss of the first seed; in 1 of the 2 " in said
     assert "networks that is the largest or the smallest, so another may be better still." in said
@@ -127,3 +128,14 @@ def test_what_it_does_to_networks_that_train_anyway(study, monkeypatch):
     monkeypatch.setattr(equalising, "gathered", lambda _: pd.DataFrame([row | one for one in rows]))
     (said,) = equalising.finding({})
     assert "Training loss of networks that train anyway: residual, 110 layers, from 0.2 to 0.5." in said
+
+
+@pytest.mark.parametrize(
+    ("usual", "few"),
+    [([40.0, 50.0, 60.0], True), ([0.0, 50.0, 60.0], False), ([40.0, 45.0, 50.0, 55.0, 60.0], False)],
+)
+def test_where_few_seeds_are_the_reason_that_nothing_is_decided(usual, few):
+    """Three against three can never decide. Nothing is said where the interval includes 0, nor of three against five."""
+    as_usual = SimpleNamespace(n=len(usual), started=len(usual), errors=pd.Series(usual))
+    one = SimpleNamespace(n=3, started=3, errors=pd.Series([1.0, 2.0, 3.0]), shown="2", usually="50", as_usual=as_usual)
+    assert equalising.in_words(one).endswith(": so few seeds cannot decide") == few

@@ -63,6 +63,6 @@ def test_what_dvc_has_not_run_is_shown(sweep):
 def test_what_dvc_has_not_written_is_one_line(sweep, content):
     LOCK.write_text(content)
     with pytest.raises(
-        Mistake, match=r"^dvc\.lock is not as DVC writes it: resolve the conflict in it, or `git restore"
+        Mistake, match=r"^dvc\.lock is not as DVC writes it: `python src/merge_lock.py` after a merge, or"
     ):
         of_present_recipes("sweep", RECIPES)

@@ -35,8 +35,16 @@ def test_where_the_measurement_tells_more(workspace):
     said = thresholds.told("he", some, some)
     assert "tells most runs that start from those that do not: a threshold of 245 times" in said
     assert "is right in 5 of 5, one on learning rate × 1.21^depth in 3, one on the depth in 3;" in said
-    assert "Of 4 pairs of seeds of the same network and learning rate, one of which started, that one has the " in said
-    assert "the smaller first step in 4." in said
+    assert (
+        "Of the 4 pairs of seeds of the same network and learning rate in which one started and the other did " in said
+    )
+    assert "did not, the one that started has the smaller first step in 4." in said
+    assert "Over all" not in said
+    more = pd.concat([some, runs((110, 0.1, 0.001, 0.0))])  # another initialisation
+    wider = (
+        " Over all initialisations, the best threshold on the first step is right in 6 of 6, the best on learning rate"
+    )
+    assert f"{wider} × 1.21^depth in 4." in thresholds.told("he", some, more)
     other = some.assign(first_step=some.first_step.tolist()[::-1])
     assert "smaller first step in 0." in thresholds.between_seeds(other)
     assert thresholds.between_seeds(some[some.trained == "yes"]) == ""
