@@ -37,8 +37,8 @@ scores, history, provenance, and the command that makes it again. How to read th
   ratios of these. pp: percentage points. A difference is the first value minus the second. Only `evaluate` reads the
   test set, and no setting was chosen by it. Some experiments were recorded more than once, after changes of the code or
   of the recipe (on CIFAR-10, precision and number of seeds, when test errors were known); the last record counts,
-  whatever it shows. Some comparisons were set up when test errors of other experiments were
-  known; their sections say so.
+  whatever it shows. Some comparisons were set up when test errors of other experiments were known; their sections say
+  so.
 - **Verdicts** are in italics and lead to their claim: *holds* and *reversed* pass [the rule](#how-to-read-a-verdict),
   *leans* nearly does, *not decided* is open. *Primary* comparisons were named as the main ones and are corrected for
   multiple comparisons (Holm). *Exploratory* ones are not: where there is no difference, about one in twenty still shows

@@ -135,7 +135,7 @@ def test_what_it_does_to_networks_that_train_anyway(study, monkeypatch):
     [([40.0, 50.0, 60.0], True), ([0.0, 50.0, 60.0], False), ([40.0, 45.0, 50.0, 55.0, 60.0], False)],
 )
 def test_where_few_seeds_are_the_reason_that_nothing_is_decided(usual, few):
-    """Three against three can never decide. Nothing is said where the interval includes 0, nor of three against five."""
+    """Three against three cannot decide. Nothing is said where the interval includes 0, nor of three against five."""
     as_usual = SimpleNamespace(n=len(usual), started=len(usual), errors=pd.Series(usual))
     one = SimpleNamespace(n=3, started=3, errors=pd.Series([1.0, 2.0, 3.0]), shown="2", usually="50", as_usual=as_usual)
     assert equalising.in_words(one).endswith(": so few seeds cannot decide") == few
