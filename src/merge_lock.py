@@ -23,26 +23,24 @@ from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the o
 import argparse
 from pathlib import Path
 
-import yaml
 from dvc.utils.serialize import dumps_yaml
 
-from lineage.files import write_text
-from lineage.lock import git
+from lineage.files import read_lock, write_text
+from lineage.lock import SECONDS, git
 
+LOCK = Path("dvc.lock")
 Stages = dict[str, dict]
-SECONDS = ("recipes", "compare")  # stages that run again within seconds
 
 
 def versions() -> tuple[Stages, Stages, Stages]:
     """The stages of dvc.lock where the branches parted, in ours and in theirs, as Git's index keeps them during a
-    conflict. Raises `Mistake` where there is none.
+    conflict. Raises `Mistake` where there is none, or where one of them was committed with a conflict in it.
     """
     listed = git("ls-files", "-u", "--", "dvc.lock").decode().splitlines()
     blobs = {int(line.split()[2]): line.split()[1] for line in listed}
     if not {2, 3} <= blobs.keys():
         raise Mistake("Git has no conflict in dvc.lock: run this after a `git merge` that left one")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    read = {number: yaml.load(git("cat-file", "blob", blob), loader)["stages"] for number, blob in blobs.items()}
+    read = {number: read_lock(git("cat-file", "blob", blob), LOCK)["stages"] for number, blob in blobs.items()}
     return read.get(1, {}), read[2], read[3]
 
 
@@ -85,7 +83,7 @@ def main() -> None:
         raise Mistake(f"{', '.join(both)}: choose one side, `--ours` or `--theirs`")
     chosen = dict.fromkeys(args.ours, ours) | dict.fromkeys(args.theirs, theirs)
     stages = merged(base, ours, theirs, chosen)
-    write_text(Path("dvc.lock"), dumps_yaml({"schema": "2.0", "stages": stages}))
+    write_text(LOCK, dumps_yaml({"schema": "2.0", "stages": stages}))
     changed = sum(stages.get(name) != ours.get(name) for name in stages | ours)
     print(
         f"dvc.lock: {len(stages)} stages; {changed} changes come from the branch that is merged. Now: git add dvc.lock"

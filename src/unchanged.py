@@ -28,11 +28,10 @@ from pathlib import Path
 from dvc.utils.serialize import dumps_yaml
 
 from lineage.files import read_yaml, write_text
-from lineage.lock import read, recorded_by, stated, today
+from lineage.lock import SECONDS, read, recorded_by, stated, today
 from lineage.shortened import Files, different, outputs, unpacked
 
 EXPERIMENT = ("train", "evaluate")  # its stages, in their order
-SECONDS = ("recipes", "compare")  # stages that run again within seconds
 
 
 def stages_of(name: str) -> list[str]:

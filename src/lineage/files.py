@@ -110,6 +110,19 @@ def read_yaml(path: Path) -> object:
         raise Mistake(f"{path} is not YAML in UTF-8: {said}") from None
 
 
+def read_lock(content: bytes, path: Path) -> dict[str, dict]:
+    """What a dvc.lock says, given its bytes. Raises `Mistake`."""
+    try:
+        found = yaml.load(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("stages"), dict):
+        raise Mistake(
+            f"{path} is not as DVC writes it: `python src/merge_lock.py` after a merge, or `git restore {path}`"
+        )
+    return found
+
+
 def recipes() -> list[str]:
     """The names of all experiments in recipes/. Raises `Mistake` where there are none, as in another folder."""
     names = _names()

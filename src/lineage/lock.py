@@ -7,13 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from lineage.errors import Failure, Mistake
-from lineage.files import read_yaml
+from lineage.files import read_lock, read_yaml
 
 IGNORED = (".DS_Store", "*.sw?", "*~", "*.orig", "*.rej")  # DVC counts no such files, because they are in .dvcignore
 IGNORED_FOLDER = ".ipynb_checkpoints"
+SECONDS = ("recipes", "compare")  # stages that run again within seconds
 
 
 def git(*arguments: str) -> bytes:
@@ -106,16 +105,9 @@ def stated(stage: str) -> Stated:
 def read(path: Path = Path("dvc.lock")) -> dict[str, dict]:
     """dvc.lock. Raises `Mistake`."""
     try:
-        content = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return read_lock(path.read_bytes(), path)
     except FileNotFoundError:
         raise Mistake(f"{path} is missing: run this in the top folder of the repository") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        content = None
-    if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
-        raise Mistake(
-            f"{path} is not as DVC writes it: `python src/merge_lock.py` after a merge, or `git restore {path}`"
-        )
-    return content
 
 
 def recorded_by(entry: dict[str, object]) -> str:

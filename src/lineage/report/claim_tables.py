@@ -55,12 +55,11 @@ All others are exploratory and, but for the ten [defects](#what-the-articles-def
 is no difference, about one in twenty still shows one.
 Intervals are Welch's, over the seeds. Where each seed's answers have been kept, they also cover the interval of a
 bootstrap over seeds and test images (*seeds and images*), and p is the larger of Welch's and the bootstrap's (by the
-normal distribution). Simulated with normal distributions and three to five seeds, where the effects of seeds and
-images add up, the wider of the two intervals contains the true difference in 93 to 97 of 100 cases. Where the seeds of
-a network err on different images it is too wide, and contains the true difference in 97 or more of 100 cases: there
-*not decided* may be too cautious.
-Runs of the same seed share the order of the images and, as far as their networks are alike, initial weights; the tests
-take them as independent. p is that of no difference, or of the threshold that a claim
+normal distribution). Simulated with normal distributions and three to five seeds, where the effects of seeds and images
+add up, the wider of the two intervals contains the true difference in 93 to 97 of 100 cases. Where the seeds of a
+network err on different images it is too wide, and contains the true difference in 97 or more of 100 cases: there *not
+decided* may be too cautious. Runs of the same seed share the order of the images and, as far as their networks are
+alike, initial weights; the tests take them as independent. p is that of no difference, or of the threshold that a claim
 names (*six times*). Holm's correction uses that p. All intervals are conditional on one split of the data. Two claims
 rest on one measurement, the gradients of untrained networks with batch norm: three draws of He's initialisation on one
 batch of images. There, and against an article's number, three values are enough (no exact test of three values can fall

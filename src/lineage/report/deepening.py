@@ -10,7 +10,6 @@ from lineage.report import figures, sweep_figures, verdicts
 from lineage.report.markdown import Draw, capitalised, difference_text, link, listed, percent, table
 from lineage.report.results import Results
 from lineage.report.stage_tables import read
-from lineage.report.verdicts import ALPHA
 
 DEEPENED = Path("plots/tables/deepened.csv")
 PLACE = "a-solution-that-is-there-from-the-beginning"
@@ -99,7 +98,7 @@ def finding() -> list[str]:
 def cannot(pairs: int) -> str:
     """That so few pairs cannot decide: if chance gave each difference its sign, all had the same in 2 of 2^n cases."""
     lowest = 2 / 2**pairs
-    if pairs < 2 or lowest < ALPHA:
+    if pairs < 2 or lowest < verdicts.ALPHA:
         return ""
     return f"; {pairs} pairs cannot decide: p of an exact test cannot fall below {lowest:.2g}"
 

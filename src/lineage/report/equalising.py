@@ -153,9 +153,6 @@ def in_words(one: NamedTuple) -> str:
     if one.started < one.n or one.as_usual.started < one.as_usual.n:
         return f"{both}{one.started} of {one.n} seeds started, as usual {one.as_usual.started} of {one.as_usual.n}"
     found = verdicts.difference(one.errors, one.as_usual.errors)
-    few = (
-        ""
-        if verdicts.can_decide((one.n, one.as_usual.n)) or found[1] < 0 < found[2]
-        else ": so few seeds cannot decide"
-    )
+    excludes = not found[1] < 0 < found[2]
+    few = ": so few seeds cannot decide" if excludes and not verdicts.can_decide((one.n, one.as_usual.n)) else ""
     return f"{both}difference {difference_text(found, 'pp')}{few}"

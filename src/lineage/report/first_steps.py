@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from lineage.report import crossing, sweep_figures
-from lineage.report.gradient_growth import THEORY
 from lineage.report.markdown import Draw, listed, table
 from lineage.report.results import Results
 from lineage.report.stage_tables import read
@@ -16,15 +15,15 @@ from lineage.started import most_mistakes
 
 SWEEP = Path("plots/tables/sweep.csv")
 SHOWN = (20, 56, 110)  # depths in the finding
-SWEEP_TEXT = """\
+SWEEP_TEXT = f"""\
 *The first step*: the learning rate of the first step times the largest ‖gradient‖ / ‖W‖ of a layer, measured before
 training, times what momentum makes of it (1.9 in Nesterov's form). It is how far the step moves that layer, as a
 fraction of its own norm, before any limit cuts it. *Started*: as above, a training error below 80 % of that at
 chance level. A network has one seed, or more where by the first seed a neighbour in depth or in learning rate gives
 another answer; each run counts once. *The best threshold* is the one with the fewest runs on its wrong side: above
 it and started, or below it and not. It is chosen by the runs that it is judged by. Beside it are two thresholds that
-need no measurement: one on the learning rate × GROWTH^depth, which grows as the first step should by theory ([growth
-per layer](#gradients)), and one on the depth."""
+need no measurement: one on the {FORESEEN}, which grows as the first step should by theory ([growth per
+layer](#gradients)), and one on the depth."""
 PLACE = "does-the-first-step-tell-which-networks-train"
 
 
@@ -61,8 +60,7 @@ def sweep(results: Results, draw: Draw) -> list[str]:
     said = [
         f"From `{start}` no step is larger than {100 * limit:g} % of ‖W‖." for start, limit in limits.items() if limit
     ]
-    text = SWEEP_TEXT.replace("GROWTH", f"{THEORY:.2f}")
-    return [*text.splitlines(), *said, f"[All runs](../{SWEEP.as_posix()}).", "", *lines]
+    return [*SWEEP_TEXT.splitlines(), *said, f"[All runs](../{SWEEP.as_posix()}).", "", *lines]
 
 
 def cell(runs: pd.DataFrame, plain: bool = False) -> str:

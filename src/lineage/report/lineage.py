@@ -9,8 +9,8 @@ from lineage.report.study import LINEAGE
 
 TEXT = """\
 Test accuracy in per cent. *Ours*: of the weights that the recipe names (those after the last epoch, or the best on
-validation). *Year*: of the network's paper; S0's residual VGG has none and stands beside ResNet. All
-networks of the VGG family here have batch norm."""
+validation). *Year*: of the network's paper; S0's residual VGG has none and stands beside ResNet. All networks of the
+VGG family here have batch norm."""
 NOTES = {
     "best that we found": "Many published numbers are the best epoch on the test set, or do not say how they were "
     "chosen; no verdict rests on them. Where the last cell is empty, we have not looked for one.",

@@ -45,8 +45,8 @@ EMPTY = {"figures": {}, "errors": [], "answers": []}
 _TABLES = read_blocks(Path(__file__).with_suffix(".yaml"), EMPTY)
 PUBLISHED = _published(_TABLES["figures"])
 ERRORS = _errors(_TABLES["errors"])
-WANTED = "[article, section, file, experiments, anchor or page, figure]"
-ANSWERS = rows_of(_TABLES["answers"], [str] * 6, "published.yaml, answers", WANTED)
+COLUMNS = "[article, section, file, experiments, anchor or page, figure]"  # of an answer
+ANSWERS = rows_of(_TABLES["answers"], [str] * 6, "published.yaml, answers", COLUMNS)
 
 
 def reported(group: str) -> pd.DataFrame:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from lineage.errors import Mistake
-from lineage.files import read_json
+from lineage.files import read_json, read_lock
 from lineage.report.results import read_table
 
 LOCK = Path("dvc.lock")
@@ -55,15 +53,5 @@ def of_present_recipes(stage: str, recipes: Path) -> bool:
 @cache
 def _stages(lock: Path, _: int) -> dict[str, dict]:
     """The stages in dvc.lock, read anew when the file has changed. Raises `Mistake`."""
-    try:
-        content = yaml.load(lock.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError:
-        content = "not YAML"
-    if content is None:  # the file is empty
-        return {}
-    stages = content.get("stages") if isinstance(content, dict) else None
-    if not isinstance(stages, dict):
-        raise Mistake(
-            f"{LOCK} is not as DVC writes it: `python src/merge_lock.py` after a merge, or `git restore {LOCK}`"
-        )
-    return stages
+    content = lock.read_bytes()
+    return read_lock(content, LOCK)["stages"] if content.strip() else {}

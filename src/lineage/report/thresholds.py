@@ -30,8 +30,8 @@ def prediction(runs: pd.DataFrame) -> tuple[int | str, ...]:
 
 
 def told(start: str, runs: pd.DataFrame, everything: pd.DataFrame) -> str:
-    """How well the first step, and how well the depth, tells which runs from one initialisation start; `everything` has
-    the runs from the others, too.
+    """How well the first step, the depth, and what `foreseen` makes of depth and learning rate tell which runs from one
+    initialisation start; `everything` has the runs from the others, too.
     """
     words, started = crossing.WHO.get(start, start), (runs.trained == "yes").to_numpy()
     if started.all() or not started.any():
