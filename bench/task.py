@@ -22,7 +22,7 @@ FULL = {"cifar10": 45_000, "cifar100": 45_000, "cats-vs-dogs": 20_000, "cats-vs-
 
 @dataclass(frozen=True)
 class Task:
-    """An experiment, with the training part of its data set's sample in place of the data set."""
+    """An experiment, with the training split of its data set's sample in place of the data set."""
 
     experiment: Experiment
     images: np.ndarray  # N×S×S×3, uint8, not larger than the network's input
@@ -43,7 +43,7 @@ class Task:
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of an epoch over the full training part."""
+        """Steps of an epoch over the full training split."""
         return self.recipe.steps(FULL.get(self.experiment.dataset, len(self.labels)))[1]
 
     def network(self, layout: str = "NCHW") -> nn.Module:

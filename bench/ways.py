@@ -125,7 +125,7 @@ class Clocked(training.Training):
 
 
 def ours(task: Task, _: str) -> Train:
-    """Epochs over as much of the training part as `PIXELS` allows; what they do once counts by its share."""
+    """Epochs over as much of the training split as `PIXELS` allows; what they do once counts by its share."""
     image = 3 * (task.images.shape[1] + 2 * task.recipe.shift) ** 2
     most = max(1, min(task.epoch_steps, PIXELS // (image * task.recipe.batch_size)))
     engine = Clocked(task, most * task.recipe.batch_size)

@@ -136,7 +136,7 @@ def features(network: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> Tensor
 
 
 def directions(network: nn.Module, x: Tensor, y: Tensor, precision: str = "fp32") -> dict[str, Tensor]:
-    """The gradient of the loss in the weights of each convolution, flat, in float64, with length 1."""
+    """The gradient of the loss in the weights of each convolution, flat, in float64, with norm 1."""
     network.train().zero_grad()
     with device.autocast(x.device, precision):
         logits = network(x)
@@ -147,7 +147,7 @@ def directions(network: nn.Module, x: Tensor, y: Tensor, precision: str = "fp32"
 
 
 def mean_cosine(directions: Tensor) -> float:
-    """Of N directions of length 1 (N × weights), the mean cosine over all pairs."""
+    """Of N directions of norm 1 (N × weights), the mean cosine over all pairs."""
     count = len(directions)
     return ((directions.sum(0).square().sum() - directions.square().sum()) / (count * (count - 1))).item()
 

@@ -1,13 +1,13 @@
-"""crossed: is it the function that a deep plain network begins with that fails, or the lengths of its first steps?
+"""crossed: is it the function that a deep plain network begins with that fails, or the norms of its first gradients?
 
     python src/crossed.py
 
 Trains on SIGNS what recipes/crossed.json names (the block `crossed` in params.yaml): one plain network, by one recipe,
-from each of several initialisations, each with the lengths of the gradients of each of them. Every gradient is
-multiplied by a factor that never changes, so that the first step has the wanted lengths (lineage/crossed_lengths.py).
+from each of several initialisations, each with the gradient norms of each of them. Every gradient is multiplied by a
+factor that never changes, so that in the first step it has the wanted norm (lineage/crossed_lengths.py).
 Reads the training and validation splits, never the test split. Writes plots/tables/crossed.csv, a line per run:
 
-- start, lengths: the initialisation, and the one whose gradients' lengths the first step has; depth, lr, seed
+- start, lengths: the initialisation, and the one whose gradient norms the first step has; depth, lr, seed
 - least_factor, largest_factor: of the gradients
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation
 - trained: whether the training error is below 80 % of that at chance level

@@ -1,14 +1,14 @@
-"""equalised: does a deep plain network train if all its gradients have the same relative length?
+"""equalised: does a deep plain network train if all its gradients have the same relative norm?
 
     python src/equalised.py
 
 Trains on SIGNS the networks of recipes/equalised.json (the block `equalised` in params.yaml), by one recipe, but with
-gradients that have the same relative length in all layers and steps (lineage/relative_steps.py). Several such lengths
-are tried with the first seed of each network. The one with the lowest validation loss is its own, and is trained with
+gradients that have the same relative norm in all layers and steps (lineage/relative_steps.py). Several such norms are
+tried with the first seed of each network. The one with the lowest validation loss is its own, and is trained with
 the other seeds too. Reads the training and validation splits, never the test split. Writes plots/tables/equalised.csv,
 a line per run:
 
-- network, family, depth, initialisation, ratio (the relative length), seed
+- network, family, depth, initialisation, ratio (the relative norm), seed
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation
 - trained: whether the training error is below 80 % of that at chance level
 - chosen: whether that ratio is the network's own
@@ -34,7 +34,7 @@ RECIPES, RUNS, TABLE = Path("recipes/equalised.json"), Path("runs/equalised"), P
 
 
 def read() -> dict[str, list[Equalised]]:
-    """Of each network its experiments, one per relative length. Raises `Mistake`."""
+    """Of each network its experiments, one per relative norm. Raises `Mistake`."""
 
     def parse(content: dict) -> dict[str, list[Equalised]]:
         return {

@@ -2,15 +2,15 @@
 
     python src/evaluate.py resnet34-signs
 
-The only reader of the test part. Reads the weights of every seed; writes metrics/experiments/<experiment>.json (means
+The only reader of the test set. Reads the weights of every seed; writes metrics/experiments/<experiment>.json (means
 over the seeds), plots/confusion/<experiment>.csv and, in plots/tables/<experiment>/:
 
-- scores.csv: every seed and part, without augmentation; flip_top1 is that of the mean of the predictions for an image
+- scores.csv: every seed and split, without augmentation; flip_top1 is that of the mean of the predictions for an image
   and its mirror image, superclass how often the superclass is right
 - ensemble.csv: the same of all seeds together, by the mean of their probabilities
 - answers.csv: what each seed says of each test image, and how sure it is, in per mille; rows as in predictions.csv.
   For all that is asked later: agreement, calibration, and intervals over seeds and images at once
-- predictions.csv, and mistakes.csv and mistakes.png, the most confident ones: the first seed's, on the test part
+- predictions.csv, and mistakes.csv and mistakes.png, the most confident ones: the first seed's, on the test set
 - what lineage/inspection.py measures of the first seed's network, trained and untrained
 - beginnings.csv: how violently each seed's training begins: the layer with the largest ‖gradient‖ / ‖weights‖ before
   the first step, on 64 training images without augmentation, and that times the first learning rate (momentum makes a
@@ -116,7 +116,7 @@ def main() -> None:
         network.load_state_dict(weights)
         diverged |= about["diverged"]
         beginnings.append({"seed": seed} | beginning(begun, experiment, images["train"]))
-        for part in PARTS:  # the test part comes last: its logits stay
+        for part in PARTS:  # the test set comes last: its logits stay
             scores, logits = score(network, images[part], recipe.precision, groups)
             rows.append({"seed": seed, "part": part} | scores)
             together[part] += torch.softmax(logits.double(), 1)

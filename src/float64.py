@@ -3,10 +3,10 @@
     python src/float64.py
 
 Trains on SIGNS the networks of recipes/float64.json (the block `float64` in params.yaml), by one recipe: as usual, or
-with gradients that have the same relative length in all layers and steps, as src/equalised.py does it. Reads the
+with gradients that have the same relative norm in all layers and steps, as src/equalised.py does it. Reads the
 training and validation splits, never the test split. Writes plots/tables/float64.csv, a line per network and seed:
 
-- network, depth, ratio (the relative length; empty: gradients as they are), seed
+- network, depth, ratio (the relative norm; empty: gradients as they are), seed
 - train_loss, train_error, val_loss, val_error at the end, on images without augmentation
 - trained: whether the training error is below 80 % of that at chance level
 

@@ -3,8 +3,8 @@
     python src/preprocess.py cifar100
 
 Reads data/raw/<data set>.h5; writes data/tensors/<data set>/{train,val,test}.safetensors and metrics/data/<data
-set>.json. Training images whose pixels also stand in the test part are dropped. A validation part that the archive
-brings is kept; else a tenth of the training part becomes it. Expect seconds; CIFAR-100 takes 185 MB.
+set>.json. Training images whose pixels also stand in the test set are dropped. A validation split that the archive
+brings is kept; else a tenth of the training images becomes it. Expect seconds; CIFAR-100 takes 185 MB.
 """
 
 from lineage.errors import run  # first: Ctrl-C is one line while the others load

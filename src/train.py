@@ -2,7 +2,7 @@
 
     python src/train.py resnet34-signs
 
-Reads recipes/experiments/<experiment>.json and the train and val parts of its data set (never the test part); writes
+Reads recipes/experiments/<experiment>.json and the train and val splits of its data set (never the test split); writes
 the weights, models/<experiment>/seed-<n>.safetensors, the history of all seeds, plots/history/<experiment>.csv, and
 metrics/validation/<experiment>.json, by which recipes are judged. Uses the first GPU, or else the CPU
 (CUDA_VISIBLE_DEVICES= in front of the command: the CPU).

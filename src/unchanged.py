@@ -3,19 +3,22 @@
     python src/unchanged.py                                   # all that is recorded and whose code has changed
     python src/unchanged.py plain-20-signs32 sweep            # one experiment, and one stage that trains by itself
 
-For maintainers; not a stage. The code that recorded a result (the newest commit whose files have the hashes of
-dvc.lock) and the code in the working tree both run a shortened form of it. Of an experiment that is `train` with two
-seeds and three epochs over a few batches of the real images, validation included, and then `evaluate` on the weights
-that came of it: each is judged by itself. Of a stage of its own (`sweep`, …) it is the whole stage with such short
-runs, and with networks of 32 layers at most; `gradients` runs as it is. Where every file that they write is the same,
-byte for byte, the hashes of the code in dvc.lock become today's. Where one is not, it is named and the entry stays as
-it is. Needs the tensors of the data sets, but no trained weights; expect a minute for a small network, more for VGG16
-and most of the stages. Run it on a machine of the kind that recorded the results: it can only see a difference that
-shows there, and in the shortened run. What takes more images, more epochs or deeper networks to show goes unseen: for
-instance another number of images that `evaluate` takes for a table, where the shortened run has fewer.
+For maintainers; not a stage. The code in the working tree is compared with the code that recorded a result (the newest
+commit whose files have the hashes of dvc.lock). Where they differ in comments, docstrings and layout alone, the hashes
+of the code in dvc.lock become today's at once.
 
-What dvc.lock means afterwards: the results were recorded by an earlier commit, and the code of today did the same in
-the shortened run. `git log dvc.lock` has both commits. Exit code 1 if something is not proven.
+Else both run a shortened form of it. Of an experiment that is `train` with two seeds and three epochs over a few
+batches of the real images, validation included, and then `evaluate` on the weights that came of it: each is judged by
+itself. Of a stage of its own (`sweep`, …) it is the whole stage with such short runs, and with networks of 32 layers at
+most; `gradients` runs as it is. Where every file that they write is the same, byte for byte, the hashes become today's,
+too. Where one is not, it is named and the entry stays as it is. The runs need the tensors of the data sets, but no
+trained weights; expect a minute for a small network, more for VGG16 and most of the stages. Use a machine of the kind
+that recorded the results: they can only show a difference that there is there, and in the shortened run. What takes
+more images, more epochs or deeper networks to show goes unseen: for instance another number of images that `evaluate`
+takes for a table, where the shortened run has fewer.
+
+What dvc.lock means afterwards: the results were recorded by an earlier commit, and the code of today says the
+same, or did the same in the shortened run. `git log dvc.lock` has both commits. Exit code 1 if something is not proven.
 """
 
 from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line while the others load
@@ -30,6 +33,7 @@ from dvc.utils.serialize import dumps_yaml
 from lineage.files import read_yaml, write_text
 from lineage.lock import SECONDS, read, recorded_by, stated, today
 from lineage.shortened import Files, different, outputs, unpacked
+from lineage.syntax import same_syntax
 
 EXPERIMENT = ("train", "evaluate")  # its stages, in their order
 
@@ -44,6 +48,12 @@ def recorded(lock: dict) -> list[str]:
     """The experiments and the stages of their own that are in dvc.lock."""
     names = [stage.removeprefix("train@") for stage in lock["stages"] if stage.startswith("train@")]
     return names + [stage for stage in lock["stages"] if "@" not in stage and stage not in SECONDS]
+
+
+def with_code(entry: dict, code: list[dict]) -> list[dict]:
+    """The dependencies of an entry, those in src/ replaced by `code`."""
+    others = [dep for dep in entry["deps"] if not dep["path"].startswith("src/")]
+    return sorted([*others, *code], key=lambda dep: dep["path"])
 
 
 def prove(name: str, lock: dict) -> tuple[bool, list[str]]:
@@ -66,6 +76,10 @@ def prove(name: str, lock: dict) -> tuple[bool, list[str]]:
         for number, (stage, (entry, deps)) in enumerate(stale.items()):
             try:
                 revision = recorded_by(entry)
+                if all(same_syntax(path, revision) for path in stages[stage].code):
+                    entry["deps"] = with_code(entry, deps)
+                    said.append(f"{stage}: as at {revision[:8]} but for comments, docstrings or layout")
+                    continue
                 if revision not in runs:
                     old = unpacked(revision, Path(scratch, f"code-{number}"))
                     runs[revision] = outputs(old, stages, Path(scratch, f"old-{number}"))
@@ -82,8 +96,7 @@ def prove(name: str, lock: dict) -> tuple[bool, list[str]]:
                 whole = False
                 said.append(f"{stage}: NOT the same as at {revision[:8]}, first in {changed[0]}")
                 continue
-            others = [dep for dep in entry["deps"] if not dep["path"].startswith("src/")]
-            entry["deps"] = sorted([*others, *deps], key=lambda dep: dep["path"])
+            entry["deps"] = with_code(entry, deps)
             said.append(f"{stage}: the same bytes as at {revision[:8]}")
     return whole, said or [f"{name}: nothing to prove, its code has not changed"]
 

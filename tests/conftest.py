@@ -230,7 +230,7 @@ def outputs(*more):
 
 
 def as_signs():
-    """Give the prepared data set of three greys the name of SIGNS, without a test part."""
+    """Give the prepared data set of three greys the name of SIGNS, without a test set."""
     if not Path("data/tensors/signs").exists():
         Path("data/tensors/grey").rename("data/tensors/signs")
         Path("data/tensors/signs/test.safetensors").unlink()
@@ -267,7 +267,7 @@ def folders_zip(path, images):
 
 
 def cifar_twins(folder, images, labels, names, kinds, test_from):
-    """The same images as an official archive and as contact sheets; those from `test_from` on are the test part."""
+    """The same images as an official archive and as contact sheets; those from `test_from` on are the test set."""
     rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
     halves = {"data_batch_2": slice(0, 2), "data_batch_1": slice(2, test_from), "test_batch": slice(test_from, None)}
     members = {

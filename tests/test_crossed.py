@@ -14,7 +14,7 @@ CELLS = [("he", "he"), ("he", "dirac"), ("dirac", "he"), ("dirac", "dirac")]
 
 @pytest.fixture
 def prepared(workspace, monkeypatch, unchanged):
-    """The recipes of 8 layers on a data set of three greys, under the name of SIGNS, without a test part."""
+    """The recipes of 8 layers on a data set of three greys, under the name of SIGNS, without a test set."""
     networks = {}
     for start, lengths in CELLS:
         name = f"plain-8-{start}-lengths-of-{lengths}"

@@ -25,7 +25,7 @@ def write(recipes, **recipe):
 
 @pytest.fixture
 def prepared(workspace, monkeypatch, unchanged):
-    """The recipes of 8 and 14 layers on a data set of three greys, under the name of SIGNS, without a test part."""
+    """The recipes of 8 and 14 layers on a data set of three greys, under the name of SIGNS, without a test set."""
     recipes = {}
     for which, depth in (("shallow", 8), ("deep", 14)):
         about = experiment(f"plain-{depth}-{which}") | {"dataset": "signs"}

@@ -19,7 +19,7 @@ IN_TRAINING = [name for name, defect in DEFECTS.items() if defect.in_training]
 
 
 def prepared(seeds=2, **recipe):
-    """Two small networks on a data set of three greys, under the name of SIGNS, without a test part."""
+    """Two small networks on a data set of three greys, under the name of SIGNS, without a test set."""
     recipes = {}
     for name, network in (("residual", "resnet"), ("dropout", "vgg")):
         about = experiment(f"{name}-defects", seeds=seeds, epochs=1, lr=0.002, input_size=32, **recipe)

@@ -12,7 +12,7 @@ import equalised
 
 @pytest.fixture
 def prepared(workspace, monkeypatch, unchanged):
-    """The recipes of 8 layers on a data set of three greys, under the name of SIGNS, without a test part."""
+    """The recipes of 8 layers on a data set of three greys, under the name of SIGNS, without a test set."""
     networks = {}
     for name, shortcut in (("plain-8-looks-linear", "none"), ("residual-8-he", "identity")):
         about = experiment(name) | {"dataset": "signs"}

@@ -12,7 +12,7 @@ import float64
 
 @pytest.fixture
 def prepared(workspace, monkeypatch, unchanged):
-    """The recipes of 8 layers on a data set of three greys, under the name of SIGNS, without a test part."""
+    """The recipes of 8 layers on a data set of three greys, under the name of SIGNS, without a test set."""
     networks = {}
     for name, more in (("plain-8", {}), ("plain-8-equalised", {"ratio": 0.1}), ("plain-8-short", {"ratio": 1e-6})):
         about = experiment(name, precision="fp32") | {"dataset": "signs"}

@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def prepared(workspace, monkeypatch, unchanged):
-    """The recipes of 8 layers on a data set of three greys, under the name of SIGNS, without a test part."""
+    """The recipes of 8 layers on a data set of three greys, under the name of SIGNS, without a test set."""
     recipes = {}
     for name in ("random-0.1", "looks-linear"):
         about = experiment(f"plain-8-{name}") | {"dataset": "signs"}

@@ -19,7 +19,7 @@ TRAINS, FAILS = 0.05, 1e-9  # learning rates
 
 
 def prepared(starts=("he", "trust"), depths=(8, 14), lrs=(TRAINS, FAILS), seeds=2, **recipe):
-    """The recipes of a small sweep on a data set of three greys, under the name of SIGNS, without a test part."""
+    """The recipes of a small sweep on a data set of three greys, under the name of SIGNS, without a test set."""
     changes = {"he": {}, "trust": {"trust": 0.02}}
     recipes = {}
     for start in starts:

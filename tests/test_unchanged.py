@@ -11,7 +11,7 @@ from test_train import experiment
 
 import unchanged
 from lineage.errors import Failure
-from lineage.lock import stated, today
+from lineage.lock import stated, today, tree
 
 
 @pytest.fixture
@@ -54,10 +54,10 @@ def replace(path, old, new):
     Path(path).write_text(text.replace(old, new))
 
 
-def comment(path):
-    """A change that changes nothing but the file's hash."""
+def extend(path):
+    """A change of the code that changes nothing of what it does."""
     with Path(path).open("a") as file:
-        file.write("\n# a comment\n")
+        file.write("\nUNUSED = 1\n")
 
 
 def lock(stage):
@@ -93,9 +93,10 @@ def test_what_the_code_of_then_and_of_today_write_decides(entered, monkeypatch, 
         return {"train@mine": {"models/mine.safetensors": b"weights"}, "evaluate@mine": evaluated}
 
     monkeypatch.setattr(unchanged, "recorded_by", lambda _: "c0ffee00" * 5)
+    monkeypatch.setattr(unchanged, "same_syntax", lambda *_: False)
     monkeypatch.setattr(unchanged, "unpacked", lambda *_: Path("then"))
     monkeypatch.setattr(unchanged, "outputs", written)
-    comment("src/lineage/engine/recipe.py")
+    extend("src/lineage/engine/recipe.py")
     content, before = unchanged.read(), unchanged.read()["stages"]
     whole, lines = unchanged.prove("mine", content)
     assert lines == ["train@mine: the same bytes as at c0ffee00", f"evaluate@mine: {said}"]
@@ -104,6 +105,20 @@ def test_what_the_code_of_then_and_of_today_write_decides(entered, monkeypatch, 
         deps = sorted((today(dep["path"]) for dep in before[stage]["deps"]), key=lambda dep: dep["path"])
         assert deps != before[stage]["deps"]
         assert content["stages"][stage] == before[stage] | ({"deps": deps} if proven else {})
+
+
+def test_comments_and_docstrings_are_not_run(recorded, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["unchanged.py"])
+    monkeypatch.setattr(unchanged, "outputs", lambda *_: pytest.fail("it was run"))
+    tree.cache_clear()
+    before = lock("train@mine"), lock("evaluate@mine")
+    replace("src/lineage/models/resnet.py", '"""Residual networks and', '"""Networks with shortcuts and')
+    replace("src/evaluate.py", "\n\n\ndef main() -> None:\n", "\n\n\ndef main() -> None:  # a comment\n")
+    unchanged.main()
+    after = lock("train@mine"), lock("evaluate@mine")
+    changed = [{path for path in one if one[path] != other[path]} for one, other in zip(before, after, strict=True)]
+    assert changed == [{"src/lineage/models/resnet.py"}, {"src/lineage/models/resnet.py", "src/evaluate.py"}]
+    assert all(md5 == today(path)["md5"] for one in after for path, md5 in one.items())
 
 
 def test_all_that_is_recorded_is_tried_but_what_runs_again_within_seconds():
@@ -184,9 +199,9 @@ def test_what_is_recorded_while_the_lock_is_written_stays(workspace, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_comment_and_another_name_are_proven_to_change_nothing(recorded):
+def test_another_name_is_proven_to_change_nothing(recorded):
     replace("src/lineage/engine/augment.py", "corner", "first")
-    comment("src/lineage/models/resnet.py")
+    extend("src/lineage/models/resnet.py")
     before = lock("train@mine")
     result = recorded()
     assert result.returncode == 0, result.stdout + result.stderr
@@ -211,7 +226,7 @@ def test_a_change_that_shows_is_refused_by_name(recorded):
 @pytest.mark.slow
 def test_training_and_evaluation_are_judged_apart(recorded):
     replace("src/evaluate.py", '"diverged": diverged,', '"diverged": diverged, "more": 1,')
-    comment("src/lineage/engine/recipe.py")
+    extend("src/lineage/engine/recipe.py")
     before = lock("train@mine")["src/lineage/engine"], lock("evaluate@mine")
     result = recorded()
     assert result.returncode == 1
@@ -227,7 +242,7 @@ def test_what_is_proven_of_one_stage_is_said_whatever_becomes_of_the_other(recor
     (script,) = [dep for dep in deps if dep["path"] == "src/evaluate.py"]
     script["md5"] = "0" * 32  # as if it had been recorded by code that was never committed
     Path("dvc.lock").write_text(yaml.safe_dump(content))
-    comment("src/lineage/engine/recipe.py")
+    extend("src/lineage/engine/recipe.py")
     before = lock("train@mine")["src/lineage/engine"], lock("evaluate@mine")
     result = recorded()
     assert "train@mine: the same bytes" in result.stdout and lock("train@mine")["src/lineage/engine"] != before[0]
@@ -240,7 +255,7 @@ def test_what_is_proven_of_one_stage_is_said_whatever_becomes_of_the_other(recor
 @pytest.mark.slow
 def test_an_evaluation_that_fails_leaves_the_training_proven(recorded):
     replace("src/evaluate.py", "def main() -> None:\n", "def main() -> None:\n    raise SystemExit('broken')\n")
-    comment("src/lineage/engine/recipe.py")
+    extend("src/lineage/engine/recipe.py")
     before = lock("train@mine")["src/lineage/engine"], lock("evaluate@mine")
     result = recorded()
     assert "train@mine: the same bytes" in result.stdout and lock("train@mine")["src/lineage/engine"] != before[0]
@@ -251,7 +266,7 @@ def test_an_evaluation_that_fails_leaves_the_training_proven(recorded):
 @pytest.mark.slow
 def test_what_cannot_be_tried_is_one_line(recorded, monkeypatch):
     monkeypatch.delenv("SEEDS_AT_ONCE")  # so that memory is estimated first, which says which data are missing
-    comment("src/lineage/engine/recipe.py")
+    extend("src/lineage/engine/recipe.py")
     Path("data/tensors/grey/val.safetensors").rename("away")
     result = recorded()
     assert "run `dvc repro preprocess@grey` first" in result.stdout
@@ -267,7 +282,7 @@ def test_a_stage_that_trains_by_itself_is_proven_or_refused(recorded):
     Path("recipes/initialisations.json").write_text(json.dumps({"looks-linear": about}))
     as_signs()
     as_recorded("initialisations")
-    comment("src/lineage/options/__init__.py")
+    extend("src/lineage/options/__init__.py")
     before = lock("initialisations")
     result = recorded("initialisations")
     assert result.returncode == 0, result.stdout + result.stderr

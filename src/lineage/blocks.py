@@ -121,7 +121,7 @@ class Initialisations(Checked):
 
 
 class Equalised(Checked):
-    """Networks whose gradients have the same relative length everywhere: see src/equalised.py."""
+    """Networks whose gradients have the same relative norm everywhere: see src/equalised.py."""
 
     recipe: str
     ratios: Annotated[tuple[Annotated[Number, Field(gt=0)], ...], Field(min_length=1)]
@@ -141,7 +141,7 @@ class Float64(Checked):
 
     recipe: str
     depths: tuple[Count, ...]
-    equalised: dict[Count, Annotated[Number, Field(gt=0)]]  # depth: the relative length of all gradients
+    equalised: dict[Count, Annotated[Number, Field(gt=0)]]  # depth: the relative norm of all gradients
     seeds: Count
 
     @model_validator(mode="after")
@@ -152,7 +152,7 @@ class Float64(Checked):
 
 
 class Crossed(Checked):
-    """A plain network from each initialisation with the gradients' lengths of each: see src/crossed.py."""
+    """A plain network from each initialisation with the gradient norms of each: see src/crossed.py."""
 
     recipe: str
     depth: Count

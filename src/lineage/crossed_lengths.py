@@ -1,10 +1,10 @@
-"""A network that begins with one initialisation, with the first gradients as long as those of another one.
+"""A network that begins with one initialisation, with first gradients of the norms of another one's.
 
 Each gradient is multiplied by a factor that never changes. It is chosen so that in the first step all gradients have
-the lengths, relative to what they change, that those of the other initialisation have there. For a kernel before batch
-norm, a factor is the same as another norm of the kernel: that changes the relative length of its gradient, but nothing
+the norms, relative to what they change, that those of the other initialisation have there. For a kernel before batch
+norm, a factor is the same as another norm of the kernel: that changes the relative norm of its gradient, but nothing
 that the network computes (compare Arora, Li & Lyu 2019, "Theoretical analysis of auto rate-tuning by batch
-normalization"). So the function that training begins with and the lengths of its steps can be told apart.
+normalization"). So the function that training begins with and the norms of its gradients can be told apart.
 """
 
 import copy
@@ -25,7 +25,7 @@ class Crossed(Experiment):
     """An experiment whose gradients are scaled before the optimiser sees them."""
 
     start: str  # the initialisation: one that an experiment can name, or one of lineage/initialisations.py
-    lengths: str  # the one whose gradients' lengths, relative to what they change, the first step has
+    lengths: str  # the one whose gradient norms, relative to what they change, the first step has
 
     def build(self) -> nn.Module:
         """The network of `start`. Its parameters scale their gradients as they get them, by its attribute `factors`."""

@@ -15,7 +15,7 @@ from lineage.params import Params, checked, part
 
 # the caps of `scale: sample`: seconds per experiment on two cores, whatever the recipe says
 SAMPLE = {"seeds": 1, "epochs": 2, "batch_size": 8, "input_size": 32}  # or the least that the network takes
-SAMPLE_BATCHES = 2  # of images of each part
+SAMPLE_BATCHES = 2  # of images of each split
 
 # keys of a recipe of which one replaces the other
 ALTERNATIVES = {"epochs": "iterations", "iterations": "epochs", "warm_up": "warm_up_steps", "warm_up_steps": "warm_up"}

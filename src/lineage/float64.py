@@ -13,7 +13,7 @@ from lineage.relative_steps import equalise
 
 
 class Float64(Experiment):
-    """An experiment whose network computes in float64; with a `ratio`, its gradients are all of that relative length
+    """An experiment whose network computes in float64; with a `ratio`, its gradients are all of that relative norm
     (lineage/relative_steps.py).
     """
 

@@ -1,6 +1,6 @@
 """The zip of folders, read: which images it holds, and which split and class each belongs to.
 
-The folders say both. A zip that has no folders of splits gets a test part: a tenth of the images, by name.
+The folders say both. A zip that has no folders of splits gets a test set: a tenth of the images, by name.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from lineage.errors import Failure, Mistake
 
 
 def folders(files: list[Path], skipped: list[str] | None) -> Iterator[Item]:
-    """A zip of `<split>/<class>/<image>`, at any depth, or of `<class>/<image>`: then a tenth is the test part, by the
+    """A zip of `<split>/<class>/<image>`, at any depth, or of `<class>/<image>`: then a tenth is the test set, by the
     image's name.
     """
     with zipfile.ZipFile(files[0]) as archive:

@@ -47,26 +47,35 @@ def hashed(path: str, files: dict[str, str], size: int, folder: bool) -> dict[st
     return {"path": path, "hash": "md5", "md5": f"{md5}.dir", "size": size, "nfiles": len(files)}
 
 
+def blobs(path: str, revision: str) -> dict[str, str]:
+    """Of each file of a dependency at the revision, its blob; none where it is not there."""
+    return {name: blob for name, blob in tree(revision).items() if name == path or name.startswith(f"{path}/")}
+
+
 def at_revision(path: str, revision: str) -> str | None:
     """The hash that a dependency has at the revision, or None where it is not there."""
-    own = {name: blob for name, blob in tree(revision).items() if name == path or name.startswith(f"{path}/")}
-    files = {name: md5_of_blob(blob) for name, blob in own.items()}
-    return hashed(path, files, 0, path not in own)["md5"] if own else None
+    files = {name: md5_of_blob(blob) for name, blob in blobs(path, revision).items()}
+    return hashed(path, files, 0, path not in files)["md5"] if files else None
+
+
+def files_of(path: str, pattern: str = "*.py") -> list[Path]:
+    """The file that a dependency is, or those in its folder whose names have the pattern. Raises `Failure`."""
+    place = Path(path)
+    if not place.exists():
+        raise Failure(f"{path}, which dvc.yaml names, is missing: `git restore {path}`, or take it out of dvc.yaml")
+    paths = [p for p in place.rglob(pattern) if p.is_file()] if place.is_dir() else [place]
+    return [p for p in paths if not any(map(p.match, IGNORED)) and IGNORED_FOLDER not in p.parts]
 
 
 def today(path: str, pattern: str = "*.py") -> dict[str, object]:
     """A dependency as it is in the working tree; of a folder, the files whose names have the pattern. Raises
     `Failure`.
     """
-    place, files = Path(path), {}
-    if not place.exists():
-        raise Failure(f"{path}, which dvc.yaml names, is missing: `git restore {path}`, or take it out of dvc.yaml")
-    paths = [p for p in place.rglob(pattern) if p.is_file()] if place.is_dir() else [place]
-    paths = [p for p in paths if not any(map(p.match, IGNORED)) and IGNORED_FOLDER not in p.parts]
+    paths, files = files_of(path, pattern), {}
     for one in paths:
         with one.open("rb") as file:
             files[one.as_posix()] = hashlib.file_digest(file, "md5").hexdigest()
-    return hashed(path, files, sum(one.stat().st_size for one in paths), place.is_dir())
+    return hashed(path, files, sum(one.stat().st_size for one in paths), Path(path).is_dir())
 
 
 class Stated(NamedTuple):

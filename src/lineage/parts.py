@@ -1,4 +1,4 @@
-"""A data set's parts: train, val and test, out of the images that `fetch` wrote; and what their channels look like."""
+"""A data set's splits: train, val and test, out of the images that `fetch` wrote; and what their channels look like."""
 
 import hashlib
 import json
@@ -10,18 +10,18 @@ import numpy as np
 
 from lineage.errors import Failure, Mistake
 
-VALIDATION = 0.1  # of the training part
-Split = dict[str, np.ndarray]  # part → positions in data/raw
+VALIDATION = 0.1  # of the training images
+Split = dict[str, np.ndarray]  # train, val, test → positions in data/raw
 
 
 def split(part: np.ndarray, labels: np.ndarray, names: np.ndarray, images: np.ndarray) -> tuple[Split, int]:
     """Positions of the training, validation and test images, and how many twins of test images were dropped from
     training.
 
-    Where `part` has no validation images (2), a tenth of each class of the training part (0) becomes validation, chosen
-    by the hashes of the images' names, hence alike on every machine. Images with identical pixels stay on one side,
-    whatever their classes; those that stand in the test part (1) too are dropped, and from training also those that
-    stand in a validation part that the archive brings.
+    Where `part` has no validation images (2), a tenth of each class of the training images (0) becomes validation,
+    chosen by the hashes of the images' names, hence alike on every machine. Images with identical pixels stay on one
+    side, whatever their classes; those that stand in the test set (1) too are dropped, and from training also those
+    that stand in a validation split that the archive brings.
     """
     pixels = [hashlib.sha256(image.tobytes()).digest() for image in images]
     test, given = np.flatnonzero(part == 1), np.flatnonzero(part == 2)
@@ -60,7 +60,7 @@ def _tenth(groups: list[list[int]], labels: np.ndarray, names: np.ndarray) -> li
 
 
 def count(split: Split, labels: np.ndarray, classes: list[str], dropped: int) -> dict[str, np.ndarray]:
-    """How many images of each class each part has. Raises `Mistake` where a part is empty, or where a class has no
+    """How many images of each class each split has. Raises `Mistake` where a split is empty, or where a class has no
     image to train with or to test on.
     """
     counts = {part: np.bincount(labels[chosen], minlength=len(classes)) for part, chosen in split.items()}

@@ -1,5 +1,5 @@
-"""Training with gradients of one relative length: in every step the gradient of each kernel, weight matrix or vector
-keeps its direction and gets the same length, relative to what it changes. Momentum, the learning rate and weight decay
+"""Training with gradients of one relative norm: in every step the gradient of each kernel, weight matrix or vector
+keeps its direction and gets the same norm, relative to what it changes. Momentum, the learning rate and weight decay
 come after that, so layers whose gradients agree from step to step are still moved further (compare You et al. 2017,
 "Large batch training of convolutional networks", LARS; Yu et al. 2017, "Block-normalized gradient method").
 """
@@ -18,7 +18,7 @@ class Equalised(Experiment):
     """An experiment whose gradients are scaled before the optimiser sees them."""
 
     start: str  # the initialisation: one that an experiment can name, or one of lineage/initialisations.py
-    ratio: Number  # the length of each gradient, relative to what it changes
+    ratio: Number  # the norm of each gradient, relative to what it changes
 
     def build(self) -> nn.Module:
         """The network, whose parameters scale their gradients as they get them."""
@@ -32,7 +32,7 @@ class Equalised(Experiment):
 
 @torch.no_grad()
 def equalise(parameter: nn.Parameter, ratio: float) -> None:
-    """Make the gradient of a kernel or matrix `ratio` times as long as that is, and the gradient of a vector of n
+    """Make the norm of a kernel's or matrix's gradient `ratio` times its own, and that of the gradient of a vector of n
     numbers (shift or scale of batch norm, biases) `ratio` times √n: most of these begin at 0, and 1 is their scale.
     """
     length = parameter.norm() if parameter.ndim > 1 else parameter.numel() ** 0.5

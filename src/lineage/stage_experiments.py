@@ -49,7 +49,7 @@ def initialisations(params: Params) -> dict[str, Experiment]:
 
 
 def equalised(params: Params) -> dict[str, object]:
-    """The relative lengths and the networks, each with its initialisation, of the block `equalised`: what the stage of
+    """The relative norms and the networks, each with its initialisation, of the block `equalised`: what the stage of
     that name reads. Raises `Mistake`.
     """
     block, place = params.equalised, "params.yaml: equalised"
@@ -67,8 +67,8 @@ def equalised(params: Params) -> dict[str, object]:
 
 
 def crossed(params: Params) -> dict[str, dict[str, object]]:
-    """The network of the block `crossed` from each initialisation with the lengths of each: what the stage of that name
-    reads. Raises `Mistake`.
+    """The network of the block `crossed` from each initialisation with the gradient norms of each: what the stage of
+    that name reads. Raises `Mistake`.
     """
     block, place = params.crossed, "params.yaml: crossed"
     depth = min(SAMPLE_DEPTH, block.depth) if params.scale == "sample" else block.depth
@@ -81,7 +81,7 @@ def crossed(params: Params) -> dict[str, dict[str, object]]:
 
 
 def float64(params: Params) -> dict[str, dict[str, object]]:
-    """The networks of the block `float64`, each with the relative length of its gradients where it has one: what the
+    """The networks of the block `float64`, each with the relative norm of its gradients where it has one: what the
     stage of that name reads. Raises `Mistake`.
     """
     block, place = params.float64, "params.yaml: float64"

@@ -44,7 +44,7 @@ def test_identical_pixels_stay_on_one_side_and_twins_of_test_images_go():
     train = np.flatnonzero(raw["part"] == 0)
     for group in train[:120].reshape(40, 3):
         raw["images"][group] = raw["images"][group[0]]
-    raw["images"][train[200]] = raw["images"][0]  # position 0 is of the test part
+    raw["images"][train[200]] = raw["images"][0]  # position 0 is of the test set
     split, dropped = parts.split(**raw)
     assert dropped == 1
     assert train[200] not in np.concatenate(list(split.values()))

@@ -17,7 +17,7 @@ from lineage.engine import tensors
 from lineage.engine.experiment import Experiment
 from lineage.engine.recipe import Recipe
 
-# mean and deviation of what `scaling` subtracts and divides by, where it is not the training part's
+# mean and deviation of what `scaling` subtracts and divides by, where it is not the training split's
 SCALINGS = {"symmetric": (0.5, 0.5), "unit": (0.0, 1.0)}
 LAYOUTS = {"NHWC": torch.channels_last, "NCHW": torch.contiguous_format}
 
@@ -84,7 +84,7 @@ def _patches(images: int, batch_size: int, chance: float, generator: torch.Gener
 
 
 class Images:
-    """The images of one part on the device, as one uint8 tensor N×H×W×3 with a reflected border of `pad` pixels, and
+    """The images of one split on the device, as one uint8 tensor N×H×W×3 with a reflected border of `pad` pixels, and
     their labels (N, int64).
     """
 
@@ -157,7 +157,7 @@ class Images:
 
 
 def load(experiment: Experiment, parts: Iterable[str], device: torch.device, pad: int = 0) -> dict[str, Images]:
-    """Parts of an experiment's data set as its network sees them; `pad` is the training part's border. Raises
+    """Splits of an experiment's data set as its network sees them; `pad` is the training split's border. Raises
     `Mistake`.
     """
     recipe = experiment.recipe

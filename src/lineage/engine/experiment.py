@@ -24,7 +24,7 @@ class Experiment(Checked):
     scale: Literal["full", "sample"]
     dataset: str
     classes: Count
-    max_images: Count | None = None  # of each part, evenly chosen; None means all
+    max_images: Count | None = None  # of each split, evenly chosen; None means all
     model: Literal[NETWORKS]
     network: SerializeAsAny[NetworkOptions]
     recipe: Recipe

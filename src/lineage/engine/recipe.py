@@ -58,7 +58,7 @@ class Recipe(BaseModel):
     cutout: Whole = 0
     cutmix: Probability = 0.0  # of a batch: a part of each image comes from another one (Yun et al. 2019)
     cutmix_off: Fraction = 0.0  # the share of the final epochs without it
-    # standard: by the training part's channel means and deviations; symmetric: to -1 … 1; unit: to 0 … 1
+    # standard: by the training split's channel means and deviations; symmetric: to -1 … 1; unit: to 0 … 1
     scaling: Literal["standard", "symmetric", "unit"] = "standard"
     input_size: Count  # pixels a side that the network sees
     grow: dict[Count, Fraction] = Field({})  # smaller sizes to begin with, and the share of the epochs of each

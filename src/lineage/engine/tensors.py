@@ -18,7 +18,7 @@ from lineage.files import write_bytes
 
 
 def save(path: Path, arrays: dict[str, np.ndarray], classes: Sequence[str]) -> None:
-    """Write one part, all at once or not at all."""
+    """Write one split, all at once or not at all."""
     # One key only: safetensors writes several in an order that changes from run to run.
     metadata = {"classes": json.dumps(list(classes), ensure_ascii=False)}
     write_bytes(path, serialise(arrays, metadata))
@@ -29,7 +29,7 @@ def path(dataset: str, part: str) -> Path:
 
 
 def existing(dataset: str, part: str) -> Path:
-    """Its file. Raises `Mistake` where the part has not been prepared."""
+    """Its file. Raises `Mistake` where the split has not been prepared."""
     file = path(dataset, part)
     if not file.is_file():
         raise Mistake(f"{file} is missing: run `dvc repro preprocess@{dataset}` first")
@@ -44,9 +44,9 @@ def length(dataset: str, part: str, most: int | None = None) -> int:
 
 
 def load(dataset: str, part: str, most: int | None = None) -> dict[str, np.ndarray]:
-    """The arrays of one part; of its images at most so many, taken evenly from the whole.
+    """The arrays of one split; of its images at most so many, taken evenly from the whole.
 
-    Raises `Mistake` where the part has not been prepared, `Failure` where it is damaged.
+    Raises `Mistake` where the split has not been prepared, `Failure` where it is damaged.
     """
     with _opened(dataset, part) as file:
         arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}

@@ -128,7 +128,7 @@ class Training:
         return self._replay
 
     def _validate(self) -> tuple[float, float]:
-        """Loss and error on the validation part."""
+        """Loss and error on the validation split."""
         logits = predict(self.result, self.val, self.recipe.precision)
         loss = F.cross_entropy(logits, self.val.labels)
         error = (logits.argmax(1) != self.val.labels).double().mean()

@@ -35,8 +35,9 @@ def glorot(weight: nn.Parameter) -> None:
 @torch.no_grad()
 def dirac(weight: nn.Parameter) -> None:
     """A tenth of `he`, plus the identity where there is one: in k×k convolutions from feature maps to feature maps
-    each channel passes through, and where their number doubles, twice (Zagoruyko & Komodakis 2017, "DiracNets", have it
-    trained with a scale of its own).
+    each channel passes through, and where their number doubles, twice. (In the DiracNets of Zagoruyko & Komodakis 2017
+    the identity stays a term of its own beside the kernel, with trained scales; here it is a part of the initial
+    weights.)
     """
     he(weight)
     if weight.ndim == 4 and weight.shape[2] > 1 and weight.shape[1] > 3:  # not 1×1, and not from an image's colours

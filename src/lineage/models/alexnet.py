@@ -1,11 +1,12 @@
-"""AlexNet in one tower (Krizhevsky et al. 2012), and the four-layer CIFAR-10 network of its first figure.
+"""AlexNet in one tower (Krizhevsky et al. 2012), and a four-layer network for CIFAR-10, as in its first figure.
 
 Eight layers: five convolutions of 96, 256, 384, 384 and 256 kernels, three linear layers. At 224 pixels the feature
 maps are 55, 27, 27, 13, 13, 13, 13 and 6 pixels wide: with a padding of 2 in the first layer, which the paper's sizes
 need and its text leaves out.
 
-Four layers: `layers-18pct` of cuda-convnet, which is Caffe's `cifar10_full`: three convolutions of 32, 32 and 64
-kernels, one linear layer. Its response normalisation is within each map; `lrn` here is the paper's, over channels.
+Four layers: the paper does not say which. Ours are `layers-18pct` of its author's cuda-convnet, which is Caffe's
+`cifar10_full`: three convolutions of 32, 32 and 64 kernels, one linear layer. Its response normalisation is within each
+map; `lrn` here is the paper's, over channels.
 """
 
 import torch

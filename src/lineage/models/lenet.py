@@ -2,7 +2,8 @@
 
 Two 5×5 convolutions of 6 and 16 kernels, each followed by 2×2 average pooling, then layers of 120, 84 and one unit per
 class, tanh in between. Where it differs from the paper: softmax cross-entropy instead of radial basis functions; each
-map of C3 sees all six maps of S2 (Table I connects some); pooling has neither coefficient nor bias; tanh is not scaled.
+map of C3 sees all six maps of S2 (Table I connects some); pooling has neither coefficient nor bias nor a tanh;
+tanh is not scaled; three input channels instead of one.
 """
 
 from torch import Tensor, nn

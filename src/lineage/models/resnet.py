@@ -76,7 +76,9 @@ class Block(nn.Module):
 
 
 class Bottleneck(Block):
-    """Figure 5, right: 1×1 down, 3×3 (with the stride), 1×1 up to four times the channels."""
+    """Figure 5, right: 1×1 down, 3×3, 1×1 up to four times the channels. The 3×3 has the stride, as in torchvision; in
+    the models that He et al. published the first 1×1 has it.
+    """
 
     expansion = 4
 

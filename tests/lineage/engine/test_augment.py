@@ -94,7 +94,7 @@ def test_cutout_reaches_every_part_of_an_image():
 
 
 def stored(scaling):
-    """An experiment whose training part is brighter than what is usual."""
+    """An experiment whose training split is brighter than what is usual."""
     pixels = (pictures(40) // 2 + 120).numpy()
     mean, std = channel_statistics(pixels)
     arrays = {"images": pixels, "labels": np.arange(40) % 4, "mean": mean, "std": std}
