@@ -8,7 +8,7 @@ import pandas as pd
 
 from lineage.files import read_json
 from lineage.report import verdicts
-from lineage.report.markdown import capitalised, difference_text, digits, link, listed, percent
+from lineage.report.markdown import capitalised, difference_text, digits, enumerated, link, listed, percent
 from lineage.report.outcomes import RECIPES, SHORTCUTS, deepest, gathered, untrained
 from lineage.report.results import Results
 from lineage.report.study import in_both_precisions
@@ -131,10 +131,6 @@ def goes_with(found: pd.DataFrame) -> list[str]:
         f"{sum(neighbours)} of {len(neighbours)} pairs of neighbours the errors of the seeds overlap, in {ratios} the "
         f"largest ‖gradient‖ / ‖W‖. {capitalised(ends[0])}; {ends[1]}. [Rank correlations](#{PLACE})."
     ]
-
-
-def enumerated(said: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
 
 
 def trained_in_float32(results: Results) -> list[str]:

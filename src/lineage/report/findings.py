@@ -21,7 +21,7 @@ from lineage.report import (
 )
 from lineage.report.claim_tables import anchor
 from lineage.report.comparisons import Judgements
-from lineage.report.markdown import link, listed, percent, ratio_digits
+from lineage.report.markdown import enumerated, link, listed, percent, ratio_digits
 from lineage.report.measured import Measured, difference
 from lineage.report.outcomes import gathered
 from lineage.report.results import PRECISION_NAMES, Results
@@ -120,16 +120,16 @@ def headline(m: Measured) -> list[str]:
     tried = m.tried("vgg16-75")
     if not tried:
         return ["**S2's 75 % for VGG16 on CIFAR-100 has not been tested yet.**"]
-    sentences = []
+    items = []
     for one in tried:
         result = m.results[one.comparison.larger]
-        accuracy, n, name = f"{percent(result.top1('test'))} % test accuracy", f"n = {result.n}", link(result.name)
-        after = f"after {result.budget} in {PRECISION_NAMES[result.precision]}"
-        reached = f"{name} {accuracy} {after} ({n}):"
-        if not sentences:
-            reached = f"**VGG16 on CIFAR-100: {accuracy}** {after} ({n}; {name}). That it reaches 75 %:"
-        sentences.append(f"{reached} {difference(one)}.")
-    return [" ".join(sentences)]
+        muon = "with Muon " if result.experiment.recipe.optimiser == "muon" else ""
+        budget = f"{result.budget} {muon}in {PRECISION_NAMES[result.precision]}"
+        accuracy = f"{percent(result.top1('test'))} % (n = {result.n})"
+        items.append(f"{link(result.name)}, {budget}: {accuracy}, difference to 75 %: {difference(one)}.")
+    accuracies = [percent(m.results[one.comparison.larger].top1("test")) for one in tried]
+    opening = f"**VGG16 on CIFAR-100: test accuracy {enumerated(accuracies)} %.** S2's claim is 75 % after 20 epochs."
+    return [listed(opening, items)]
 
 
 FINDINGS: dict[str, list[Callable[[Measured], list[str]]]] = {

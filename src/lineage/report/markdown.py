@@ -45,6 +45,11 @@ def listed(opening: str, items: list[str]) -> str:
     return "\n".join([opening, *(f"    - {item}" for item in items)]) if len(items) > 1 else " ".join([opening, *items])
 
 
+def enumerated(said: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
+
+
 def prediction(text: str, came: list[str]) -> list[str]:
     """What was predicted, and what came of each part of it; nothing where none of it is known."""
     return [*text.splitlines(), f"Outcome: {'; '.join(came)}.", ""] if came else []

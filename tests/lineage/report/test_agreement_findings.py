@@ -138,10 +138,6 @@ def test_what_float32_changes():
     assert said.endswith("): not decided.")
 
 
-def test_a_list_in_a_sentence():
-    assert [agreement_findings.enumerated(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
-
-
 def test_a_cosine_is_not_rounded_up():
     assert [agreement_findings.rounded_down(value) for value in (1.0, 0.999999, 0.999989, 0.9)] == [
         "0.99999",

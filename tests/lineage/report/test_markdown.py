@@ -106,3 +106,7 @@ def test_a_numbered_item_lists_what_it_rests_on():
     assert markdown.listed("Depth hurts.", ["a", "b"]) == "Depth hurts.\n    - a\n    - b"
     assert markdown.listed("Depth hurts.", ["a"]) == "Depth hurts. a"
     assert markdown.listed("Depth hurts.", []) == "Depth hurts."
+
+
+def test_a_list_in_a_sentence():
+    assert [markdown.enumerated(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
