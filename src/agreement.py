@@ -10,8 +10,8 @@ network and seed:
 
 - agreement: of two batches, the cosine of the angle between their loss gradients in the weights of a convolution; the
   mean over all pairs of four batches, and of that the median over the convolutions (compare Sankararaman et al. 2020,
-  "The impact of neural network overparameterization on gradient confusion"). In float64, because in float32 nothing is
-  left of the gradients of the deepest plain networks
+  "The impact of neural network overparameterization on gradient confusion and stochastic gradient descent"). In
+  float64, because in float32 nothing is left of the gradients of the deepest plain networks
 - shuffled_agreement: the same with the labels shuffled among the images: what does not depend on which class is where
 - neighbour_error: how often the nearest other image, by what the network hands to its last layer, is of another class.
   The last line has that of the pixels themselves

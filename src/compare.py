@@ -4,7 +4,8 @@
 
 Reads the recipes and the small tables of the other stages, all of them in Git: it needs no data, no weights and no
 GPU, and takes a second per experiment that has run, less on several cores. Experiments that have not run at the scale
-in params.yaml are named as such, and nothing waits for them.
+in params.yaml are named as such, and nothing waits for them. Also writes plots/degradation.csv and
+plots/error-by-depth.csv, for `dvc plots`.
 """
 
 from lineage.errors import Failure, Mistake, run  # first: Ctrl-C is one line while the others load
@@ -53,8 +54,8 @@ def summary(results: Results) -> dict[str, float]:
 
 
 def curves(results: Results) -> pd.DataFrame:
-    """For `dvc plots`, one line per epoch, errors in per cent over the seeds. Without any results in a training
-    group, of everything that has run, each in a panel of its own.
+    """For `dvc plots`: a row per experiment and epoch, the errors over the seeds in per cent. Where no experiment of a
+    training group has run, all that have run, each in a panel of its own.
     """
     members = [
         (result.name, family, layers, group)

@@ -4,8 +4,9 @@
 
 Trains on SIGNS what recipes/crossed.json names (the block `crossed` in params.yaml): one plain network, by one recipe,
 from each of several initialisations, each with the gradient norms of each of them. Every gradient is multiplied by a
-factor that never changes, so that in the first step it has the wanted norm (lineage/crossed_lengths.py).
-Reads the training and validation splits, never the test split. Writes plots/tables/crossed.csv, a line per run:
+factor that never changes, so that before the first step, on 64 images, it has the wanted norm
+(lineage/crossed_lengths.py). Reads the training and validation splits, never the test split. Writes
+plots/tables/crossed.csv, a line per run:
 
 - start, lengths: the initialisation, and the one whose gradient norms the first step has; depth, lr, seed
 - least_factor, largest_factor: of the gradients

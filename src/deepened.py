@@ -1,19 +1,20 @@
-"""deepened: a trained plain network gets layers that do nothing, and is trained on: does it stay at its solution?
+"""deepened: a trained plain network gets layers that do nothing, and is trained further: does it stay at its solution?
 
     python src/deepened.py
 
 Reads recipes/deepened.json (the block `deepened` in params.yaml) and the training and validation splits, never the test
-split. Each seed trains the shallow network, inserts identity layers (lineage/identity.py) until it is as deep as
-the deep one, and trains that on by the same recipe, from its first step to its last: the learning rate goes up and down
-once more, the optimiser remembers nothing, and the order of the images is new. The shallow network is trained on in the
-same way, for comparison. The layers are inserted in two ways, `training` and `use`: so that they do nothing in training
-either, with batch norm's shift and scale from the images; or in use alone, as fresh layers have them.
+split. Each seed trains the shallow network, inserts identity layers (lineage/identity.py) until it is as deep as the
+deep one, and trains that further by the same recipe, from its first step to its last: the learning rate goes up and
+down once more, the optimiser remembers nothing, and the order of the images is new. The shallow network is trained
+further in the same way, for comparison. The layers are inserted in two ways, `training` and `use`: so that they do
+nothing in training either, with batch norm's shift and scale from the images; or in evaluation alone, as fresh layers
+have them.
 
 Writes plots/tables/deepened.csv, a line for each seed, network and state of it (trained, inserted, trained on): loss
 and error on images without augmentation; batch_loss, that of the training images where batch norm takes its statistics
-from them, 64 at a time, in float32 and without augmentation; what the first step of training on does (columns as in
-plots/tables/sweep.csv); and highest_val_error of any epoch on the way. At full scale expect half an hour on two cores;
-it goes on where it was killed, as `sweep` does.
+from them, at most 64 at a time, in float32 and without augmentation; how large the first step of further training is
+(columns as in plots/tables/sweep.csv); and highest_val_error of any epoch on the way. At full scale expect half an hour
+on two cores; it goes on where it was killed, as `sweep` does.
 """
 
 from lineage.errors import Failure, run  # first: Ctrl-C is one line while the others load

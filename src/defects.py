@@ -10,8 +10,8 @@ read. Writes plots/tables/defects.csv, a line for each defect and seed:
 - defect, articles, network, seed
 - correct: the error of the same seed without the defect, after the last epoch
 - reported: the error that the defect makes one report
-- train_error: of the network that was judged, on the training images without augmentation, without validation images
-  that a defect adds to them
+- train_error: after the last epoch, in evaluation mode, on the training images without augmentation, without validation
+  images that a defect adds to them
 
 At full scale expect twenty minutes on two cores; SEEDS_AT_ONCE=3 in front of the command sets how many runs there are
 at once. Each run leaves its line in runs/defects/: the same command goes on where it was killed, with the next run.

@@ -1,5 +1,5 @@
-"""Describe an experiment's network layer by layer: output shapes, parameters, multiply-adds, and how long it
-takes to train.
+"""Describe an experiment's network layer by layer (output shapes, kernel sizes, parameters), its multiply-adds, and how
+long it takes to train.
 
     python src/describe.py resnet34-signs
 

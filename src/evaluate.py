@@ -1,20 +1,20 @@
-"""evaluate: measure one experiment's trained networks, once, on images that training never saw.
+"""evaluate: measure one experiment's trained networks on its training, validation and test images.
 
     python src/evaluate.py resnet34-signs
 
 The only reader of the test set. Reads the weights of every seed; writes metrics/experiments/<experiment>.json (means
 over the seeds), plots/confusion/<experiment>.csv and, in plots/tables/<experiment>/:
 
-- scores.csv: every seed and split, without augmentation; flip_top1 is that of the mean of the predictions for an image
-  and its mirror image, superclass how often the superclass is right
-- ensemble.csv: the same of all seeds together, by the mean of their probabilities
-- answers.csv: what each seed says of each test image, and how sure it is, in per mille; rows as in predictions.csv.
+- scores.csv: every seed and split, without augmentation; flip_top1 is the accuracy of the mean of the probabilities for
+  an image and its mirror image, superclass how often the superclass is right
+- ensemble.csv: of several seeds, the same but flip_top1, by the mean of their probabilities
+- answers.csv: each seed's prediction for each test image, and its probability in per mille; rows as in predictions.csv.
   For all that is asked later: agreement, calibration, and intervals over seeds and images at once
 - predictions.csv, and mistakes.csv and mistakes.png, the most confident ones: the first seed's, on the test set
 - what lineage/inspection.py measures of the first seed's network, trained and untrained
-- beginnings.csv: how violently each seed's training begins: the layer with the largest ‖gradient‖ / ‖weights‖ before
-  the first step, on 64 training images without augmentation, and that times the first learning rate (momentum makes a
-  step up to twice as long)
+- beginnings.csv: of each seed the layer with the largest ‖gradient‖ / ‖weights‖ before the first step, on 64 training
+  images without augmentation, that quotient, and its product with the first learning rate (Nesterov momentum makes the
+  first step 1.9 times as long)
 - provenance.csv: scale, device, versions, sizes, the beginning of the first seed; experiment.json: the recipe
 """
 
@@ -71,7 +71,7 @@ def beginning(begun: torch.nn.Module, experiment: Experiment, images: augment.Im
 
 
 def write_answers(logits: torch.Tensor, test: dict[str, np.ndarray], shown: dict, name: str, folder: Path) -> None:
-    """Write what the network says of each test image, and the mistakes of which it is most certain."""
+    """Write the prediction for each test image, the most confident mistakes, and the confusion counts."""
     predicted, confidence = measures.predictions(logits)
     names = test["names"].view(f"S{test['names'].shape[1]}").ravel()
     rows = [

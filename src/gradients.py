@@ -37,8 +37,8 @@ BEGINNINGS = {
 
 @torch.no_grad()
 def begun_anew(network: nn.Module, beginning: str, batch_norm: bool) -> nn.Module:
-    """A copy of the network with weights as it would begin with them, drawn from torch's global generator, and with its
-    batch norms, or without any.
+    """A copy of the network with weights drawn anew, as `beginning` says, from torch's global generator; its batch
+    norms are reset, or left out.
     """
     network = copy.deepcopy(network)
     for module in network.modules():

@@ -48,8 +48,8 @@ def steepest(network: nn.Module, x: Tensor, y: Tensor) -> tuple[str, float]:
 
 @torch.no_grad()
 def responses(network: nn.Module, x: Tensor) -> dict[str, float]:
-    """The deviation of each layer's response to the images, in use: after its batch norm, before any activation or
-    addition (He et al. 2015, Fig. 7).
+    """The standard deviation of each layer's response to the images, in evaluation mode: after its batch norm, before
+    any activation or addition (He et al. 2015, Fig. 7).
     """
     named = {module: name for name, module in layers(network).items()}
     last, found = "", {}

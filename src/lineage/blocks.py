@@ -162,7 +162,7 @@ class Crossed(Checked):
 
 
 class Deepened(Checked):
-    """A plain network that is trained, gets layers that do nothing, and is trained on: see src/deepened.py."""
+    """A plain network that is trained, gets layers that do nothing, and is trained further: see src/deepened.py."""
 
     recipe: str
     shallow: Count

@@ -1,10 +1,11 @@
 """A network that begins with one initialisation, with first gradients of the norms of another one's.
 
-Each gradient is multiplied by a factor that never changes. It is chosen so that in the first step all gradients have
-the norms, relative to what they change, that those of the other initialisation have there. For a kernel before batch
-norm, a factor is the same as another norm of the kernel: that changes the relative norm of its gradient, but nothing
-that the network computes (compare Arora, Li & Lyu 2019, "Theoretical analysis of auto rate-tuning by batch
-normalization"). So the function that training begins with and the norms of its gradients can be told apart.
+Each gradient is multiplied by a factor that never changes. It is chosen so that before the first step, on 64 training
+images without augmentation, all gradients have the norms, relative to what they change, that those of the other
+initialisation have there. For a kernel before batch norm, a factor is the same as another norm of the kernel: that
+changes the relative norm of its gradient, but nothing that the network computes (compare Arora, Li & Lyu 2019,
+"Theoretical analysis of auto rate-tuning by batch normalization"). So the function that training begins with and the
+norms of its gradients can be told apart.
 """
 
 import copy

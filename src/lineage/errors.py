@@ -47,7 +47,7 @@ class Mistake(Exception):
 
 
 class Failure(Exception):
-    """The world did not play along: no network, a damaged archive, a loss that is not finite."""
+    """The world did not play along: no network, a damaged archive, a process that was killed."""
 
     exit_code = 1
 

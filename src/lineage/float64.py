@@ -1,5 +1,5 @@
-"""Networks that are trained in float64: weights, outputs of all layers, gradients and steps. Only the loss is taken of
-outputs rounded to float32, as everywhere.
+"""Networks that are trained in float64: weights, outputs of all layers, gradients and steps. Only the outputs that the
+loss is computed from, and the learning rate, are rounded to float32, as everywhere.
 """
 
 from functools import partial

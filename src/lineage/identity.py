@@ -14,14 +14,15 @@ CLOSE = 1e-5  # of the largest logit: two networks with float32 weights that dif
 @torch.no_grad()
 def insert_identities(shallow: nn.Module, deep: nn.Module, images: Images | None) -> int:
     """Give `deep` the weights of `shallow`, both plain networks of `lineage/models/resnet.py`, and make identities of
-    its further layers, which come last in each stage; returns their number. The two say the same in use.
+    its further layers, which come last in each stage; returns their number. Both then have the same outputs in
+    evaluation mode.
 
     The kernels are Dirac's: each channel passes through, and the ReLU behind finds nothing to cut off. Without `images`
-    batch norm has the running mean 0 and variance 1, and a scale that undoes its eps. That is the identity in use only:
-    in training it normalises by the batch, so that the ReLU cuts off all below each channel's mean. With `images` it
-    has the mean and variance of what comes in as `shallow` is trained, over these images, as its running statistics,
-    and undoes them by its shift and scale: in training it then hands on its input as far as a batch has the statistics
-    of all images.
+    batch norm has the running mean 0 and variance 1, and a scale that undoes its eps. That is the identity in
+    evaluation only: in training it normalises by the batch, so that the ReLU cuts off all below each channel's mean.
+    With `images` it has the mean and variance of what comes in as `shallow` is trained, over these images, as its
+    running statistics, and undoes them by its shift and scale: in training it then hands on its input as far as a batch
+    has the statistics of all images.
     """
     deep.stem.load_state_dict(shallow.stem.state_dict())
     deep.head.load_state_dict(shallow.head.state_dict())
@@ -64,6 +65,6 @@ def statistics(network: nn.Module, stage: int, images: Images) -> tuple[Tensor, 
 
 @torch.no_grad()
 def difference(one: nn.Module, other: nn.Module, x: Tensor) -> float:
-    """How far apart the logits of two networks are in use, in float64, as a fraction of the largest one."""
+    """How far apart the logits of two networks are in evaluation mode, in float64, as a fraction of the largest."""
     expected, given = (copy.deepcopy(network).double().eval()(x.double()) for network in (one, other))
     return ((given - expected).abs().max() / expected.abs().max()).item()

@@ -1,9 +1,10 @@
 """Lesions (Veit, Wilber & Belongie 2016, "Residual networks behave like ensembles of relatively shallow networks"): one
-block is removed from a network, and the rest answers without it, untrained for that.
+block is removed from a network, and the rest is evaluated without it, and without further training.
 
 A residual block keeps its shortcut alone. A block of a plain network becomes the identity, where its input and output
-have the same shape. What follows the block meets responses that it has not seen; how much of the damage is no more than
-that, batch norm's statistics tell, once as they are (kept) and once estimated for the network as it then is.
+have the same shape. The layers behind it then get inputs with other statistics. How much of the damage is due to that
+alone is seen by measuring twice: with batch norm's statistics as they are (kept), and re-estimated for the network
+without the block.
 """
 
 import copy

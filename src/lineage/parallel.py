@@ -1,7 +1,8 @@
 """The seeds of an experiment side by side: how many at once, and each in a process of its own.
 
-A child process is told nothing but its seed, and tells the parent what a person should see: how many there are at once
-changes no byte of a result. None outlives its parent: it ends where it would next say something, and on Linux at once.
+A child process is given its task and its seed and nothing later, and only tells the parent what a person should see: so
+how many there are at once changes no byte of a result. None outlives its parent: it ends where it would next say
+something, and on Linux at once.
 """
 
 import ctypes

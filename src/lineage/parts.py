@@ -15,8 +15,8 @@ Split = dict[str, np.ndarray]  # train, val, test → positions in data/raw
 
 
 def split(part: np.ndarray, labels: np.ndarray, names: np.ndarray, images: np.ndarray) -> tuple[Split, int]:
-    """Positions of the training, validation and test images, and how many twins of test images were dropped from
-    training.
+    """Positions of the training, validation and test images, and how many images were dropped as twins: of test
+    images from training and validation, and of an archive's own validation images from training.
 
     Where `part` has no validation images (2), a tenth of each class of the training images (0) becomes validation,
     chosen by the hashes of the images' names, hence alike on every machine. Images with identical pixels stay on one
@@ -103,8 +103,8 @@ def read_raw(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
 
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each channel over all pixels of N×3×H×W uint8 images, in units of 1, exact to the last
-    digit. The deviation of a channel that is the same everywhere is 1, so that it can be divided by.
+    """Mean and standard deviation of each channel over all pixels of N×3×H×W uint8 images, scaled to 0 … 1, from exact
+    counts. The standard deviation of a channel that is the same everywhere is 1, so that it can be divided by.
     """
     values, counts = np.arange(256), np.zeros((images.shape[1], 256), int)
     for some in range(0, len(images), 1024):  # NumPy counts eight bytes a pixel

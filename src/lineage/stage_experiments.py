@@ -9,7 +9,7 @@ from lineage.experiments import complete
 from lineage.params import Params
 
 # at scale sample
-SAMPLE_DEPTH = 20  # of the network with several initialisations, of which the last is tried
+SAMPLE_DEPTH = 20  # the most layers, but for the stages `sweep`, `deepened` and `defects`
 SAMPLE_SWEEP = {"depths": 2, "lrs": 1}  # so many of each, the first ones
 OF_TABLE_1 = (18, 34, 50)  # of He et al. 2015, with other blocks or stages than those of 6n + 2 layers
 DEFECTS_MODELS = ("resnet", "vgg")

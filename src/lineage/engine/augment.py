@@ -1,5 +1,5 @@
-"""From stored images to what a network sees: gathered, shifted, flipped, turned, cut, normalised and enlarged a batch
-at a time, on the device.
+"""From stored images to what a network sees: gathered, shifted, flipped, normalised, turned, cut out, mixed (CutMix)
+and enlarged a batch at a time, on the device.
 
 Everything random in an epoch is drawn at its start from a CPU generator that depends on the seed and the epoch alone,
 so that it is the same on every device and needs no state to go on from.
@@ -17,7 +17,7 @@ from lineage.engine import tensors
 from lineage.engine.experiment import Experiment
 from lineage.engine.recipe import Recipe
 
-# mean and deviation of what `scaling` subtracts and divides by, where it is not the training split's
+# what `scaling` subtracts and divides by, where that is not the training split's mean and standard deviation
 SCALINGS = {"symmetric": (0.5, 0.5), "unit": (0.0, 1.0)}
 LAYOUTS = {"NHWC": torch.channels_last, "NCHW": torch.contiguous_format}
 
@@ -126,7 +126,8 @@ class Images:
         if cutout:
             centre = (choices.hole[which] * self.size).long()  # B×2
             far = (line - centre[:, :, None]).abs() * 2 >= cutout  # B×2×S
-            x = x * (far[:, 0, None, :, None] | far[:, 1, None, None, :])  # the mean, which is 0, where neither is far
+            # 0 where neither is far: the mean, if `scaling` is standard
+            x = x * (far[:, 0, None, :, None] | far[:, 1, None, None, :])
         labels, others, share = self.labels[which], None, None
         if choices.patch is not None:
             first_row, last_row, first_column, last_column = (choices.patch[which] * self.size).round().unbind(1)

@@ -37,7 +37,7 @@ def _sgd(groups: list[dict], lr: Tensor, recipe: Recipe) -> torch.optim.Optimize
 
 def _adam(groups: list[dict], lr: Tensor, _: Recipe) -> torch.optim.Optimizer:
     adam = torch.optim.Adam(groups, lr=lr, betas=(MOMENTUM, 0.999), fused=True, capturable=lr.is_cuda)
-    adam._warned_capturable_if_run_uncaptured = True  # no warning: the rehearsals of a CUDA graph run outside of it
+    adam._warned_capturable_if_run_uncaptured = True  # no warning: the warm-up runs of a CUDA graph are outside of it
     return adam
 
 
@@ -46,9 +46,10 @@ class Muon(torch.optim.SGD):
     everything else, the last layer too.
 
     A kernel's step has the direction of its gradient with Nesterov momentum, made orthogonal as a matrix of a row per
-    output channel. As in Jordan's `airbench94_muon`, kernels keep a norm instead of decaying; here it is their first
-    one. It is for networks with batch norm, whose outputs do not depend on it. Unlike there, each step is the same
-    fraction of that norm, whatever the kernel's shape. (`torch.optim.Muon` takes matrices only.)
+    output channel. As in Jordan's `airbench94_muon`, a kernel's norm is fixed and there is no weight decay; here it is
+    the initial norm. This suits networks with batch norm, whose outputs do not depend on the norms of their kernels.
+    Unlike there, each step is the same fraction of that norm, whatever the kernel's shape. (`torch.optim.Muon` takes
+    matrices only.)
     """
 
     def __init__(self, groups: list[dict], lr: Tensor, recipe: Recipe) -> None:

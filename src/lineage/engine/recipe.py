@@ -49,16 +49,16 @@ class Recipe(BaseModel):
     schedule: Literal["onecycle", "steps", "constant"]
     warm_up: Fraction = 0.0  # the share of all steps
     warm_up_steps: Whole = 0  # or their number, which does not depend on the length of the run
-    # augmentation: shifts and the side of the square that is cut out, in pixels of the stored image, or of
-    # `input_size` where that is smaller; degrees; fractions
+    # augmentation: shifts and the side of the square that is cut out (around a pixel: an even side is one less), in
+    # pixels of the stored image, or of `input_size` where that is smaller; degrees; fractions
     shift: Whole = 0
     flip: bool = False
     rotate: Number = 0.0
     zoom: Fraction = 0.0
     cutout: Whole = 0
     cutmix: Probability = 0.0  # of a batch: a part of each image comes from another one (Yun et al. 2019)
-    cutmix_off: Fraction = 0.0  # the share of the final epochs without it
-    # standard: by the training split's channel means and deviations; symmetric: to -1 … 1; unit: to 0 … 1
+    cutmix_off: Fraction = 0.0  # the share of all epochs, at the end, without it
+    # standard: by the training split's channel means and standard deviations; symmetric: to -1 … 1; unit: to 0 … 1
     scaling: Literal["standard", "symmetric", "unit"] = "standard"
     input_size: Count  # pixels a side that the network sees
     grow: dict[Count, Fraction] = Field({})  # smaller sizes to begin with, and the share of the epochs of each

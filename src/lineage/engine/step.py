@@ -1,5 +1,5 @@
-"""One step of training: a batch is gathered and augmented on the device, and goes forward, backward and down, in
-bfloat16 where the recipe says so.
+"""One step of training: a batch is gathered and augmented on the device; then come the forward and the backward pass,
+in bfloat16 where the recipe says so, and the optimiser's update.
 
 All that a step reads and writes lies in fixed places, because a CUDA graph knows its tensors by their addresses.
 """
@@ -69,7 +69,7 @@ class Step:
             torch._foreach_lerp_(averages, values, 1 - recipe.ema)
 
     def captured(self) -> Callable[[], None]:
-        """The step as a CUDA graph, for the present input size. Its rehearsals change weights: they are set back, in
+        """The step as a CUDA graph, for the present input size. Its warm-up runs change weights: they are set back, in
         place. Raises `Failure`: after a capture that failed, torch cannot be relied on in this process.
         """
         before, stream = copies(self.state()), _side_stream()

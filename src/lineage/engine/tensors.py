@@ -1,7 +1,7 @@
 """A data set as tensors: what `preprocess` writes to data/tensors/<data set>/*.safetensors, and training reads.
 
-Each file holds `images` (N×3×H×W, uint8) and `labels` (N, int64); train also holds the channel `mean` and `std` of its
-images, in units of 1, and test the `names`. Arrays are NumPy's: the training code makes torch tensors of them.
+Each file holds `images` (N×3×H×W, uint8) and `labels` (N, int64); train also holds the `mean` and `std` of each channel
+(of values from 0 to 1), and test the `names`. Arrays are NumPy's: the training code makes torch tensors of them.
 """
 
 import json

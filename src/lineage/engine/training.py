@@ -2,7 +2,8 @@
 
 The data set lies on the device, and so does all that a step needs (step.py). On CUDA the step is one CUDA graph, on a
 CPU the same function runs as it stands. Nothing waits for the device within an epoch. What an epoch does depends on the
-seed, the epoch and the weights alone, so that a run goes on from the end of any epoch as if it had never stopped.
+seed, the epoch and the state before it alone (weights, their average, the optimiser's memory), so that a run goes on
+from the end of any epoch as if it had never stopped.
 """
 
 import math
@@ -29,7 +30,7 @@ class Epoch:
     lr: float  # the highest of the epoch
     train_loss: float  # not a number in the epoch that diverged, which is the last one
     train_error: float
-    val_loss: float  # of the weights that would be kept if training ended here
+    val_loss: float  # of the network, or of its moving average, after this epoch
     val_error: float
 
 
@@ -40,7 +41,7 @@ class Training:
         self, network: nn.Module, train: Images, val: Images, recipe: Recipe, seed: int, graph: bool = True
     ) -> None:
         """`network`, as initialised, and the images are on one device; without `graph`, a step on CUDA runs as it
-        stands, to the same bits.
+        stands, which should give the same bits (not yet tried).
         """
         self.train, self.val, self.recipe, self.seed = train, val, recipe, seed
         self.steps, self.per_epoch = recipe.steps(len(train))
@@ -76,7 +77,7 @@ class Training:
 
     def epoch(self, tick: Callable[[], object] = lambda: None) -> Epoch:
         """Train for one more epoch, validate, and return the new line of `history`; `tick` is called after each step,
-        for which a GPU has had its orders only.
+        which on a GPU has then been launched, but need not be done.
 
         A loss that is not finite ends the training: the weights go back to where the epoch began.
         """
@@ -137,7 +138,7 @@ class Training:
 
 @torch.no_grad()
 def predict(network: nn.Module, images: Images, precision: str, batch_size: int = 250) -> Tensor:
-    """Logits (N×classes, float32) of all images without augmentation, with batch norm and dropout as in use."""
+    """Logits (N×classes, float32) of all images without augmentation, in evaluation mode."""
     network.eval()
     parts = []
     for start in range(0, len(images), batch_size):

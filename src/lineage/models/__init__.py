@@ -27,17 +27,16 @@ def he(weight: nn.Parameter) -> None:
 
 def glorot(weight: nn.Parameter) -> None:
     """Glorot & Bengio 2010 ("Understanding the difficulty of training deep feedforward neural networks", eq. 12):
-    normal, zero mean, variance 2 / (fan-in + fan-out), without any further gain.
+    zero mean, variance 2 / (fan-in + fan-out), without any further gain; normal, where the paper is uniform (eq. 16).
     """
     nn.init.xavier_normal_(weight)
 
 
 @torch.no_grad()
 def dirac(weight: nn.Parameter) -> None:
-    """A tenth of `he`, plus the identity where there is one: in k×k convolutions from feature maps to feature maps
-    each channel passes through, and where their number doubles, twice. (In the DiracNets of Zagoruyko & Komodakis 2017
-    the identity stays a term of its own beside the kernel, with trained scales; here it is a part of the initial
-    weights.)
+    """`he`, but for k×k convolutions from feature maps to feature maps, which get the identity plus a tenth of it: each
+    channel passes through, and where their number doubles, twice. (In the DiracNets of Zagoruyko & Komodakis 2017 the
+    identity stays a term of its own beside the kernel, with trained scales; here it is a part of the initial weights.)
     """
     he(weight)
     if weight.ndim == 4 and weight.shape[2] > 1 and weight.shape[1] > 3:  # not 1×1, and not from an image's colours

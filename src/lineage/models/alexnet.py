@@ -4,9 +4,10 @@ Eight layers: five convolutions of 96, 256, 384, 384 and 256 kernels, three line
 maps are 55, 27, 27, 13, 13, 13, 13 and 6 pixels wide: with a padding of 2 in the first layer, which the paper's sizes
 need and its text leaves out.
 
-Four layers: the paper does not say which. Ours are `layers-18pct` of its author's cuda-convnet, which is Caffe's
-`cifar10_full`: three convolutions of 32, 32 and 64 kernels, one linear layer. Its response normalisation is within each
-map; `lrn` here is the paper's, over channels.
+Four layers: the paper does not describe the network of that figure; for the one of section 3.3 it refers to the files
+of cuda-convnet. Ours is cuda-convnet's `layers-18pct`, which is Caffe's `cifar10_full`: three convolutions of 32, 32
+and 64 kernels, one linear layer. Its response normalisation is within each map; `lrn` here is the paper's, over
+channels.
 """
 
 import torch
@@ -96,7 +97,7 @@ class AlexNet(nn.Module):
 
 
 class FourLayers(nn.Module):
-    """The CIFAR-10 network: each pool halves (rounding up inside, as Caffe does: 32, 16, 8 and 4 pixels)."""
+    """The CIFAR-10 network: each pool halves the width (`ceil_mode`, as in Caffe): 32, 16, 8 and 4 pixels."""
 
     def __init__(self, classes: int, input_size: int, normalisation: str, activation: str) -> None:
         super().__init__()

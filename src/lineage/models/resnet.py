@@ -1,8 +1,8 @@
 """Residual networks and their plain counterparts (He et al. 2015, "Deep residual learning for image recognition").
 
-One definition for all: a plain network is a residual one without its shortcuts. Depth 18, 34 and 50 are the networks
-of Table 1 (four stages, 64 to 512 channels; 50 with bottlenecks), every other depth 6n+2 those of section 4.2 (three
-stages, 16 to 64 channels). 50 is of the form 6n+2 too, and means the network of Table 1.
+One definition for all: a plain network is a residual one without its shortcuts. Depth 18, 34 and 50 have the stages of
+Table 1 (four, 64 to 512 channels; 50 with bottlenecks) and are its networks with the stem `imagenet`; every other depth
+6n+2 is one of section 4.2 (three stages, 16 to 64 channels). 50 is of the form 6n+2 too, and means that of Table 1.
 """
 
 from typing import NamedTuple

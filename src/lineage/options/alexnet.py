@@ -9,7 +9,7 @@ from lineage.options import NetworkOptions
 
 
 def _dropout(values: dict[str, object]) -> float:
-    """Krizhevsky et al. 2012, section 4.2; their network of four layers has none."""
+    """Krizhevsky et al. 2012, section 4.2; cuda-convnet's network of four layers has none."""
     return 0.0 if values.get("depth") == 4 else 0.5
 
 

@@ -42,8 +42,8 @@ def gap(result: Result) -> pd.Series:
 
 
 def epochs(result: Result, error: float = QUARTER) -> pd.Series:
-    """Epochs until so many of the training images are wrong; infinitely many where that never happens. The error of an
-    epoch is the mean over its steps and counts in its middle, with a straight line in between, from chance level at 0.
+    """Epochs until the training error has fallen to `error`; infinitely many where it never does. The error of an epoch
+    is the mean over its steps and counts in its middle, with a straight line in between, from chance level at 0.
     """
     chance = 1 - 1 / len(result.labels["classes"])
     return result.history.groupby("seed").apply(_reached, chance, error, include_groups=False)

@@ -135,9 +135,9 @@ def against(failed: Sequence[int], n: tuple[int, ...]) -> str:
 
 
 def _of_epochs(one: Judgement, sides: list[Result]) -> Judgement:
-    """By the epochs to a quarter of errors. Seeds of the first side that never get there count as if they did in the
-    middle of their last epoch; the claim then holds only with enough seeds, each beyond every seed of the second side
-    by the smallest relevant difference.
+    """By the epochs until the training error is 25 %. Seeds of the first side that never get there count as if they did
+    in the middle of their last epoch; the claim then holds only with enough seeds, each beyond every seed of the second
+    side by the smallest relevant difference.
     """
     claim, measure = one.comparison.claim, MEASURES[one.comparison.claim.measure]
     first, second = (measure.of(side) for side in sides)

@@ -50,7 +50,7 @@ def networks(runs: pd.DataFrame, results: Results) -> pd.DataFrame:
     """A line per network: what identifies it; its own ratio; agreement before training; of the runs with that ratio how
     many there are and how many started, the errors and their median, in per cent, and the training loss; `usual`, the
     median training error with gradients as they are, in per cent (NaN where that has not been trained); `usually`,
-    mean and deviation of that as text; `as_usual`, all that `gathered` knows of it.
+    mean and standard deviation of that as text; `as_usual`, all that `gathered` knows of it.
     """
     rows, before = [], gathered(results)
     before = before[before.normalisation == "batch"].set_index(NETWORK) if len(before) else before

@@ -106,7 +106,7 @@ def ratio_digits(ratio: float) -> str:
 
 
 def digits(value: float) -> str:
-    """Two significant digits, four from a hundred to ten thousand; without an exponent up to ten million."""
+    """Two significant digits, but whole numbers from a hundred to ten thousand; no exponent up to ten million."""
     if value < 99.5 or value >= 1e7:
         return f"{value:.2g}"
     return f"{value:,.0f}" if value < 10_000 else f"{float(f'{value:.2g}'):,.0f}"

@@ -103,11 +103,11 @@ def describes(result: Result) -> tuple[int, str, str, str] | None:
 
 
 def gathered(results: Results) -> pd.DataFrame:
-    """A line per network: what identifies it, and its initialisation in words; the means over its seeds of
-    agreement, shuffled_agreement, bf16_cosine, fp32_cosine and neighbour_error; the lowest reordered_cosine, and
-    the lowest and highest agreement and gradient_ratio, and the geometric mean of the latter, and `in_last_layer`
-    of it; how many seeds were trained, how many of them started, their training errors, the median of these (NaN
-    where none was), in per cent, and the training losses.
+    """A line per network: `NETWORK`, and its initialisation in `words`. Before training, over its seeds: the means
+    `agreement`, `shuffled`, `bf16` and `fp32` (cosines) and `neighbours` (per cent); the lowest `reordered`; the lowest
+    and highest agreement, `least` and `most`; `least_ratio`, `most_ratio` and the geometric mean `ratio` of the
+    gradient ratios; `in_last`, what `in_last_layer` says. After training: `n` seeds, how many `started`, their `errors`
+    and `median_error` in per cent (NaN where none was trained), their mean as text, `shown`, and their `losses`.
     """
     rows, measured = [], untrained()
     for key, some in measured.groupby(NETWORK, sort=False) if len(measured) else ():

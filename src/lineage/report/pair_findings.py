@@ -33,7 +33,7 @@ PARTS = {
     "dropout-test": ("dropout", "VGG16 with two hidden layers of 4096 on CIFAR-100", ""),
 }
 
-# Claims about the epochs until a quarter of the training images is wrong: what is said to need fewer, and than what.
+# Claims about the epochs until the training error is 25 %: what is said to need fewer, and than what.
 WEIGHTS = "ReLU begins with He's initial weights, the others with Glorot's."
 FASTER = {"relu-tanh": ("ReLU", "tanh"), "relu-sigmoid": ("ReLU", "the sigmoid")}
 

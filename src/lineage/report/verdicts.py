@@ -53,7 +53,7 @@ def p_value(larger: pd.Series, smaller: pd.Series | float) -> float:
 def _test(larger: pd.Series, smaller: pd.Series | float) -> Any:
     """Scipy's result of Welch's test, or of Student's against a number."""
     with warnings.catch_warnings():
-        # where all seeds of one side are alike, the deviation of that side is rightly 0
+        # where all seeds of one side are alike, the standard deviation of that side is rightly 0
         warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
         if isinstance(smaller, float):
             return stats.ttest_1samp(larger, smaller)
@@ -67,7 +67,7 @@ def _has_spread(larger: pd.Series, smaller: pd.Series | float) -> bool:
 
 
 def alike(values: pd.Series) -> bool:
-    """Whether all are the same but for rounding, which makes even the deviation of equal numbers a little over 0."""
+    """Whether all are the same but for rounding: even equal numbers can have a standard deviation a little over 0."""
     return values.max() - values.min() <= TINY * max(1.0, abs(values.max()))
 
 
