@@ -193,7 +193,7 @@ def test_scripts_are_ready_for_ctrl_c_before_they_load_what_takes_seconds():
 
 def test_the_groups_of_the_documentation_are_all_experiments_once():
     page = (REPOSITORY / "docs/running.md").read_text(encoding="utf-8")
-    block = next(block for block in page.split("```sh\n") if block.startswith("# the lineage"))
+    block = next(block for block in page.split("```sh\n") if block.startswith("# the classic networks"))
     commands = [line for line in block.split("```")[0].splitlines() if line.startswith("dvc repro ")]
     script = "\n".join(command.replace("dvc repro", "printf '%s\\n'", 1) for command in commands)
     named = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.split()
