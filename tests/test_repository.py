@@ -206,7 +206,7 @@ def test_the_readme_states_how_much_is_recorded_and_the_recorded_numbers(committ
     recorded = [path for path in committed if path.startswith("metrics/experiments/")]
     assert f"{len(recorded)} of the {len(experiments)} experiments" in README
     rows = re.findall(r"^\|.*\| ([\d.]+)(?: ± ([\d.]+))? \| (\d) \|.*`dvc repro evaluate@(\S+)` \|$", README, re.M)
-    assert len(rows) == 11
+    assert len(rows) == 12
     for mean, deviation, n, name in rows:
         metrics = json.loads(content(f"metrics/experiments/{name}.json"))
         assert mean == f"{100 * metrics['test_top1']:.1f}", name
