@@ -17,7 +17,13 @@ from lineage.engine.recipe import Recipe
 from lineage.errors import Mistake
 
 # training images of the full sets; of any other, as many as its sample has
-FULL = {"cifar10": 45_000, "cifar100": 45_000, "cats-vs-dogs": 20_000, "cats-vs-dogs-cifar": 9_000}
+FULL = {
+    "cifar10": 45_000,
+    "cifar100": 45_000,
+    "cifar100-all": 49_890,
+    "cats-vs-dogs": 20_000,
+    "cats-vs-dogs-cifar": 9_000,
+}
 
 
 @dataclass(frozen=True)

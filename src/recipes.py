@@ -33,6 +33,8 @@ def main() -> None:
         }
         if dataset.subset:
             texts[f"datasets/{name}.json"]["subset"] = True
+        if dataset.validation:
+            texts[f"datasets/{name}.json"]["validation"] = dataset.validation
         texts[f"labels/{name}.json"] = dataset.labels()
         addresses |= {file.sha256: file.urls for archive in archives for file in archive.files if file.urls}
     texts["addresses.json"] = addresses

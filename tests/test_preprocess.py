@@ -70,5 +70,19 @@ def test_a_validation_split_of_the_archive_is_used(workspace, run_here):
     assert (tensors.load("mine", "val")["images"].transpose(0, 2, 3, 1) == expected).all()
 
 
+def test_the_share_to_validate_on(workspace, run_here):
+    Path("data/sample").mkdir(parents=True)
+    image = iter(np.random.default_rng(0).integers(0, 256, (84, 8, 8, 3), np.uint8))
+    members = {f"train/{kind}/{i}.png": next(image) for kind in ("cat", "dog") for i in range(40)}
+    members |= {f"test/{kind}/{i}.png": next(image) for kind in ("cat", "dog") for i in range(2)}
+    archive = folders_zip(Path("data/sample/mine.zip"), members)
+    for share, expected in (({}, 4), ({"validation": 0.25}, 10), ({"validation": 0.002}, 1)):
+        dataset_recipe("mine", archive, "folders", ["cat", "dog"], 8, **share)
+        assert run_here("fetch", "mine").returncode == 0
+        said = run_here("preprocess", "mine").stdout
+        assert f"val {2 * expected} images, {expected} to {expected} a class" in said
+        assert len(tensors.load("mine", "val")["labels"]) == 2 * expected
+
+
 def test_without_raw_data(workspace, run_here):
     assert "run `dvc repro fetch@signs` first" in one_line(run_here("preprocess", "signs"), 2)

@@ -64,6 +64,7 @@ class Dataset(Checked):
     superclasses: dict[str, Annotated[tuple[str, ...], BeforeValidator(_names)]] = Field({})  # their classes
     pictures: bool = True  # whether the report may show some of its images
     subset: bool = False  # whether the archives hold other classes, which are left out
+    validation: Annotated[Number, Field(gt=0, lt=1)] | None = None  # share of each class to validate on; else a tenth
 
     @model_validator(mode="after")
     def _classes_differ(self) -> "Dataset":

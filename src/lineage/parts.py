@@ -10,18 +10,20 @@ import numpy as np
 
 from lineage.errors import Failure, Mistake
 
-VALIDATION = 0.1  # of the training images
+VALIDATION = 0.1  # of the training images, where a data set says nothing else
 Split = dict[str, np.ndarray]  # train, val, test → positions in data/raw
 
 
-def split(part: np.ndarray, labels: np.ndarray, names: np.ndarray, images: np.ndarray) -> tuple[Split, int]:
+def split(
+    part: np.ndarray, labels: np.ndarray, names: np.ndarray, images: np.ndarray, share: float = VALIDATION
+) -> tuple[Split, int]:
     """Positions of the training, validation and test images, and how many images were dropped as twins: of test
     images from training and validation, and of an archive's own validation images from training.
 
-    Where `part` has no validation images (2), a tenth of each class of the training images (0) becomes validation,
-    chosen by the hashes of the images' names, hence alike on every machine. Images with identical pixels stay on one
-    side, whatever their classes; those that stand in the test set (1) too are dropped, and from training also those
-    that stand in a validation split that the archive brings.
+    Where `part` has no validation images (2), this share of each class of the training images (0), but at least one
+    image, becomes validation, chosen by the hashes of the images' names, hence alike on every machine. Images with
+    identical pixels stay on one side, whatever their classes; those that stand in the test set (1) too are dropped,
+    and from training also those that stand in a validation split that the archive brings.
     """
     pixels = [hashlib.sha256(image.tobytes()).digest() for image in images]
     test, given = np.flatnonzero(part == 1), np.flatnonzero(part == 2)
@@ -36,21 +38,21 @@ def split(part: np.ndarray, labels: np.ndarray, names: np.ndarray, images: np.nd
     kept = np.array([i for group in groups.values() for i in group], int)
     dropped = len(training) - len(kept) + len(given) - len(validation)
     if not len(given):
-        validation = _tenth(list(groups.values()), labels, names)
+        validation = _drawn(list(groups.values()), labels, names, share)
     train = np.setdiff1d(kept, validation)
     return {"train": train, "val": np.sort(np.array(validation, int)), "test": test}, dropped
 
 
-def _tenth(groups: list[list[int]], labels: np.ndarray, names: np.ndarray) -> list[int]:
-    """A tenth of each class, in whole groups."""
+def _drawn(groups: list[list[int]], labels: np.ndarray, names: np.ndarray, share: float) -> list[int]:
+    """This share of each class, in whole groups."""
     counts = Counter(int(labels[i]) for group in groups for i in group)
-    quota = {label: max(1, round(VALIDATION * n)) if n > 1 else 0 for label, n in counts.items()}
+    quota = {label: max(1, round(share * n)) if n > 1 else 0 for label, n in counts.items()}
 
-    def drawn(group: list[int]) -> bytes:
+    def order(group: list[int]) -> bytes:
         return min(hashlib.sha256(b"%d/%s" % (labels[i], names[i])).digest() for i in group)
 
     validation: list[int] = []
-    for group in sorted(groups, key=drawn):
+    for group in sorted(groups, key=order):
         needed = Counter(labels[group].tolist())
         if all(quota[label] >= n for label, n in needed.items()):
             validation += group

@@ -31,6 +31,8 @@ def test_labels_have_the_superclass_of_each_class():
         ({"classes": "daisy daisy"}, "a class stands there twice"),
         ({"superclasses": {"herb": "daisy"}}, "each class belongs to one of them, unlike rose"),
         ({"superclasses": {"herb": "daisy", "shrub": "rose daisy"}}, "unlike daisy"),
+        ({"validation": 1.0}, "Input should be less than 1"),
+        ({"validation": 0}, "Input should be greater than 0"),
         ({"sample": SAMPLE | {"sha256": "0"}}, "String should match pattern"),
     ],
 )

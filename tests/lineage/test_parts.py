@@ -31,6 +31,14 @@ def test_the_split_is_disjoint_stratified_and_complete():
         assert (raw["labels"][split["val"]] == label).sum() == round(n / 10)
 
 
+def test_a_smaller_share_is_within_the_larger_one():
+    raw = small()
+    tenth, fiftieth = (parts.split(**raw, share=share)[0] for share in (0.1, 0.02))
+    assert 0 < len(fiftieth["val"]) < len(tenth["val"]) / 3
+    assert set(fiftieth["val"]) < set(tenth["val"])
+    assert sorted(np.concatenate(list(fiftieth.values()))) == list(range(400))
+
+
 def test_the_split_depends_on_names_alone():
     raw = small()
     expected = set(raw["names"][parts.split(**raw)[0]["val"]])
@@ -199,6 +207,7 @@ def test_the_full_sets_are_what_is_published(name):
 @pytest.mark.parametrize("n", [2, 4])
 def test_of_a_class_with_few_images_one_validates(n):
     raw = small(3 * n, 3) | {"part": np.zeros(3 * n, np.uint8), "labels": np.arange(3 * n) % 3}
-    split, _ = parts.split(**raw)
-    assert np.bincount(raw["labels"][split["val"]], minlength=3).tolist() == [1, 1, 1]
-    assert len(split["train"]) == 3 * n - 3
+    for share in (parts.VALIDATION, 0.002):
+        split, _ = parts.split(**raw, share=share)
+        assert np.bincount(raw["labels"][split["val"]], minlength=3).tolist() == [1, 1, 1]
+        assert len(split["train"]) == 3 * n - 3

@@ -68,7 +68,8 @@ def about(result: Result) -> str:
     if started < result.n:
         facts.append(f"**started to train: {started} of {result.n} seeds**")
     sizes = [millions(float(result.provenance[key])) for key in ("parameters", "multiply_adds")]
-    facts += [result.budget, f"input {result.provenance['input_size']} px", f"{sizes[0]} parameters"]
+    facts.append(f"{result.budget} of {result.training_images:,} images" if result.training_images else result.budget)
+    facts += [f"input {result.provenance['input_size']} px", f"{sizes[0]} parameters"]
     facts += [
         f"{sizes[1]} multiply-adds",
         f"trained on {result.provenance['device']} in {PRECISION_NAMES[result.precision]}",

@@ -2,11 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 
-from lineage.files import read_json
 from lineage.report import figures
 from lineage.report.markdown import Draw, capitalised, link, percent, table
 from lineage.report.published import reported
@@ -90,11 +88,8 @@ def conditions(results: Iterable[Result]) -> str:
 
 
 def _conditions(result: Result) -> list[str]:
-    recipe, counted = result.experiment.recipe, Path("metrics/data", f"{result.experiment.dataset}.json")
-    found = []
-    if counted.is_file():
-        images = min(read_json(counted)["train_images"], result.experiment.max_images or 10**12)
-        found.append(f"{images:,} training images")
+    recipe, images = result.experiment.recipe, result.training_images
+    found = [f"{images:,} training images"] if images else []
     found += [f"inputs of {recipe.input_size} pixels", f"batches of {recipe.batch_size}"]
     sgd = f"SGD with {'Nesterov ' if recipe.nesterov else ''}momentum 0.9"
     muon = f"Muon for kernels (steps of up to {recipe.muon_step:g} of a kernel's norm, which stays)"

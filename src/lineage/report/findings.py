@@ -124,7 +124,8 @@ def headline(m: Measured) -> list[str]:
     for one in tried:
         result = m.results[one.comparison.larger]
         muon = "with Muon " if result.experiment.recipe.optimiser == "muon" else ""
-        budget = f"{result.budget} {muon}in {PRECISION_NAMES[result.precision]}"
+        of = f"of {result.training_images:,} images " if result.training_images else ""
+        budget = f"{result.budget} {of}{muon}in {PRECISION_NAMES[result.precision]}"
         accuracy = f"{percent(result.top1('test'))} % (n = {result.n})"
         items.append(f"{link(result.name)}, {budget}: {accuracy}, difference to 75 %: {difference(one)}.")
     accuracies = [percent(m.results[one.comparison.larger].top1("test")) for one in tried]

@@ -53,7 +53,8 @@ scores, history, provenance, and the command that makes it again. How to read th
   0.4 He*: plus 0.4 times He's weights; *looks linear*: all layers before the last ReLU begin as a linear map. A
   gradient's *relative norm* is its norm over that of the weights, ‖gradient‖ / ‖W‖ (of n shifts or scales of batch
   norm: over √n).
-- **Data**: `cats-vs-dogs-cifar` has the cats and dogs of CIFAR-10, enlarged to 224 pixels."""
+- **Data**: `cats-vs-dogs-cifar` has the cats and dogs of CIFAR-10, enlarged to 224 pixels. `cifar100-all` is CIFAR-100
+  with all training images but one of each class to train on; on these 100 the validation accuracy says little."""
 
 
 def results(results: Results, missing: list[str], folder: Path, scale: str) -> list[str]:

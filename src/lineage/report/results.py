@@ -65,6 +65,14 @@ class Result:
         return None if ensemble is None else float(ensemble.set_index("part").top1[part])
 
     @property
+    def training_images(self) -> int | None:
+        """How many an epoch has; None where nobody counted them."""
+        counted = Path("metrics/data", f"{self.experiment.dataset}.json")
+        if not counted.is_file():
+            return None
+        return min(read_json(counted)["train_images"], self.experiment.max_images or 10**12)
+
+    @property
     def n(self) -> int:
         """Seeds."""
         return self.scores.seed.nunique()

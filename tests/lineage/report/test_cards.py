@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 from matplotlib import pyplot as plt
 from test_compare import measured, write_table
 
 from lineage import pictures
+from lineage.files import write_json
 from lineage.report import cards, results
 
 
@@ -32,6 +35,8 @@ def test_the_facts_in_a_line(workspace):
         "validation 91.20 ± 1.13 %; training 94.50 ± 0.71 %; 3 epochs; input 32 px; 1.23 M parameters; 8 M "
         "multiply-adds; trained on cpu in bfloat16; torch 2."
     )
+    write_json(Path("metrics/data/hands.json"), {"train_images": 961})
+    assert "; 3 epochs of 961 images; input 32 px; " in cards.about(results.read("vgg16-hands"))
 
 
 def test_the_ensemble_of_all_seeds_where_they_were_asked(workspace):

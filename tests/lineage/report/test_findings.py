@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from test_compare import measured, write_table
 
+from lineage.files import write_json
 from lineage.report import claims, findings, results
 from lineage.report.measured import Measured
 
@@ -107,6 +110,9 @@ def test_the_headline_of_a_single_seed_decides_nothing(workspace):
     measured("vgg16-cifar100", (0.24,), recipe={"precision": "fp32"})
     line = one(said("vgg16-cifar100"), "VGG16 on CIFAR-100: test accuracy 76.00 %.**")
     assert ", 3 epochs in float32: 76.00 % (n = 1), " in line
+    write_json(Path("metrics/data/hands.json"), {"train_images": 49_890})
+    line = one(said("vgg16-cifar100"), "VGG16 on CIFAR-100: test accuracy 76.00 %.**")
+    assert ", 3 epochs of 49,890 images in float32: 76.00 % (n = 1), " in line
     assert "75 %: +1.00 pp, *[not decided](#claim-vgg16-75)*, a single seed, exploratory." in line
 
 
