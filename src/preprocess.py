@@ -8,7 +8,7 @@ A validation split that the archive brings is kept; else a tenth of each class o
 share that the data set's `validation` names. Expect seconds; CIFAR-100 takes 185 MB.
 """
 
-from lineage.errors import run  # first: Ctrl-C is one line while the others load
+from lineage.errors import Mistake, run  # first: Ctrl-C is one line while the others load
 
 # isort: split
 import argparse
@@ -27,6 +27,8 @@ def main() -> None:
     name = parser.parse_args().dataset
     raw, classes = parts.read_raw(Path("data/raw", f"{name}.h5"))
     wanted = read_json(Path("recipes/datasets", f"{name}.json"))
+    if "validation" in wanted and (raw["part"] == 2).any():
+        raise Mistake(f"{name}: its archive brings a validation split: take `validation` out of data/datasets.yaml")
     positions, dropped = parts.split(**raw, share=wanted.get("validation", parts.VALIDATION))
     counts = parts.count(positions, raw["labels"], classes, dropped)
     for part, chosen in positions.items():

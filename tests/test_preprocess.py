@@ -68,6 +68,10 @@ def test_a_validation_split_of_the_archive_is_used(workspace, run_here):
     assert "mine: train 6 images, 3 to 3 a class; val 6 images, 3 to 3 a class; test 6 images" in result.stdout
     expected = np.stack([members[f"Valid/{kind}/{i}.png"] for kind in ("cat", "dog") for i in range(3)])
     assert (tensors.load("mine", "val")["images"].transpose(0, 2, 3, 1) == expected).all()
+    dataset_recipe("mine", Path("data/sample/mine.zip"), "folders", ["cat", "dog"], 8, validation=0.2)
+    assert "mine: its archive brings a validation split: take `validation` out" in one_line(
+        run_here("preprocess", "mine"), 2
+    )
 
 
 def test_the_share_to_validate_on(workspace, run_here):
