@@ -2,7 +2,7 @@
 
     python src/preprocess.py cifar100
 
-Reads data/raw/<data set>.h5 and recipes/datasets/<data set>.json; writes data/tensors/<data set>/{train,val,
+Reads data/raw/<data set>.h5 and recipes/splits/<data set>.json; writes data/tensors/<data set>/{train,val,
 test}.safetensors and metrics/data/<data set>.json. Training images whose pixels also stand in the test set are dropped.
 A validation split that the archive brings is kept; else a tenth of each class of the training images becomes it, or the
 share that the data set's `validation` names. Expect seconds; CIFAR-100 takes 185 MB.
@@ -26,10 +26,10 @@ def main() -> None:
     parser.add_argument("dataset", help="a key of `datasets` in data/datasets.yaml")
     name = parser.parse_args().dataset
     raw, classes = parts.read_raw(Path("data/raw", f"{name}.h5"))
-    wanted = read_json(Path("recipes/datasets", f"{name}.json"))
-    if "validation" in wanted and (raw["part"] == 2).any():
+    share = read_json(Path("recipes/splits", f"{name}.json"))["validation"]
+    if share and (raw["part"] == 2).any():
         raise Mistake(f"{name}: its archive brings a validation split: take `validation` out of data/datasets.yaml")
-    positions, dropped = parts.split(**raw, share=wanted.get("validation", parts.VALIDATION))
+    positions, dropped = parts.split(**raw, share=share or parts.VALIDATION)
     counts = parts.count(positions, raw["labels"], classes, dropped)
     for part, chosen in positions.items():
         arrays = {

@@ -2,11 +2,11 @@
 
     python src/recipes.py
 
-Writes recipes/experiments/<experiment>.json, recipes/datasets/<data set>.json (what is fetched), recipes/labels/<data
-set>.json (what is shown), recipes/sweep.json, initialisations.json, equalised.json, crossed.json, float64.json,
-deepened.json and defects.json (what those stages train) and recipes/addresses.json. The other stages depend on these
-files instead of on parameters, so that a change re-runs only what it changes, and a wrong key ends the run before any
-work starts. Expect half a second.
+Writes recipes/experiments/<experiment>.json, recipes/datasets/<data set>.json (what is fetched), recipes/splits/<data
+set>.json (how it is split), recipes/labels/<data set>.json (what is shown), recipes/sweep.json, initialisations.json,
+equalised.json, crossed.json, float64.json, deepened.json and defects.json (what those stages train) and
+recipes/addresses.json. The other stages depend on these files instead of on parameters, so that a change re-runs only
+what it changes, and a wrong key ends the run before any work starts. Expect half a second.
 """
 
 from lineage.errors import run  # first: Ctrl-C is one line while the others load
@@ -33,8 +33,7 @@ def main() -> None:
         }
         if dataset.subset:
             texts[f"datasets/{name}.json"]["subset"] = True
-        if dataset.validation:
-            texts[f"datasets/{name}.json"]["validation"] = dataset.validation
+        texts[f"splits/{name}.json"] = {"validation": dataset.validation}
         texts[f"labels/{name}.json"] = dataset.labels()
         addresses |= {file.sha256: file.urls for archive in archives for file in archive.files if file.urls}
     texts["addresses.json"] = addresses

@@ -297,7 +297,7 @@ def add_member(tar, name, content):
     tar.addfile(entry, io.BytesIO(content))
 
 
-def dataset_recipe(name, archive, format, classes, size=32, **others):
+def dataset_recipe(name, archive, format, classes, size=32, validation=None, **others):
     """Write what the stage `recipes` writes for a data set whose archive lies in data/sample."""
     files = [{"name": archive.name, "sha256": sha256(archive)}]
     content = {"classes": classes, "image_size": size, "unreadable": "error"} | others
@@ -305,3 +305,5 @@ def dataset_recipe(name, archive, format, classes, size=32, **others):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content | {"archives": [{"format": format, "files": files}]}))
     Path("recipes/addresses.json").write_text("{}")
+    Path("recipes/splits").mkdir(exist_ok=True)
+    Path("recipes/splits", f"{name}.json").write_text(json.dumps({"validation": validation}))

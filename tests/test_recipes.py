@@ -120,11 +120,11 @@ def test_a_subset_is_said_to_be_one(params, run_here):
     assert said["cats-vs-dogs-cifar"]["subset"] is True
 
 
-def test_the_share_to_validate_on_where_it_is_set(params, run_here):
+def test_the_share_to_validate_on(params, run_here):
     content = params()
     run_here("recipes")
-    said = {name: json.loads(Path(f"recipes/datasets/{name}.json").read_text()) for name in content["datasets"]}
-    assert {name: one["validation"] for name, one in said.items() if "validation" in one} == {"cifar100-all": 0.002}
+    said = {name: json.loads(Path(f"recipes/splits/{name}.json").read_text()) for name in content["datasets"]}
+    assert said == {name: {"validation": None} for name in said} | {"cifar100-all": {"validation": 0.002}}
 
 
 def test_what_is_shown_of_a_data_set(params, run_here):

@@ -77,7 +77,7 @@ def _splits(paths: list[PurePosixPath], archive: Path) -> dict[str, str]:
     note = ""
     if "val" in splits.values() and "test" not in splits.values():  # as ImageNet comes: its test images lack labels
         splits = {folder: "test" if part == "val" else part for folder, part in splits.items()}
-        note = "; there is no other test split, and a tenth of the training images will validate"
+        note = "; there is no other test split, and a part of the training images will validate"
     if not splits:
         parents = defaultdict(set)
         for path in paths:

@@ -21,7 +21,7 @@ def split(
     images from training and validation, and of an archive's own validation images from training.
 
     Where `part` has no validation images (2), this share of each class of the training images (0), but at least one
-    image, becomes validation, chosen by the hashes of the images' names, hence alike on every machine. Images with
+    of two, becomes validation, chosen by the hashes of the images' names, hence alike on every machine. Images with
     identical pixels stay on one side, whatever their classes; those that stand in the test set (1) too are dropped,
     and from training also those that stand in a validation split that the archive brings.
     """
@@ -46,7 +46,7 @@ def split(
 def _drawn(groups: list[list[int]], labels: np.ndarray, names: np.ndarray, share: float) -> list[int]:
     """This share of each class, in whole groups."""
     counts = Counter(int(labels[i]) for group in groups for i in group)
-    quota = {label: max(1, round(share * n)) if n > 1 else 0 for label, n in counts.items()}
+    quota = {label: min(n - 1, max(1, round(share * n))) for label, n in counts.items()}
 
     def order(group: list[int]) -> bytes:
         return min(hashlib.sha256(b"%d/%s" % (labels[i], names[i])).digest() for i in group)
@@ -69,9 +69,10 @@ def count(split: Split, labels: np.ndarray, classes: list[str], dropped: int) ->
     lacking = [f"{part}/{classes[k]}" for part in ("train", "test") for k in np.flatnonzero(counts[part] == 0)]
     lacking += [part for part, of in counts.items() if not of.any()]
     if lacking:
+        larger = ", or a larger `validation`" if "val" in lacking else ""
         raise Mistake(
             f"no image is left in {', '.join(lacking[:8])} ({table(counts, dropped)}): the data set needs more images "
-            "that differ, at least two of each class to train with and one to test on"
+            f"that differ, at least two of each class to train with and one to test on{larger}"
         )
     return counts
 

@@ -202,12 +202,18 @@ def test_the_full_sets_are_what_is_published(name):
     assert len(split["train"]) + len(split["val"]) == 50_000 - twins
     assert len(split["test"]) == 10_000
     assert np.bincount(raw["labels"][split["val"]]).tolist() == [5000 // len(block.classes)] * len(block.classes)
+    if name == "cifar100":
+        share = params.read(REPOSITORY).datasets["cifar100-all"].validation
+        few, _ = parts.split(**raw, share=share)
+        assert np.bincount(raw["labels"][few["val"]]).tolist() == [1] * 100
+        assert len(few["train"]) == 49_890 and few["test"].tolist() == split["test"].tolist()
 
 
-@pytest.mark.parametrize("n", [2, 4])
-def test_of_a_class_with_few_images_one_validates(n):
+@pytest.mark.parametrize(
+    ("n", "share", "expected"), [(2, 0.1, 1), (4, 0.1, 1), (40, 0.1, 4), (40, 0.002, 1), (2, 0.75, 1), (10, 0.96, 9)]
+)
+def test_of_each_class_one_image_or_more_validates_and_one_or_more_trains(n, share, expected):
     raw = small(3 * n, 3) | {"part": np.zeros(3 * n, np.uint8), "labels": np.arange(3 * n) % 3}
-    for share in (parts.VALIDATION, 0.002):
-        split, _ = parts.split(**raw, share=share)
-        assert np.bincount(raw["labels"][split["val"]], minlength=3).tolist() == [1, 1, 1]
-        assert len(split["train"]) == 3 * n - 3
+    split, _ = parts.split(**raw, share=share)
+    assert np.bincount(raw["labels"][split["val"]], minlength=3).tolist() == [expected] * 3
+    assert len(split["train"]) == 3 * (n - expected)

@@ -62,14 +62,13 @@ def about(result: Result) -> str:
     if "superclass" in test:
         facts.append(f"superclass {percent(test.superclass)} %")
     facts.append(f"averaged with the mirror image (test-time augmentation) {percent(test.flip_top1)} %")
-    facts += [
-        f"{words} {percent(result.top1(part))} %" for part, words in (("val", "validation"), ("train", "training"))
-    ]
+    for part, words in (("val", "validation"), ("train", "training")):
+        images = result.images(part)
+        facts.append(f"{words} {percent(result.top1(part))} %{f' ({images:,} images)' if images else ''}")
     if started < result.n:
         facts.append(f"**started to train: {started} of {result.n} seeds**")
     sizes = [millions(float(result.provenance[key])) for key in ("parameters", "multiply_adds")]
-    facts.append(f"{result.budget} of {result.training_images:,} images" if result.training_images else result.budget)
-    facts += [f"input {result.provenance['input_size']} px", f"{sizes[0]} parameters"]
+    facts += [result.budget, f"input {result.provenance['input_size']} px", f"{sizes[0]} parameters"]
     facts += [
         f"{sizes[1]} multiply-adds",
         f"trained on {result.provenance['device']} in {PRECISION_NAMES[result.precision]}",

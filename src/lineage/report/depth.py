@@ -88,7 +88,7 @@ def conditions(results: Iterable[Result]) -> str:
 
 
 def _conditions(result: Result) -> list[str]:
-    recipe, images = result.experiment.recipe, result.training_images
+    recipe, images = result.experiment.recipe, result.images("train")
     found = [f"{images:,} training images"] if images else []
     found += [f"inputs of {recipe.input_size} pixels", f"batches of {recipe.batch_size}"]
     sgd = f"SGD with {'Nesterov ' if recipe.nesterov else ''}momentum 0.9"

@@ -123,9 +123,10 @@ def headline(m: Measured) -> list[str]:
     items = []
     for one in tried:
         result = m.results[one.comparison.larger]
-        muon = "with Muon " if result.experiment.recipe.optimiser == "muon" else ""
-        of = f"of {result.training_images:,} images " if result.training_images else ""
-        budget = f"{result.budget} {of}{muon}in {PRECISION_NAMES[result.precision]}"
+        images = result.images("train")
+        on = f"on {images:,} images " if images else ""
+        optimiser = "Muon" if result.experiment.recipe.optimiser == "muon" else "SGD"
+        budget = f"{result.budget} {on}with {optimiser} in {PRECISION_NAMES[result.precision]}"
         accuracy = f"{percent(result.top1('test'))} % (n = {result.n})"
         items.append(f"{link(result.name)}, {budget}: {accuracy}, difference to 75 %: {difference(one)}.")
     accuracies = [percent(m.results[one.comparison.larger].top1("test")) for one in tried]

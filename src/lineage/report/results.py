@@ -64,13 +64,13 @@ class Result:
         ensemble = self.table("ensemble")
         return None if ensemble is None else float(ensemble.set_index("part").top1[part])
 
-    @property
-    def training_images(self) -> int | None:
-        """How many an epoch has; None where nobody counted them."""
+    def images(self, part: str) -> int | None:
+        """How many a split has, of the training split those that it trains on; None where nobody counted them."""
         counted = Path("metrics/data", f"{self.experiment.dataset}.json")
         if not counted.is_file():
             return None
-        return min(read_json(counted)["train_images"], self.experiment.max_images or 10**12)
+        most = self.experiment.max_images if part == "train" else 0
+        return min(read_json(counted)[f"{part}_images"], most or 10**12)
 
     @property
     def n(self) -> int:

@@ -35,8 +35,9 @@ def test_the_facts_in_a_line(workspace):
         "validation 91.20 ± 1.13 %; training 94.50 ± 0.71 %; 3 epochs; input 32 px; 1.23 M parameters; 8 M "
         "multiply-adds; trained on cpu in bfloat16; torch 2."
     )
-    write_json(Path("metrics/data/hands.json"), {"train_images": 961})
-    assert "; 3 epochs of 961 images; input 32 px; " in cards.about(results.read("vgg16-hands"))
+    write_json(Path("metrics/data/hands.json"), {"train_images": 1961, "val_images": 107})
+    said = cards.about(results.read("vgg16-hands"))
+    assert "; validation 91.20 ± 1.13 % (107 images); training 94.50 ± 0.71 % (1,961 images); 3 epochs; " in said
 
 
 def test_the_ensemble_of_all_seeds_where_they_were_asked(workspace):

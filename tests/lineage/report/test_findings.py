@@ -102,17 +102,17 @@ def test_what_has_not_run_is_left_out(workspace):
 def test_the_headline(workspace):
     measured("vgg16-cifar100", (0.24, 0.241, 0.239))
     line = one(said("vgg16-cifar100"), "VGG16 on CIFAR-100: test accuracy 76.00 ± 0.10 %.**")
-    assert "(experiments.md#vgg16-cifar100), 3 epochs in bfloat16: 76.00 ± 0.10 % (n = 3), " in line
+    assert "(experiments.md#vgg16-cifar100), 3 epochs with SGD in bfloat16: 76.00 ± 0.10 % (n = 3), " in line
     assert "difference to 75 %: +1.00 pp (+0.75 … +1.25), *[holds](#claim-vgg16-75)*, exploratory." in line
 
 
 def test_the_headline_of_a_single_seed_decides_nothing(workspace):
     measured("vgg16-cifar100", (0.24,), recipe={"precision": "fp32"})
     line = one(said("vgg16-cifar100"), "VGG16 on CIFAR-100: test accuracy 76.00 %.**")
-    assert ", 3 epochs in float32: 76.00 % (n = 1), " in line
+    assert ", 3 epochs with SGD in float32: 76.00 % (n = 1), " in line
     write_json(Path("metrics/data/hands.json"), {"train_images": 49_890})
     line = one(said("vgg16-cifar100"), "VGG16 on CIFAR-100: test accuracy 76.00 %.**")
-    assert ", 3 epochs of 49,890 images in float32: 76.00 % (n = 1), " in line
+    assert ", 3 epochs on 49,890 images with SGD in float32: 76.00 % (n = 1), " in line
     assert "75 %: +1.00 pp, *[not decided](#claim-vgg16-75)*, a single seed, exploratory." in line
 
 
@@ -121,7 +121,7 @@ def test_the_headline_leaves_no_network_out(workspace):
     measured("vgg16-cifar100-muon", (0.30, 0.31, 0.32), recipe={"optimiser": "muon", "muon_step": 0.02})
     lines = one(said("vgg16-cifar100", "vgg16-cifar100-muon"), "VGG16 on CIFAR-100").splitlines()
     assert "test accuracy 76.00 ± 0.10 and 69.00 ± 1.00 %.**" in lines[0]
-    assert "[vgg16-cifar100](experiments.md#vgg16-cifar100), 3 epochs in bfloat16: 76.00 ± 0.10 %" in lines[1]
+    assert "[vgg16-cifar100](experiments.md#vgg16-cifar100), 3 epochs with SGD in bfloat16: 76.00 ± 0.10 %" in lines[1]
     assert "(experiments.md#vgg16-cifar100-muon), 3 epochs with Muon in bfloat16: 69.00 ± 1.00 %" in lines[2]
     assert "-6.00 pp (" in lines[2] and "none can refute it, exploratory." in lines[2]
 
