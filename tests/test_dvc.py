@@ -221,7 +221,9 @@ def test_a_change_of_a_line_makes_stale_that_experiment(small_study):
         write_parameters(content)
         assert stale() == of("resnet-8-signs") | {"compare"}
         content["experiments"] = dict(original["experiments"])
-        content["datasets"] = original["datasets"] | {"cifar100": original["datasets"]["cifar100"] | {"validation": 0.2}}
+        content["datasets"] = original["datasets"] | {
+            "cifar100": original["datasets"]["cifar100"] | {"validation": 0.2}
+        }
         write_parameters(content)
         assert stale() == {"preprocess@cifar100", "compare"}  # and what needs its tensors; nothing is fetched again
         content["datasets"] = original["datasets"]

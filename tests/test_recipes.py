@@ -33,7 +33,9 @@ def test_one_file_per_experiment_and_data_set(params, run_script):
     content = params()
     assert run_script("recipes").returncode == 0
     expected = {f"recipes/experiments/{name}.json" for name in content["experiments"]}
-    expected |= {f"recipes/{kind}/{name}.json" for kind in ("datasets", "labels") for name in content["datasets"]}
+    expected |= {
+        f"recipes/{kind}/{name}.json" for kind in ("datasets", "labels", "splits") for name in content["datasets"]
+    }
     expected |= {
         f"recipes/{name}.json"
         for name in ("addresses", "sweep", "initialisations", "equalised", "crossed", "float64", "deepened", "defects")
