@@ -68,7 +68,7 @@ def test_claims_are_counted_and_what_is_open_is_named(found):
     said = claim_tables.summary(found | {place: floor})
     assert "at the floor 1; those at the floor by the training loss: not decided 1; in" in said
     text = "\n".join(claim_tables.section(found))
-    assert f"- {CLAIMS['vgg16-75'].text} (S2)" in text and f"- {CLAIMS['plain-train'].text}" not in text
+    assert f"- {CLAIMS['vgg16-75'].text} (S2;" in text and f"- {CLAIMS['plain-train'].text}" not in text
     assert all(entry.text in text for entry in UNTESTED)
 
 
