@@ -20,10 +20,11 @@ def split(
     """Positions of the training, validation and test images, and how many images were dropped as twins: of test
     images from training and validation, and of an archive's own validation images from training.
 
-    Where `part` has no validation images (2), this share of each class of the training images (0), but at least one
-    of two, becomes validation, chosen by the hashes of the images' names, hence alike on every machine. Images with
-    identical pixels stay on one side, whatever their classes; those that stand in the test set (1) too are dropped,
-    and from training also those that stand in a validation split that the archive brings.
+    Where `part` has no validation images (2), this share of each class of the training images (0) becomes validation,
+    chosen by the hashes of the images' names, hence alike on every machine; of a class with two images or more at least
+    one validates and one trains. Images with identical pixels stay on one side, whatever their classes, so that a share
+    of a few images may be missed; those that stand in the test set (1) too are dropped, and from training also those
+    that stand in a validation split that the archive brings.
     """
     pixels = [hashlib.sha256(image.tobytes()).digest() for image in images]
     test, given = np.flatnonzero(part == 1), np.flatnonzero(part == 2)

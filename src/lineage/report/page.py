@@ -35,11 +35,11 @@ scores, history, provenance, and the command that makes it again. How to read th
 
 - **Numbers**: mean ± standard deviation over n random seeds; losses are geometric means, and ratios of losses are
   ratios of these. pp: percentage points. A difference is the first value minus the second. Only `evaluate` reads the
-  test set, and no setting was chosen by it; but VGG16 got more epochs and training images (`vgg16-cifar100-all`) after
-  two of its test accuracies were below 75 %. Some experiments were recorded more than once, after changes of the code
-  or of the recipe (on CIFAR-10, precision and number of seeds, when test errors were known); the last record counts,
-  whatever it shows. Some comparisons were set up when test errors of other experiments were known; their sections say
-  so.
+  test set, and no setting was chosen by it; but `vgg16-cifar100-all`, with more training images, was set up when two
+  test accuracies of VGG16 below 75 % were known. Some experiments were recorded more than once, after changes of the
+  code or of the recipe (on CIFAR-10, precision and number of seeds, when test errors were known); the last record
+  counts, whatever it shows. Some comparisons were set up when test errors of other experiments were known; their
+  sections say so.
 - **Verdicts** are in italics and lead to their claim: *holds* and *reversed* pass [the rule](#how-to-read-a-verdict),
   *leans* nearly does, *not decided* is open. *Primary* comparisons were named as the main ones and are corrected for
   multiple comparisons (Holm). *Exploratory* ones are not: where there is no difference, about one in twenty still shows
